@@ -1,1 +1,49 @@
-//! Placeholder.
+//! Evidence, endorsements, appraisal, report-data binding and receipts: bytes in, verdict out.
+//!
+//! The crate does no input or output, reads no clock and keeps no state: bytes, roots, policy and time are arguments.
+//! The paved path, in the words of RFC 9334:
+//!
+//! 1. [`AttestationDocument::from_json`] decodes what a guardian answered (limits, no unknown members).
+//! 2. [`appraise`] verifies the evidence under the given roots and holds it against the policy: an [`Appraisal`].
+//! 3. [`Appraisal::bind_channel`] recomputes REPORT_DATA from the caller's own connection: a
+//!    [`ChannelBoundAppraisal`], which nothing else can make. Only that may carry a prompt.
+//! 4. [`Receipt::verify`] checks what was served under a keyset so bound.
+//!
+//! Every check leaves a line in a [`Transcript`]; every refusal is a [`Rejection`] with a stable code.
+
+mod appraise;
+mod crypto;
+mod digest;
+mod document;
+mod jcs;
+mod keyset;
+mod lp;
+mod policy;
+mod receipt;
+mod rejection;
+mod report_data;
+mod roots;
+mod signing;
+pub mod snp;
+mod time;
+mod transcript;
+
+pub use appraise::{Appraisal, ChannelBoundAppraisal, ChannelView, appraise};
+pub use digest::{Hex32, HexError, Sha256Digest, Sha256Stream};
+pub use document::{
+    AttestationDocument, Base64, CpuEvidence, DOCUMENT_BYTES_MAX, DOCUMENT_VERSION, Endorsements, EvidenceFormat,
+};
+pub use jcs::{JcsError, SAFE_INTEGER_MAX, to_jcs};
+pub use keyset::{ALGO_ED25519, KEYSET_LIFETIME_SECS_MAX, KeyEntry, Keyset, KeysetFault, TlsKeyEntry};
+pub use lp::Lp;
+pub use policy::{AppraisalPolicy, DEMO_POLICY, PolicyError, STRICT_POLICY};
+pub use receipt::{Event, OtherEvent, RECEIPT_API_VERSION, Receipt, ReceiptRejection, UnsignedReceipt};
+pub use rejection::{Link, PlatformItem, Rejection, TcbKind};
+pub use report_data::{
+    BatchPosition, EXPORTER_LABEL, Exporter, GpuBinding, Nonce, ReportDataInputs, Role, batch_leaf, batch_root_of_one,
+};
+pub use roots::{AssuranceClass, RootError, TrustRoots, VendorCertificates, vendor_certificates};
+pub use signing::{BadSignature, KeyError, ReceiptKey, ReceiptPublicKey, Signed, SignedError};
+pub use snp::Product;
+pub use time::{Clock, UnixTime};
+pub use transcript::{Check, Outcome, Transcript};

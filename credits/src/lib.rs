@@ -1,1 +1,51 @@
-//! Placeholder.
+//! Anonymous credits: notes and nullifiers, the spend circuit and its proof, tabs, the wallet state machine, the
+//! [`ledger`] trait and everything that is hashed or signed between wallets, guardians and ledgers.
+//!
+//! The crate is pure: no I/O, no clock, no environment. Randomness, time and bytes are arguments. The normative page is
+//! `docs/protocol.md`; comments cite it by section.
+
+pub mod bytes;
+pub mod checkpoint;
+pub mod circuit;
+pub mod context;
+pub mod entry;
+pub mod field;
+#[cfg(test)]
+mod fixture;
+pub mod hash;
+pub mod http_sig;
+pub mod keys;
+pub mod ledger;
+pub mod merkle;
+pub mod note;
+pub mod offer;
+pub mod params;
+pub mod settlement;
+pub mod spend;
+pub mod state;
+pub mod tab;
+pub mod tree;
+pub mod value;
+pub mod voucher;
+pub mod wallet;
+
+pub use bytes::{Bytes32, SignatureBytes};
+pub use checkpoint::{Checkpoint, CheckpointError, UnsignedCheckpoint};
+pub use entry::{JournalEntry, LogEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry};
+pub use http_sig::{HttpSigRejection, RequestHeaders, sign_request, verify_request};
+pub use keys::{AdminKey, BadSignature, KeyError, LedgerKey, SigningKey, TabKey, verify_ed25519};
+pub use ledger::{
+    CheckpointAnswer, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage, MintOutput, RedeemRequest,
+    RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse, journal_message, settle_message,
+};
+pub use merkle::LogFrontier;
+pub use offer::{ModelOffer, Offer, OfferError};
+pub use settlement::Settlement;
+pub use tab::{OpenTabRequest, OpenTabResponse, TabState, TabStatus};
+pub use voucher::{Voucher, VoucherError};
+pub use context::{SpendContext, SpendContextInputs};
+pub use field::Fe;
+pub use note::{Blind, Inner, Leaf, Note, NotePublicKey, Nullifier, Root, SpendKey};
+pub use spend::{SpendProof, SpendPublic, SpendRejection, VerifiedSpend};
+pub use tree::{NoteFrontier, NotePath, NoteTree};
+pub use value::Credits;

@@ -1,2 +1,30 @@
-//! Placeholder.
-fn main() {}
+//! `cloister-host`: what the operator runs. Untrusted by design: it never holds a client's secret.
+
+mod cli;
+mod clock;
+mod ledger_cmd;
+mod output;
+mod sim_tee;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = cli::Args::parse();
+    let outcome = match args.command {
+        cli::Command::Ledger(command) => ledger_cmd::run(command),
+        cli::Command::SimTee(command) => sim_tee::run(command),
+        cli::Command::Completions { shell } => {
+            cli::completions(shell);
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,14 @@
-//! Placeholder.
+//! Acceptance: the appliance as real processes, and what the tests, the demo and the benches share.
+
+pub mod cli;
+pub mod clock;
+pub mod engine;
+pub mod mitm;
+pub mod processes;
+pub mod proxy;
+pub mod raw;
+pub mod tls;
+pub mod world;
+
+pub use engine::{Engine, EngineKind};
+pub use world::{World, WorldBuilder};

@@ -1,2 +1,71 @@
-//! Placeholder.
-fn main() {}
+//! `cloister`: verify a confidential LLM node, chat with it, proxy for it, keep its receipts and the credits that pay it.
+
+mod cli;
+mod cmd;
+mod output;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command, Receipt, Wallet};
+use output::Output;
+use report::{Report, verdict_word};
+use verifier::error::chain;
+use verifier::{Error, Exit};
+
+fn main() -> ExitCode {
+    // clap ends the process itself: 0 for help and version, 2 for a wrong command line.
+    let cli = Cli::parse();
+    let out = Output::new(cli.json, cli.quiet);
+    let mut report = Report::default();
+    let outcome = start(cli, out, &mut report);
+    ExitCode::from(conclude(outcome, out, report).code())
+}
+
+fn start(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Io { action: "start the runtime".to_owned(), source })?;
+    let outcome = runtime.block_on(run(cli, out, report));
+    // A blocked read of stdin must not keep a finished process alive.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn run(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    match cli.command {
+        Command::Verify(args) => cmd::verify::run(args, out, report).await,
+        Command::Chat(args) => cmd::chat::run(args, out, report).await,
+        Command::Proxy(args) => cmd::proxy::run(args, out, report).await,
+        Command::Wallet(Wallet::New(args)) => cmd::wallet::new(args, out, report).await,
+        Command::Wallet(Wallet::Restore(args)) => cmd::wallet::restore(args, out, report).await,
+        Command::Wallet(Wallet::Deposit(args)) => cmd::wallet::deposit(args, out, report).await,
+        Command::Wallet(Wallet::Balance(args)) => cmd::wallet::balance(args, out, report).await,
+        Command::Wallet(Wallet::History(args)) => cmd::wallet::history(args, out, report).await,
+        Command::Wallet(Wallet::Sync(args)) => cmd::wallet::sync(args, out, report).await,
+        Command::Receipt(Receipt::Verify(args)) => cmd::receipt::verify(&args, out, report),
+        Command::Receipt(Receipt::Show(args)) => cmd::receipt::show(&args, out, report),
+        Command::Completions(args) => cmd::completions(&args, out, report),
+    }
+}
+
+fn conclude(outcome: Result<Exit, Error>, out: Output, mut report: Report) -> Exit {
+    let exit = match outcome {
+        Ok(exit) => exit,
+        Err(error) => {
+            report.fail(&error);
+            if let Some(word) = verdict_word(error.exit()) {
+                out.verdict(word, error.code());
+            }
+            out.error(&chain(&error), error.hint().as_deref());
+            error.exit()
+        }
+    };
+    if let Some(object) = report.take_object() {
+        out.object(&object);
+    }
+    exit
+}

@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Test roots and signing fakes: what the simulated TEE and the negative tables sign with.
+//!
+//! A fake differs from hardware in nothing but its root: certificates carry AMD's extensions and algorithms, reports
+//! are byte-exact and really signed. Production code takes roots as an argument and never depends on this crate, so
+//! what is made here fails under vendor roots by construction.
+//!
+//! - [`TestPki`]: root → intermediate → endorsement key, and revocation lists.
+//! - [`FakeSnp`]: a report, every field public, signed by the endorsement key.
+//! - [`AcceptedCase`]: a whole document with its channel, accepted by the demo policy until a test spoils one thing.
+
+mod case;
+mod certificate;
+mod clock;
+mod der;
+mod launch;
+mod pki;
+mod report;
+
+pub use case::{AcceptedCase, accepted_document};
+pub use certificate::{Issuer, SignatureScheme, SubjectKey, VekSpec};
+pub use clock::FixedClock;
+pub use launch::launch_digest_of;
+pub use pki::{CrlSpec, NAME_PREFIX, TestPki, TestPkiError};
+pub use report::{FakeSnp, simulated_launch_digest};

@@ -1,1 +1,243 @@
-//! Placeholder.
+//! The HTTP client of a ledger. It implements [`credits::Ledger`] and believes nothing the ledger cannot prove.
+//!
+//! Trust comes from the [`Pins`] alone. Of every answer it is checked that
+//! 1. its checkpoint is signed by the pinned key and names the pinned ledger,
+//! 2. the checkpoint is not older than the newest one seen when the request was sent,
+//! 3. the newest one and it lie on one log, by a consistency proof,
+//! 4. a reservation or settlement is in that log, as an entry rebuilt from the request.
+//!
+//! `docs/protocol.md` §4.
+
+mod checks;
+mod history;
+mod transport;
+
+use credits::checkpoint::ledger_id;
+use credits::ledger::LEDGER_VERSION;
+use credits::merkle::verify_inclusion;
+use credits::params::{VERIFYING_PARAMS_LEN, VerifyingParams};
+use credits::{
+    Bytes32, Checkpoint, CheckpointAnswer, JournalRequest, Ledger, LedgerError, LedgerInfo, LogEntry, LogPage,
+    RedeemRequest, RedeemResponse, Reservation, ReserveEntry, ReserveRequest, SettleRequest, SettleResponse,
+};
+use serde::Deserialize;
+
+use history::History;
+use transport::{ANSWER_BYTES_MAX, LOG_PAGE_BYTES_MAX, PROVING_KEY_BYTES_MAX, Transport};
+
+/// What identifies a ledger: the whole trust of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pins {
+    /// Its id.
+    pub ledger_id: Bytes32,
+    /// The key it signs checkpoints with.
+    pub ledger_key: Bytes32,
+    /// The verifying key of its proofs.
+    pub vk_digest: Bytes32,
+}
+
+impl From<&LedgerInfo> for Pins {
+    /// Trusts a description, as a wallet does on first use.
+    fn from(info: &LedgerInfo) -> Self {
+        Self { ledger_id: info.ledger_id, ledger_key: info.ledger_key, vk_digest: info.vk_digest }
+    }
+}
+
+/// A ledger that cannot be connected to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL is not `http://HOST[:PORT][/PATH]`.
+    #[error("{url:?} is not a ledger's URL: expected http://HOST[:PORT][/PATH]")]
+    Url {
+        /// What was given.
+        url: String,
+    },
+    /// The URL is `https`, which this client does not speak. Answers are authenticated by the ledger key in either case.
+    #[error("https is not supported for ledgers: use http, answers are authenticated by the ledger's key")]
+    HttpsUnsupported,
+    /// The HTTP client could not be made; a fault of this program.
+    #[error("the HTTP client could not be made")]
+    Client,
+    /// The ledger refused, or its answer is refused.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl ConnectError {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Url { .. } => "ledger_client.url",
+            Self::HttpsUnsupported => "ledger_client.https_unsupported",
+            Self::Client => "ledger_client.client",
+            Self::Ledger(error) => error.code(),
+        }
+    }
+}
+
+/// A connection to one pinned ledger. It remembers the newest checkpoint for as long as it lives.
+#[derive(Debug)]
+pub struct LedgerClient {
+    transport: Transport,
+    pins: Pins,
+    history: History,
+}
+
+impl LedgerClient {
+    /// Connects to the ledger at a URL and refuses any but the pinned one.
+    pub async fn connect(url: &str, pins: Pins) -> Result<Self, ConnectError> {
+        let client = Self { transport: Transport::new(url)?, pins, history: History::new() };
+        client.info().await?;
+        Ok(client)
+    }
+
+    /// The description that the ledger at a URL gives of itself. Nothing vouches for it: whoever pins it trusts the URL once.
+    pub async fn discover(url: &str) -> Result<LedgerInfo, ConnectError> {
+        let info: LedgerInfo = Transport::new(url)?.get("/v1/ledger", ANSWER_BYTES_MAX).await?;
+        verify_info(&info, &Pins::from(&info))?;
+        Ok(info)
+    }
+
+    /// What this client trusts.
+    pub const fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// The newest checkpoint seen.
+    pub fn newest(&self) -> Option<Checkpoint> {
+        self.history.newest()
+    }
+
+    /// Takes a checkpoint that was seen elsewhere, such as before a restart: from now on the ledger must extend it.
+    pub async fn remember(&self, checkpoint: &Checkpoint) -> Result<(), LedgerError> {
+        self.accept(checkpoint, 0).await
+    }
+
+    /// Downloads the proving key. Its bytes are judged by [`credits::params::ProvingParams::from_bytes`] under the pinned
+    /// digest.
+    pub async fn proving_key(&self) -> Result<Vec<u8>, LedgerError> {
+        self.transport.get_bytes("/v1/params/proving-key", PROVING_KEY_BYTES_MAX).await
+    }
+
+    /// Downloads the verifying key and refuses any but the pinned one.
+    pub async fn verifying_key(&self) -> Result<VerifyingParams, LedgerError> {
+        let bytes = self.transport.get_bytes("/v1/params/verifying-key", VERIFYING_PARAMS_LEN).await?;
+        let params = VerifyingParams::from_bytes(&bytes).map_err(|_| LedgerError::AnswerMalformed)?;
+        if params.digest() == self.pins.vk_digest { Ok(params) } else { Err(LedgerError::IdentityMismatch) }
+    }
+
+    /// Steps 1 to 3. `size_at_send` is the size of the newest checkpoint when the request was sent.
+    async fn accept(&self, checkpoint: &Checkpoint, size_at_send: u64) -> Result<(), LedgerError> {
+        if checkpoint.ledger_id != self.pins.ledger_id {
+            return Err(LedgerError::IdentityMismatch);
+        }
+        checkpoint.verify(&self.pins.ledger_key).map_err(|_| LedgerError::CheckpointSignature)?;
+        if checkpoint.log_size < size_at_send {
+            return Err(LedgerError::Rollback);
+        }
+        self.history.extend(checkpoint, |from, to| self.consistency(from, to)).await
+    }
+
+    async fn consistency(&self, from: u64, to: u64) -> Result<Vec<Bytes32>, LedgerError> {
+        let path = format!("/v1/checkpoint?from={from}&to={to}");
+        match self.transport.get::<CheckpointAnswer>(&path, ANSWER_BYTES_MAX).await {
+            Ok(answer) => Ok(answer.consistency),
+            // It signed both sizes.
+            Err(LedgerError::NotFound) => Err(LedgerError::Rollback),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The entry that records a reservation whose proof or root differ from the request's: the same spend, proved before.
+    async fn recorded_entry(&self, request: &ReserveRequest, index: u64) -> Result<ReserveEntry, LedgerError> {
+        let page: LogPage = self.transport.get(&format!("/v1/log?from={index}&limit=1"), ANSWER_BYTES_MAX).await?;
+        match page.entries.into_iter().next() {
+            Some(LogEntry::Reserve(entry)) if checks::is_same_spend(&entry, request) => Ok(entry),
+            _ => Err(LedgerError::InclusionInvalid),
+        }
+    }
+}
+
+impl Ledger for LedgerClient {
+    async fn info(&self) -> Result<LedgerInfo, LedgerError> {
+        let info = self.transport.get("/v1/ledger", ANSWER_BYTES_MAX).await?;
+        verify_info(&info, &self.pins)?;
+        Ok(info)
+    }
+
+    async fn redeem(&self, request: RedeemRequest) -> Result<RedeemResponse, LedgerError> {
+        let size_at_send = self.history.size();
+        let response = self.transport.post("/v1/vouchers/redeem", &request, ANSWER_BYTES_MAX).await?;
+        checks::redeem(&self.pins.ledger_id, &request, &response)?;
+        self.accept(&response.checkpoint, size_at_send).await?;
+        Ok(response)
+    }
+
+    async fn reserve(&self, request: ReserveRequest) -> Result<Reservation, LedgerError> {
+        let size_at_send = self.history.size();
+        let reservation: Reservation = self.transport.post("/v1/spends", &request, ANSWER_BYTES_MAX).await?;
+        if reservation.nullifier != request.nullifier {
+            return Err(LedgerError::AnswerMismatch);
+        }
+        self.accept(&reservation.checkpoint, size_at_send).await?;
+        let holds = |entry: ReserveEntry| {
+            let Reservation { entry_index, inclusion, checkpoint, .. } = &reservation;
+            let leaf = LogEntry::Reserve(entry).leaf_hash();
+            verify_inclusion(leaf, *entry_index, checkpoint.log_size, inclusion, &checkpoint.log_root).is_ok()
+        };
+        if holds(request.entry()) || holds(self.recorded_entry(&request, reservation.entry_index).await?) {
+            Ok(reservation)
+        } else {
+            Err(LedgerError::InclusionInvalid)
+        }
+    }
+
+    async fn journal(&self, request: JournalRequest) -> Result<(), LedgerError> {
+        let path = format!("/v1/spends/{}/journal", request.nullifier);
+        let Nothing {} = self.transport.post(&path, &request, ANSWER_BYTES_MAX).await?;
+        Ok(())
+    }
+
+    async fn settle(&self, request: SettleRequest) -> Result<SettleResponse, LedgerError> {
+        let size_at_send = self.history.size();
+        let path = format!("/v1/spends/{}/settle", request.nullifier);
+        let response: SettleResponse = self.transport.post(&path, &request, ANSWER_BYTES_MAX).await?;
+        if response.nullifier != request.nullifier || response.charge != request.charge {
+            return Err(LedgerError::AnswerMismatch);
+        }
+        self.accept(&response.checkpoint, size_at_send).await?;
+        checks::settlement_is_logged(&request, &response)?;
+        Ok(response)
+    }
+
+    async fn log(&self, from: u64, limit: u32) -> Result<LogPage, LedgerError> {
+        let size_at_send = self.history.size();
+        let page: LogPage =
+            self.transport.get(&format!("/v1/log?from={from}&limit={limit}"), LOG_PAGE_BYTES_MAX).await?;
+        checks::page(&page, from, limit)?;
+        self.accept(&page.checkpoint, size_at_send).await?;
+        Ok(page)
+    }
+
+    async fn checkpoint(&self, from: u64) -> Result<CheckpointAnswer, LedgerError> {
+        let size_at_send = self.history.size();
+        let answer: CheckpointAnswer =
+            self.transport.get(&format!("/v1/checkpoint?from={from}"), ANSWER_BYTES_MAX).await?;
+        self.accept(&answer.checkpoint, size_at_send).await?;
+        Ok(answer)
+    }
+}
+
+/// `{}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+fn verify_info(info: &LedgerInfo, pins: &Pins) -> Result<(), LedgerError> {
+    if info.version != LEDGER_VERSION {
+        return Err(LedgerError::AnswerMalformed);
+    }
+    let is_consistent = info.ledger_id == ledger_id(info.ledger_key, info.vk_digest);
+    if is_consistent && Pins::from(info) == *pins { Ok(()) } else { Err(LedgerError::IdentityMismatch) }
+}

@@ -1,0 +1,74 @@
+# Everything a person runs. `make` alone lists it.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+ENGINE ?= light
+BIN := target/debug
+ENGINE_DIR := target/engine
+CLIENTS_DIR := target/clients
+NEXTEST := cargo nextest run --workspace --no-fail-fast
+
+.PHONY: help demo serve build engine clients test test-vllm lint bench claims nightly hw-test clean check-tools
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+check-tools:
+	@bash engine/check_tools.sh
+
+build: check-tools ## Build the programs
+	@echo "== build"
+	@cargo build --workspace --bins --locked
+
+engine: check-tools ## Install the engine (ENGINE=light or vllm), pinned and hash-checked
+	@echo "== engine ($(ENGINE))"
+	@python3 engine/engine.py fetch --engine $(ENGINE) --dir $(ENGINE_DIR)
+
+clients: check-tools
+	@echo "== OpenAI client"
+	@python3 tests/clients/client_env.py --dir $(CLIENTS_DIR) >/dev/null
+
+demo: engine build ## One private, paid, proven answer from a real model (ENGINE=vllm for real vLLM)
+	@$(BIN)/cloister-demo demo --engine $(ENGINE)
+
+serve: engine build ## Leave the same stack running behind a local OpenAI endpoint
+	@$(BIN)/cloister-demo serve --engine $(ENGINE)
+
+test: engine clients build ## All tests, on the light engine
+	@echo "== engine scripts"
+	@cd engine && python3 -m unittest -q test_engine
+	@echo "== documentation tests"
+	@cargo test --workspace --doc --locked --quiet
+	@echo "== tests"
+	@$(NEXTEST) --locked
+
+test-vllm: clients build ## The core suite on real vLLM
+	@$(MAKE) --no-print-directory engine ENGINE=vllm
+	@$(NEXTEST) --locked --profile vllm
+
+lint: check-tools ## Format, clippy, house style, layering, licences
+	@echo "== format"
+	@cargo fmt --all --check
+	@echo "== clippy"
+	@cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	@echo "== documentation"
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	@echo "== python"
+	@python3 -m compileall -q engine tests/clients
+
+claims: build ## Every claim and threat of SECURITY.md names a test that exists
+	@cargo nextest run -p acceptance --test claims --locked
+
+bench: build ## Ratios: spend proof to its pairing, spend path to a synced log, receipt to its signature
+	@cargo bench --workspace --locked
+
+nightly: engine clients build ## The large counts
+	@$(NEXTEST) --locked --profile nightly
+
+hw-test: build ## What needs SEV-SNP, TDX or an H100; SKIP with the reason elsewhere
+	@$(BIN)/cloister-hw-test
+
+clean: ## Remove everything built or fetched
+	@cargo clean --quiet
+	@rm -rf run

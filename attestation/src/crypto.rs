@@ -1,0 +1,89 @@
+//! The one place that names a cryptographic library: aws-lc-rs natively, ring on wasm32, behind the same calls.
+//!
+//! Decides: nothing about policy. Each verification function answers for exactly one algorithm with fixed
+//! parameters, so no caller can be talked into another one.
+
+#[cfg(not(target_arch = "wasm32"))]
+use aws_lc_rs as provider;
+#[cfg(target_arch = "wasm32")]
+use ring as provider;
+
+use provider::digest;
+use provider::rand::{SecureRandom, SystemRandom};
+use provider::signature::{
+    ECDSA_P384_SHA384_FIXED, ED25519, Ed25519KeyPair, KeyPair, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey,
+};
+
+/// The library refused an input; it does not say why, and nothing may depend on why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+/// SHA-256.
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut context = Sha256Context::new();
+    context.update(bytes);
+    context.finish()
+}
+
+/// SHA-512.
+pub(crate) fn sha512(bytes: &[u8]) -> [u8; 64] {
+    let digest = digest::digest(&digest::SHA512, bytes);
+    digest.as_ref().try_into().expect("invariant: a SHA-512 digest has 64 bytes")
+}
+
+/// SHA-256 in pieces.
+#[derive(Clone)]
+pub(crate) struct Sha256Context(digest::Context);
+
+impl Sha256Context {
+    pub(crate) fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> [u8; 32] {
+        self.0.finish().as_ref().try_into().expect("invariant: a SHA-256 digest has 32 bytes")
+    }
+}
+
+/// Thirty-two bytes from the library's operating-system generator.
+pub(crate) fn random_32() -> Result<[u8; 32], Refused> {
+    let mut bytes = [0_u8; 32];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| Refused)?;
+    Ok(bytes)
+}
+
+/// An Ed25519 signing key. Both libraries wipe the private half when it is freed.
+pub(crate) struct Ed25519Key(Ed25519KeyPair);
+
+impl Ed25519Key {
+    pub(crate) fn from_seed(seed: &[u8; 32]) -> Result<Self, Refused> {
+        Ed25519KeyPair::from_seed_unchecked(seed).map(Self).map_err(|_| Refused)
+    }
+
+    pub(crate) fn public(&self) -> [u8; 32] {
+        self.0.public_key().as_ref().try_into().expect("invariant: an Ed25519 public key has 32 bytes")
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).as_ref().try_into().expect("invariant: an Ed25519 signature has 64 bytes")
+    }
+}
+
+/// RFC 8032 Ed25519.
+pub(crate) fn verify_ed25519(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Result<(), Refused> {
+    UnparsedPublicKey::new(&ED25519, public).verify(message, signature).map_err(|_| Refused)
+}
+
+/// ECDSA P-384 with SHA-384; `public` is an uncompressed point, `signature` is r ‖ s, each 48 bytes big endian.
+pub(crate) fn verify_ecdsa_p384(public: &[u8], message: &[u8], signature: &[u8; 96]) -> Result<(), Refused> {
+    UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public).verify(message, signature).map_err(|_| Refused)
+}
+
+/// RSASSA-PSS with SHA-384, MGF1-SHA-384 and a 48-byte salt; `public` is a PKCS#1 `RSAPublicKey`.
+pub(crate) fn verify_rsa_pss_sha384(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Refused> {
+    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, public).verify(message, signature).map_err(|_| Refused)
+}

@@ -1,0 +1,41 @@
+//! A policy item: a requirement, or the word that waives it.
+//!
+//! Decides: that absence is never a waiver. `"unchecked"` must be spelled out, so reading the file shows every gap.
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+
+use crate::digest::decode_hex;
+
+/// The word that waives an item.
+const UNCHECKED: &str = "unchecked";
+
+/// A requirement, or an explicit waiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule<T> {
+    /// The item must satisfy this.
+    Check(T),
+    /// The item is not checked; every verdict says so.
+    Unchecked,
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Rule<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = toml::Value::deserialize(deserializer)?;
+        if value.as_str() == Some(UNCHECKED) {
+            return Ok(Self::Unchecked);
+        }
+        T::deserialize(value).map(Self::Check).map_err(D::Error::custom)
+    }
+}
+
+/// Bytes of a fixed length, written in lowercase hex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HexBytes<const N: usize>(pub(crate) [u8; N]);
+
+impl<'de, const N: usize> Deserialize<'de> for HexBytes<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        decode_hex(&text).map(Self).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,19 @@
+//! The library held against real captures, really signed synthetic cases, one-fault tables and properties.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
+mod chain_faults;
+mod channel;
+mod document;
+mod interop;
+mod one_fault;
+mod policy;
+mod properties;
+mod real_vectors;
+mod receipts;
+mod roots;
+mod statements;
+mod support;
+mod synthetic_vectors;
+mod transcript;
+mod zz;

@@ -1,0 +1,197 @@
+//! The spend statement as a rank-1 constraint system. `docs/protocol.md` §3.2; the numbers below are that section's.
+//!
+//! Public inputs, in order: `root, nf, inner', c_max, ctx`. The circuit is written directly over linear combinations; its
+//! building blocks are in `circuit/gadgets.rs`.
+
+mod gadgets;
+
+use ark_bn254::Fr;
+use ark_ff::{AdditiveGroup, Field};
+use ark_relations::gr1cs::{
+    ConstraintSynthesizer, ConstraintSystem, ConstraintSystemRef, Matrix, OptimizationGoal, R1CS_PREDICATE_LABEL,
+    Result as SynthesisResult, SynthesisError, SynthesisMode,
+};
+use zeroize::Zeroizing;
+
+use self::gadgets::{Circuit, Wire};
+
+use crate::hash::Domain;
+use crate::tree::{ARITY, DEPTH};
+
+/// The number of public inputs.
+pub const PUBLIC_INPUTS: usize = 5;
+/// The bits of `v'` (constraint 4).
+pub const VALUE_BITS: usize = 64;
+
+/// Values for every input and every free witness cell; the rest of the witness follows from them.
+///
+/// Nothing here is checked: tests assign what a cheating prover would.
+#[derive(Clone)]
+pub(crate) struct Assignment {
+    pub(crate) root: Fr,
+    pub(crate) nullifier: Fr,
+    pub(crate) inner_next: Fr,
+    pub(crate) c_max: Fr,
+    pub(crate) ctx: Fr,
+    pub(crate) spend_key: Fr,
+    pub(crate) lane: Fr,
+    pub(crate) value: Fr,
+    pub(crate) refund: Fr,
+    pub(crate) rho: Fr,
+    pub(crate) blind: Fr,
+    pub(crate) blind_next: Fr,
+    /// All children of each ancestor of the leaf, from the leaf's level up.
+    pub(crate) children: [[Fr; ARITY]; DEPTH],
+    /// Which child is the path's, low bit first.
+    pub(crate) position_bits: [[Fr; 2]; DEPTH],
+    /// `v'`, low bit first.
+    pub(crate) value_next_bits: [Fr; VALUE_BITS],
+}
+
+impl Assignment {
+    /// All zero, which satisfies nothing: the shape of the circuit does not depend on values.
+    pub(crate) const fn blank() -> Self {
+        let zero = Fr::ZERO;
+        Self {
+            root: zero,
+            nullifier: zero,
+            inner_next: zero,
+            c_max: zero,
+            ctx: zero,
+            spend_key: zero,
+            lane: zero,
+            value: zero,
+            refund: zero,
+            rho: zero,
+            blind: zero,
+            blind_next: zero,
+            children: [[zero; ARITY]; DEPTH],
+            position_bits: [[zero; 2]; DEPTH],
+            value_next_bits: [zero; VALUE_BITS],
+        }
+    }
+}
+
+impl ConstraintSynthesizer<Fr> for Assignment {
+    fn generate_constraints(self, system: ConstraintSystemRef<Fr>) -> SynthesisResult<()> {
+        let mut circuit = Circuit::new(system);
+        let root = circuit.input(self.root)?;
+        let nullifier = circuit.input(self.nullifier)?;
+        let inner_next = circuit.input(self.inner_next)?;
+        let c_max = circuit.input(self.c_max)?;
+        let ctx = circuit.input(self.ctx)?;
+
+        let spend_key = circuit.witness(self.spend_key)?;
+        let lane = circuit.witness(self.lane)?;
+        let value = circuit.witness(self.value)?;
+        let refund = circuit.witness(self.refund)?;
+        let rho = circuit.witness(self.rho)?;
+        let blind = circuit.witness(self.blind)?;
+        let blind_next = circuit.witness(self.blind_next)?;
+
+        // 1 The note's leaf is under the root.
+        let pk = circuit.hash([domain(Domain::Pk), spend_key, lane])?;
+        let inner = circuit.hash([domain(Domain::Inner), pk, value, rho, blind])?;
+        let leaf = circuit.hash([domain(Domain::Leaf), inner, refund])?;
+        let mut node = leaf;
+        for (children, bits) in self.children.into_iter().zip(self.position_bits) {
+            node = circuit.parent(node, children, bits)?;
+        }
+        circuit.equal(node, root)?;
+
+        // 2 The nullifier is the note's.
+        let own_nullifier = circuit.hash([domain(Domain::Nf), spend_key, rho])?;
+        circuit.equal(own_nullifier, nullifier)?;
+
+        // 3 v' + c_max = v + r.
+        let one = Fr::ONE;
+        let value_next = circuit.linear(&[(one, value), (one, refund), (-one, c_max)])?;
+
+        // 4 v' < 2^64. v and r are 64-bit numbers by what the ledger accepts at mint and settlement, so their sum is far
+        //   below the modulus and a v' that wrapped has no 64-bit representation.
+        circuit.range(value_next, self.value_next_bits)?;
+
+        // 5 The successor is held by the same pk and its rho is this spend's nullifier.
+        let successor = circuit.hash([domain(Domain::Inner), pk, value_next, nullifier, blind_next])?;
+        circuit.equal(successor, inner_next)?;
+
+        // 6 ctx takes part in a constraint: an input that none mentions could be exchanged under a finished proof.
+        circuit.product(ctx, ctx)?;
+        Ok(())
+    }
+}
+
+/// What every proof of the circuit shares: the constraint matrices and their shape.
+pub(crate) struct Relation {
+    matrices: Vec<Matrix<Fr>>,
+    constraints: usize,
+    inputs: usize,
+    variables: usize,
+}
+
+impl Relation {
+    /// Synthesises the circuit once.
+    pub(crate) fn new() -> SynthesisResult<Self> {
+        let system = ConstraintSystem::new_ref();
+        // As the key generator does; it orders and inlines linear combinations, so both must agree.
+        system.set_optimization_goal(OptimizationGoal::Constraints);
+        system.set_mode(SynthesisMode::Setup);
+        Assignment::blank().generate_constraints(system.clone())?;
+        system.finalize();
+        let matrices = system.to_matrices()?.remove(R1CS_PREDICATE_LABEL).ok_or(SynthesisError::PredicateNotFound)?;
+        Ok(Self {
+            matrices,
+            constraints: system.num_constraints(),
+            inputs: system.num_instance_variables(),
+            variables: system.num_variables(),
+        })
+    }
+
+    /// The constraint matrices A, B and C.
+    pub(crate) fn matrices(&self) -> &[Matrix<Fr>] {
+        &self.matrices
+    }
+
+    /// The number of constraints.
+    pub(crate) const fn constraints(&self) -> usize {
+        self.constraints
+    }
+
+    /// The number of public inputs and the constant one.
+    pub(crate) const fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// The number of variables: inputs and witness cells.
+    pub(crate) const fn variables(&self) -> usize {
+        self.variables
+    }
+
+    /// The value of every variable, inputs first. Most of it is secret.
+    pub(crate) fn assign(&self, assignment: Assignment) -> SynthesisResult<Zeroizing<Vec<Fr>>> {
+        let system = ConstraintSystem::new_ref();
+        system.set_optimization_goal(OptimizationGoal::Constraints);
+        system.set_mode(SynthesisMode::Prove { construct_matrices: false, generate_lc_assignments: false });
+        assignment.generate_constraints(system.clone())?;
+        let mut values = Zeroizing::new(system.instance_assignment()?);
+        values.append(&mut system.witness_assignment()?);
+        Ok(values)
+    }
+
+    /// The number of the first constraint that the values do not satisfy.
+    pub(crate) fn first_unsatisfied(&self, values: &[Fr]) -> Option<usize> {
+        let [a, b, c] = self.matrices.as_slice() else { return Some(0) };
+        a.iter().zip(b).zip(c).position(|((a, b), c)| row(a, values) * row(b, values) != row(c, values))
+    }
+}
+
+fn row(terms: &[(Fr, usize)], values: &[Fr]) -> Fr {
+    terms.iter().map(|(factor, index)| values.get(*index).copied().unwrap_or_default() * factor).sum()
+}
+
+fn domain(domain: Domain) -> Wire {
+    Wire::constant(domain.constant().to_fr())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! The signed statement that closes a tab. `docs/protocol.md` §5.2.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bytes::Bytes32;
+use crate::note::{Leaf, Nullifier};
+use crate::value::Credits;
+
+/// Value of [`Settlement::version`], and the purpose under which a settlement is signed.
+pub const SETTLEMENT_VERSION: &str = "cloister/settlement/v1";
+
+/// How a tab ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settlement {
+    /// [`SETTLEMENT_VERSION`].
+    pub version: String,
+    /// The ledger.
+    pub ledger_id: Bytes32,
+    /// The tab.
+    pub nullifier: Nullifier,
+    /// What was reserved.
+    pub reserve: Credits,
+    /// What was charged.
+    pub charge: Credits,
+    /// What went back: `reserve − charge`.
+    pub refund: Credits,
+    /// The successor note's leaf.
+    pub leaf: Leaf,
+    /// Position of the successor note in the note tree.
+    pub leaf_index: u64,
+    /// Position of the settle entry in the ledger's log.
+    pub entry_index: u64,
+    /// Number of requests that were charged.
+    pub requests: u64,
+    /// The guardian's keyset.
+    pub keyset_digest: Bytes32,
+}

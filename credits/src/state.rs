@@ -1,0 +1,297 @@
+//! The rules of a spend's life, without storage: what a ledger decides when it is asked to reserve, journal, settle or
+//! finalise. `docs/protocol.md` §4.1; `design/credits.md` §1.4.
+//!
+//! Every store applies these decisions inside one transaction, on facts read in that transaction. The invariant they
+//! keep: a spend in a terminal state has exactly one successor leaf, and `c_max = charge + refund`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bytes::Bytes32;
+use crate::context::SpendContext;
+use crate::entry::SettledBy;
+use crate::keys::verify_ed25519;
+use crate::ledger::{JournalRequest, LedgerError, ReserveRequest, SettleRequest, journal_message, settle_message};
+use crate::note::{Inner, Leaf};
+use crate::value::Credits;
+
+/// A reservation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReservedSpend {
+    /// Hidden part of the successor note.
+    pub inner_next: Inner,
+    /// What is reserved.
+    pub c_max: Credits,
+    /// What the spend is bound to.
+    pub context: SpendContext,
+    /// Position of the reserve entry in the log.
+    pub entry_index: u64,
+    /// The last journalled running total.
+    pub journalled: Option<Credits>,
+}
+
+/// How a spend ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpendOutcome {
+    /// What was charged; zero when void.
+    pub charge: Credits,
+    /// What went back.
+    pub refund: Credits,
+    /// The successor note's leaf.
+    pub leaf: Leaf,
+    /// Position of the successor note in the note tree.
+    pub leaf_index: u64,
+    /// Position of the settle or void entry in the log.
+    pub entry_index: u64,
+}
+
+/// Where a recorded spend stands. A nullifier without a record is ABSENT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum SpendState {
+    /// It holds `c_max` of a note.
+    Reserved(ReservedSpend),
+    /// It was charged.
+    Settled {
+        /// The reservation.
+        spend: ReservedSpend,
+        /// What came of it.
+        outcome: SpendOutcome,
+        /// Who settled.
+        by: SettledBy,
+    },
+    /// It was given back whole.
+    Voided {
+        /// The reservation.
+        spend: ReservedSpend,
+        /// What came of it.
+        outcome: SpendOutcome,
+    },
+}
+
+impl SpendState {
+    /// The reservation.
+    pub const fn spend(&self) -> &ReservedSpend {
+        match self {
+            Self::Reserved(spend) | Self::Settled { spend, .. } | Self::Voided { spend, .. } => spend,
+        }
+    }
+
+    /// The outcome, when there is one.
+    pub const fn outcome(&self) -> Option<&SpendOutcome> {
+        match self {
+            Self::Reserved(_) => None,
+            Self::Settled { outcome, .. } | Self::Voided { outcome, .. } => Some(outcome),
+        }
+    }
+}
+
+/// What a ledger fixes for every reservation.
+#[derive(Clone, Copy, Debug)]
+pub struct ReserveRules {
+    /// This ledger.
+    pub ledger_id: Bytes32,
+    /// Its verifying key.
+    pub vk_digest: Bytes32,
+    /// Longest reservation.
+    pub tab_secs_max: u64,
+}
+
+/// What the store knows about a reservation that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct ReserveFacts<'a> {
+    /// The record of its nullifier.
+    pub recorded: Option<&'a SpendState>,
+    /// Whether another spend used its `inner_next`.
+    pub inner_used: bool,
+    /// Whether its root is one of the recent roots.
+    pub root_recent: bool,
+}
+
+/// What to do about a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReserveDecision {
+    /// It is recorded already: answer with the entry at this position.
+    Repeat {
+        /// Position of the reserve entry.
+        entry_index: u64,
+    },
+    /// Record it, provided its proof verifies.
+    Record,
+}
+
+/// Decides a reservation, all but its proof.
+pub fn decide_reserve(
+    request: &ReserveRequest,
+    facts: ReserveFacts<'_>,
+    rules: &ReserveRules,
+    now: u64,
+) -> Result<ReserveDecision, LedgerError> {
+    // The nullifier decides first: a repeat is answered whatever has become of its root, its deadline or its spend, and
+    // whatever its proof bytes are, since proofs can be re-randomised.
+    if let Some(recorded) = facts.recorded.map(SpendState::spend) {
+        let same = recorded.context == request.context
+            && recorded.inner_next == request.inner_next
+            && recorded.c_max == request.c_max;
+        return if same {
+            Ok(ReserveDecision::Repeat { entry_index: recorded.entry_index })
+        } else {
+            Err(LedgerError::SpendConflict)
+        };
+    }
+    let context = &request.context;
+    if context.ledger_id != rules.ledger_id || context.vk_digest != rules.vk_digest {
+        return Err(LedgerError::LedgerMismatch);
+    }
+    if request.c_max.is_zero() {
+        return Err(LedgerError::ReserveZero);
+    }
+    if context.not_after <= now {
+        return Err(LedgerError::Expired);
+    }
+    if context.not_after > now.saturating_add(rules.tab_secs_max) {
+        return Err(LedgerError::NotAfterTooFar);
+    }
+    if facts.inner_used {
+        return Err(LedgerError::InnerReused);
+    }
+    if !facts.root_recent {
+        return Err(LedgerError::RootUnknown);
+    }
+    Ok(ReserveDecision::Record)
+}
+
+/// A running total whose signature verified under one settle key.
+#[derive(Clone, Debug)]
+pub struct VerifiedJournal {
+    request: JournalRequest,
+    settle_key: Bytes32,
+}
+
+impl VerifiedJournal {
+    /// Verifies the signature.
+    pub fn verify(request: JournalRequest, ledger_id: &Bytes32, settle_key: Bytes32) -> Result<Self, LedgerError> {
+        let message = journal_message(ledger_id, &request.nullifier, request.total);
+        verify_ed25519(&settle_key, &message, &request.signature).map_err(|_| LedgerError::JournalSignature)?;
+        Ok(Self { request, settle_key })
+    }
+
+    /// The request.
+    pub const fn request(&self) -> &JournalRequest {
+        &self.request
+    }
+}
+
+/// What to do about a running total.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalDecision {
+    /// It is the last one already.
+    Repeat,
+    /// Record it.
+    Record,
+}
+
+/// Decides a running total for the spend of its nullifier.
+pub fn decide_journal(state: &SpendState, journal: &VerifiedJournal) -> Result<JournalDecision, LedgerError> {
+    let SpendState::Reserved(spend) = state else { return Err(LedgerError::JournalFinalised) };
+    if journal.settle_key != spend.context.settle_key {
+        return Err(LedgerError::JournalSignature);
+    }
+    let total = journal.request.total;
+    if total > spend.c_max {
+        return Err(LedgerError::JournalAboveReserve);
+    }
+    match spend.journalled {
+        Some(last) if total < last => Err(LedgerError::JournalDecreasing),
+        Some(last) if total == last => Ok(JournalDecision::Repeat),
+        _ => Ok(JournalDecision::Record),
+    }
+}
+
+/// A settlement whose signature verified under one settle key.
+#[derive(Clone, Debug)]
+pub struct VerifiedSettle {
+    request: SettleRequest,
+    settle_key: Bytes32,
+}
+
+impl VerifiedSettle {
+    /// Verifies the signature.
+    pub fn verify(request: SettleRequest, ledger_id: &Bytes32, settle_key: Bytes32) -> Result<Self, LedgerError> {
+        let message = settle_message(ledger_id, &request.nullifier, request.charge);
+        verify_ed25519(&settle_key, &message, &request.signature).map_err(|_| LedgerError::SettleSignature)?;
+        Ok(Self { request, settle_key })
+    }
+
+    /// The request.
+    pub const fn request(&self) -> &SettleRequest {
+        &self.request
+    }
+}
+
+/// What to do about a settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettleDecision {
+    /// The spend has this outcome already.
+    Repeat(SpendOutcome),
+    /// Record it with this refund.
+    Record {
+        /// `c_max − charge`.
+        refund: Credits,
+    },
+}
+
+/// Decides a settlement for the spend of its nullifier.
+pub fn decide_settle(state: &SpendState, settle: &VerifiedSettle) -> Result<SettleDecision, LedgerError> {
+    let spend = state.spend();
+    if settle.settle_key != spend.context.settle_key {
+        return Err(LedgerError::SettleSignature);
+    }
+    let charge = settle.request.charge;
+    // Above the reserve is impossible in any state, so it is told apart from a conflict.
+    let refund = spend.c_max.checked_sub(charge).ok_or(LedgerError::SettleAboveReserve)?;
+    match state.outcome() {
+        // A void spend was charged nothing: settling it at nothing is a repeat.
+        Some(outcome) if outcome.charge == charge => Ok(SettleDecision::Repeat(*outcome)),
+        Some(_) => Err(LedgerError::SettleConflict),
+        None if spend.journalled.is_some_and(|last| charge < last) => Err(LedgerError::SettleBelowJournal),
+        None => Ok(SettleDecision::Record { refund }),
+    }
+}
+
+/// How the ledger itself ends a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finalisation {
+    /// Charge the last journalled total.
+    Settle {
+        /// That total.
+        charge: Credits,
+        /// The rest.
+        refund: Credits,
+    },
+    /// Nothing was journalled: give all of it back.
+    Void {
+        /// `c_max`.
+        refund: Credits,
+    },
+}
+
+/// Decides whether the ledger itself ends a spend now: a reservation, once `not_after + grace_secs` has passed.
+pub fn decide_finalise(state: &SpendState, grace_secs: u64, now: u64) -> Option<Finalisation> {
+    let SpendState::Reserved(spend) = state else { return None };
+    if now <= spend.context.not_after.saturating_add(grace_secs) {
+        return None;
+    }
+    match spend.journalled {
+        None => Some(Finalisation::Void { refund: spend.c_max }),
+        Some(charge) => {
+            let refund = spend.c_max.checked_sub(charge).expect("invariant: a journalled total is never above c_max");
+            Some(Finalisation::Settle { charge, refund })
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -1,0 +1,138 @@
+//! Boot and stop. Keys → boot report → ledger → engine → listener; anything missing ends the process.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use attestation::snp::SnpReport;
+use attestation::{Clock, Nonce, Role, Signed};
+use credits::{ModelOffer, Offer};
+use ledger_client::{LedgerClient, Pins};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::attester::Attester;
+use crate::config::GuardianConfig;
+use crate::inference::Engine;
+use crate::keys::{self, BootKeys};
+use crate::limits::{DRAIN_TIMEOUT, ENGINE_READY_TIMEOUT};
+use crate::state::{Guardian, Parts};
+use crate::{attestation_api, listener, routes, settlement};
+
+/// Purpose under which offers are signed (protocol.md §5.2).
+pub const OFFER_PURPOSE: &str = "cloister/offer/v1";
+
+/// Boots, serves until a signal, settles and returns.
+pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
+    let guardian = Arc::new(boot(config, clock).await?);
+    let tls = listener::tls_config(&guardian.keys)?;
+    let address = guardian.config.listen;
+    let socket = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+    let local = socket.local_addr()?;
+    tracing::info!(listen = %local, keyset_digest = %guardian.keys.keyset_digest, "ready");
+    let serving = tokio::spawn(listener::serve(socket, tls, routes::router(Arc::clone(&guardian)), guardian.draining.subscribe()));
+    let expiry = tokio::spawn(settlement::expiry_loop(Arc::clone(&guardian)));
+    stop_signal().await?;
+    tracing::info!("stopping: no new work");
+    guardian.draining.send_replace(true);
+    drain(&guardian).await;
+    expiry.abort();
+    settlement::settle_all(&guardian).await;
+    serving.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Guardian> {
+    let keys = keys::generate(clock.now()).context("make the boot keys")?;
+    let attester = Attester::from_config(&config.tee);
+    let data = attestation_api::report_data(&keys, Role::Keyset, &Nonce([0; 32]), None);
+    let boot_report = attester.attest(data).await.context("obtain the boot report")?;
+    let launch_digest = SnpReport::parse(&boot_report.evidence.report.0).context("read the boot report")?.measurement;
+    let launch_digest = hex::encode(launch_digest);
+    let (ledger, spend_params) = connect_ledger(&config).await?;
+    let offer = offer(&config, &keys)?;
+    let price_sheet_digest = offer.statement.price_sheet_digest().context("digest the offer")?;
+    let engine = Engine::from_config(&config.engine);
+    wait_for_engine(&engine).await?;
+    Ok(Guardian::new(Parts {
+        config,
+        keys,
+        attester,
+        boot_report,
+        launch_digest,
+        offer,
+        price_sheet_digest,
+        ledger,
+        spend_params,
+        engine,
+        clock,
+    }))
+}
+
+async fn connect_ledger(config: &GuardianConfig) -> anyhow::Result<(LedgerClient, credits::params::VerifyingParams)> {
+    let ledger = &config.ledger;
+    let pins = Pins { ledger_id: ledger.ledger_id, ledger_key: ledger.ledger_key, vk_digest: ledger.vk_digest };
+    let client = LedgerClient::connect(&ledger.url, pins).await.with_context(|| format!("connect to the ledger at {}", ledger.url))?;
+    let params = client.verifying_key().await.context("fetch the verifying key")?;
+    if params.digest() != ledger.vk_digest {
+        bail!("the ledger's verifying key is not the pinned one");
+    }
+    Ok((client, params))
+}
+
+fn offer(config: &GuardianConfig, keys: &BootKeys) -> anyhow::Result<Signed<Offer>> {
+    let offer = Offer {
+        version: credits::offer::OFFER_VERSION.to_owned(),
+        ledger_id: config.ledger.ledger_id,
+        vk_digest: config.ledger.vk_digest,
+        payee: config.ledger.payee,
+        models: vec![ModelOffer {
+            id: config.engine.model.clone(),
+            weights_digest: config.engine.weights.to_string(),
+            prompt_credits: config.prices.prompt_credits,
+            completion_credits: config.prices.completion_credits,
+            request_credits: config.prices.request_credits,
+            context_tokens_max: config.engine.context_tokens_max,
+        }],
+        tiers: config.prices.tiers.clone(),
+        tab_secs_max: config.prices.tab_secs_max,
+    };
+    Ok(Signed::sign(OFFER_PURPOSE, offer, &keys.receipt)?)
+}
+
+async fn wait_for_engine(engine: &Engine) -> anyhow::Result<()> {
+    let deadline = Instant::now() + ENGINE_READY_TIMEOUT;
+    while !engine.is_ready().await {
+        if Instant::now() >= deadline {
+            bail!("the engine did not become ready within {} s", ENGINE_READY_TIMEOUT.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Lets requests finish; cuts those that take longer than the drain time.
+async fn drain(guardian: &Guardian) {
+    let deadline = Instant::now() + DRAIN_TIMEOUT;
+    while guardian.tabs().iter().any(|tab| tab.in_flight()) {
+        if Instant::now() >= deadline {
+            for tab in guardian.tabs() {
+                tab.cut.send_replace(true);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

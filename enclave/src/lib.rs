@@ -1,0 +1,35 @@
+//! The guardian. A request passes these files in order:
+//!
+//! 1. `listener.rs` accepts, finishes TLS 1.3, limits connections and computes the channel exporter
+//! 2. `routes.rs` is the route table
+//! 3. `request.rs` turns bytes into an allow-listed chat request
+//! 4. `admission.rs` opens a tab (spend proof → reservation) and authenticates requests under it
+//! 5. `inference.rs` speaks to the engine on its Unix socket
+//! 6. `stream.rs` relays, hashes and meters
+//! 7. `settlement.rs` journals running totals and settles tabs
+//! 8. `receipt.rs` signs what was done
+//!
+//! Invariant: a prompt reaches the engine only after its payer's nullifier is durably reserved at the ledger.
+//! Deliberately absent: a simulated mode, durable state, any log line made from a request or a response.
+
+pub mod admission;
+pub mod attestation_api;
+pub mod attester;
+pub mod boot;
+pub mod chat;
+pub mod clock;
+pub mod config;
+pub mod inference;
+pub mod keys;
+pub mod limits;
+pub mod listener;
+pub mod problem;
+pub mod receipt;
+pub mod request;
+pub mod routes;
+pub mod settlement;
+pub mod sse;
+pub mod state;
+pub mod stream;
+pub mod tabs;
+pub mod telemetry;

@@ -1,0 +1,73 @@
+//! Every limit of the guardian, named. A request beyond one gets the code written beside it.
+
+use std::time::Duration;
+
+/// Largest request body (`request.too_large`).
+pub const REQUEST_BODY_BYTES_MAX: usize = 1 << 20;
+/// Time to receive a whole request body (`request.timeout`).
+pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a TCP connection to finish its TLS handshake (connection closed).
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections open at once; further ones wait in the accept queue of the kernel.
+pub const CONNECTIONS_MAX: usize = 4096;
+/// Time for an HTTP/1.1 client to send its request head (connection closed).
+pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest header block of one HTTP/2 request.
+pub const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// Streams one HTTP/2 connection may have open.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+/// Attestation documents one connection may ask for (`attestation.rate`): a channel needs one; the rest is for re-attestation.
+pub const ATTESTATIONS_PER_CONNECTION_MAX: u32 = 16;
+/// Reports asked of the platform at once; others wait, since the platform serialises them anyway.
+pub const ATTESTATIONS_CONCURRENT_MAX: usize = 4;
+/// Time for the platform to produce one report (`attestation.unavailable`).
+pub const ATTESTATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Open tabs at once (`tab.too_many`).
+pub const TABS_MAX: usize = 10_000;
+/// Spend proofs verified at once: one per core keeps junk proofs from starving requests (C12).
+pub const PROOFS_CONCURRENT_MAX: usize = 2;
+/// Requests in flight under one tab (`tab.busy`).
+pub const REQUESTS_PER_TAB_MAX: u32 = 8;
+/// Calls remembered per tab for idempotency (`tab.too_many_calls`): open another tab for more.
+pub const CALLS_PER_TAB_MAX: usize = 4096;
+/// How far a request signature's `created` may be from our clock, in seconds (`tab.signature`).
+pub const SIGNATURE_SKEW_SECS_MAX: u64 = 600;
+/// Messages in one chat request (`request.invalid`).
+pub const MESSAGES_MAX: usize = 1024;
+/// Choices (`n`) in one chat request (`request.invalid`).
+pub const CHOICES_MAX: u64 = 4;
+/// Completion tokens when the client names no maximum.
+pub const COMPLETION_TOKENS_DEFAULT: u64 = 512;
+/// Prompt tokens added per message and per request when bounding a prompt before the engine has counted it: chat
+/// templates add a handful of tokens per message and may add a system message of their own.
+pub const TEMPLATE_TOKENS_PER_MESSAGE: u64 = 16;
+/// See [`TEMPLATE_TOKENS_PER_MESSAGE`].
+pub const TEMPLATE_TOKENS_BASE: u64 = 64;
+/// Largest plain response accepted from the engine.
+pub const ENGINE_BODY_BYTES_MAX: usize = 8 << 20;
+/// Largest single server-sent event accepted from the engine.
+pub const ENGINE_EVENT_BYTES_MAX: usize = 1 << 20;
+/// Time for the engine to accept a connection (`engine.unavailable`).
+pub const ENGINE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest silence of the engine within one response (`engine.timeout`).
+pub const ENGINE_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Time the engine gets to become ready at boot.
+pub const ENGINE_READY_TIMEOUT: Duration = Duration::from_secs(120);
+/// While streaming, a running total is journalled after this long …
+pub const JOURNAL_INTERVAL: Duration = Duration::from_secs(10);
+/// … or after this many further tokens, whichever comes first (decision 7).
+pub const JOURNAL_TOKENS: u64 = 256;
+/// Time a connection gets to take the receipt before the charge is journalled all the same.
+pub const RECEIPT_TAKEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Answers held in memory for replay under their idempotency key: each …
+pub const REPLAY_BODY_BYTES_MAX: usize = 256 << 10;
+/// … for this long …
+pub const REPLAY_HELD: Duration = Duration::from_secs(600);
+/// … and all together.
+pub const REPLAY_TOTAL_BYTES_MAX: usize = 32 << 20;
+/// Receipts held in memory; the oldest go first.
+pub const RECEIPTS_HELD_MAX: usize = 10_000;
+/// Keyset lifetime from boot, in seconds (6 days; verifiers refuse more than 7).
+pub const KEYSET_LIFETIME_SECS: u64 = 6 * 24 * 3600;
+/// Time in-flight requests get to finish after SIGTERM.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);

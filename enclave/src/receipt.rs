@@ -1,0 +1,120 @@
+//! Receipts: what was asked, forwarded, answered, metered and charged, hashed here from the bytes this process saw.
+
+use std::sync::Arc;
+
+use attestation::{Event, Receipt, Role, Sha256Digest, UnsignedReceipt};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use credits::Credits;
+
+use crate::state::Guardian;
+use crate::tabs::{FinishedCall, Hold};
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The engine finished.
+    Complete,
+    /// The client left; it is charged for what was sent.
+    ClientAbort,
+    /// The engine failed; nothing is charged.
+    UpstreamError,
+    /// The tab reached its end; what was sent is charged.
+    TabExpired,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientAbort => "client_abort",
+            Self::UpstreamError => "upstream_error",
+            Self::TabExpired => "tab_expired",
+        }
+    }
+}
+
+/// What is known of a call before it is forwarded.
+#[derive(Debug, Clone)]
+pub struct CallFacts {
+    /// `rcpt-…`
+    pub receipt_id: String,
+    /// `chatcmpl-…`
+    pub chat_id: String,
+    /// The model asked for.
+    pub model: String,
+    /// Digest of the request body as received.
+    pub request: Sha256Digest,
+    /// Digest of the bytes sent to the engine.
+    pub forwarded: Sha256Digest,
+}
+
+/// What was metered.
+#[derive(Debug, Clone, Copy)]
+pub struct Metered {
+    /// Prompt tokens.
+    pub prompt_tokens: u64,
+    /// Completion tokens.
+    pub completion_tokens: u64,
+    /// Their price.
+    pub cost: Credits,
+}
+
+/// Charges a finished call, signs its receipt and keeps it. Returns the receipt, the tab's running total, and the handle
+/// under which the answer may be held for repeats.
+pub fn finish(
+    guardian: &Guardian,
+    hold: Hold,
+    facts: &CallFacts,
+    outcome: Outcome,
+    metered: Metered,
+    response: Sha256Digest,
+) -> Result<(Arc<Receipt>, Credits, FinishedCall), attestation::JcsError> {
+    let tab = Arc::clone(hold.tab());
+    let (running_total, finished) = hold.charge(metered.cost, &facts.receipt_id);
+    let keys = &guardian.keys;
+    let receipt = UnsignedReceipt {
+        receipt_id: facts.receipt_id.clone(),
+        chat_id: Some(facts.chat_id.clone()),
+        model: Some(facts.model.clone()),
+        workload_keyset_digest: keys.keyset_digest,
+        endpoint: "/v1/chat/completions".to_owned(),
+        method: "POST".to_owned(),
+        served_at: guardian.clock.now(),
+        event_log: vec![
+            Event::RequestReceived { body_hash: facts.request },
+            Event::RequestForwarded { body_hash: facts.forwarded },
+            Event::ResponseReturned { body_hash: response },
+            Event::AttestationBound {
+                report_digest: guardian.boot_report_digest(),
+                launch_digest: guardian.launch_digest.clone(),
+                role: Role::Keyset,
+            },
+            Event::ModelWeights { model: facts.model.clone(), weights: guardian.config.engine.weights },
+            Event::TokensMetered {
+                prompt_tokens: metered.prompt_tokens,
+                completion_tokens: metered.completion_tokens,
+                outcome: outcome.as_str().to_owned(),
+            },
+            Event::CreditSpent {
+                ledger_id: attestation::Hex32(guardian.config.ledger.ledger_id.0),
+                nullifier: attestation::Hex32(*tab.id.as_bytes()),
+                cost: metered.cost.get(),
+                running_total: running_total.get(),
+                reserve: tab.reserve.get(),
+                price_sheet_digest: attestation::Hex32(guardian.price_sheet_digest.0),
+            },
+        ],
+    }
+    .sign(&keys.receipt)?;
+    let receipt = Arc::new(receipt);
+    guardian.keep_receipt(tab.id, Arc::clone(&receipt));
+    Ok((receipt, running_total, finished))
+}
+
+/// The value of the `cloister-receipt` trailer.
+#[must_use]
+pub fn trailer_value(receipt: &Receipt) -> Option<http::HeaderValue> {
+    let json = serde_json::to_vec(receipt).ok()?;
+    http::HeaderValue::from_str(&STANDARD.encode(json)).ok()
+}

@@ -1,0 +1,197 @@
+//! The route table, and the handlers that are only glue.
+//!
+//! Exact paths, closed set: what is not here is 404 and never reaches the engine, whose own server answers a dozen
+//! paths nobody asked for.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::attestation_api::{self, Channel};
+use crate::limits::{REQUEST_BODY_BYTES_MAX, REQUEST_BODY_TIMEOUT};
+use crate::problem::Problem;
+use crate::state::Guardian;
+use crate::{admission, chat, settlement};
+
+type Shared = State<Arc<Guardian>>;
+
+/// All routes of the guardian.
+pub fn router(guardian: Arc<Guardian>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/v1/attestation", get(attestation))
+        .route("/v1/attestation/boot", get(boot_attestation))
+        .route("/v1/offer", get(offer))
+        .route("/v1/models", get(models))
+        .route("/v1/models/{id}", get(model))
+        .route("/v1/tabs", post(open_tab))
+        .route("/v1/tabs/{id}", get(tab_status))
+        .route("/v1/tabs/{id}/close", post(close_tab))
+        .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/aci/receipts/{id}", get(receipt))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(Arc::clone(&guardian), common_headers))
+        .with_state(guardian)
+}
+
+/// Headers on every response, errors included (ACI §5.2, and what official clients read).
+async fn common_headers(State(guardian): Shared, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(HeaderName::from_static("x-aci-version"), HeaderValue::from_static("aci/1"));
+    if let Ok(digest) = HeaderValue::from_str(&guardian.keys.keyset_digest.to_string()) {
+        headers.insert(HeaderName::from_static("x-aci-keyset-digest"), digest);
+    }
+    let request_id = HeaderName::from_static("x-request-id");
+    if !headers.contains_key(&request_id)
+        && let Ok(id) = chat::fresh_id("req")
+        && let Ok(id) = HeaderValue::from_str(&id)
+    {
+        headers.insert(request_id, id);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
+}
+
+async fn health(State(guardian): Shared) -> Response {
+    let ready = !guardian.is_draining() && guardian.engine.is_ready().await;
+    let (status, text) = if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
+    (status, axum::Json(json!({"status": text}))).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AttestationQuery {
+    nonce: String,
+}
+
+async fn attestation(
+    State(guardian): Shared,
+    Extension(channel): Extension<Arc<Channel>>,
+    query: Result<Query<AttestationQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|_| {
+        Problem::invalid("attestation.nonce", "nonce", "exactly one query parameter: nonce, 64 lowercase hex characters")
+    })?;
+    Ok(json_bytes(attestation_api::attest(&guardian, &channel, &query.nonce).await?))
+}
+
+async fn boot_attestation(State(guardian): Shared) -> Response {
+    json_bytes(attestation_api::boot_document(&guardian))
+}
+
+fn json_bytes(bytes: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
+}
+
+async fn offer(State(guardian): Shared) -> Response {
+    axum::Json(&guardian.offer).into_response()
+}
+
+fn model_object(guardian: &Guardian) -> serde_json::Value {
+    json!({"id": guardian.config.engine.model, "object": "model", "created": 0, "owned_by": "cloister"})
+}
+
+async fn models(State(guardian): Shared) -> Response {
+    axum::Json(json!({"object": "list", "data": [model_object(&guardian)]})).into_response()
+}
+
+async fn model(State(guardian): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+    if id == guardian.config.engine.model { Ok(axum::Json(model_object(&guardian)).into_response()) } else { Err(chat::no_such_model()) }
+}
+
+async fn open_tab(State(guardian): Shared, body: Body) -> Result<Response, Problem> {
+    let body = read_body(body).await?;
+    let opened = admission::open_tab(&guardian, &body).await?;
+    Ok(axum::Json(opened).into_response())
+}
+
+/// Authenticates a call whose path names the tab; the tab in the path and the one that signed must be the same.
+async fn authenticated_tab(
+    guardian: &Guardian,
+    method: &str,
+    id: &str,
+    suffix: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Arc<crate::tabs::Tab>, Problem> {
+    let body = read_body(body).await?;
+    let path = format!("/v1/tabs/{id}{suffix}");
+    let authenticated = admission::authenticate(guardian, method, &path, headers, &body, None)?;
+    if authenticated.tab.id.to_string() == id { Ok(authenticated.tab) } else { Err(not_found().await) }
+}
+
+async fn tab_status(
+    State(guardian): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let tab = authenticated_tab(&guardian, "GET", &id, "", &headers, body).await?;
+    let state = if tab.settlement().is_some() { credits::TabState::Closed } else { credits::TabState::Open };
+    let (charged, requests) = (tab.charged(), tab.requests());
+    let status = credits::TabStatus { tab_id: tab.id, reserve: tab.reserve, charged, requests, state };
+    Ok(axum::Json(status).into_response())
+}
+
+async fn close_tab(
+    State(guardian): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let tab = authenticated_tab(&guardian, "POST", &id, "/close", &headers, body).await?;
+    if tab.in_flight() {
+        let busy = Problem::new(StatusCode::TOO_MANY_REQUESTS, "tab.busy", "requests are still being served under this tab");
+        return Err(Problem { retry_after: Some(1), ..busy });
+    }
+    Ok(axum::Json(settlement::settle(&guardian, &tab).await?).into_response())
+}
+
+async fn receipt(
+    State(guardian): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = read_body(body).await?;
+    let path = format!("/v1/aci/receipts/{id}");
+    let authenticated = admission::authenticate(&guardian, "GET", &path, &headers, &body, None)?;
+    let receipt = guardian.receipt(&authenticated.tab.id, &id);
+    let receipt = receipt.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "receipt.not_found", "there is no such receipt for this tab"))?;
+    Ok(axum::Json(&*receipt).into_response())
+}
+
+/// Reads a request body within its size and time limits.
+pub async fn read_body(body: Body) -> Result<Bytes, Problem> {
+    let read = tokio::time::timeout(REQUEST_BODY_TIMEOUT, Limited::new(body, REQUEST_BODY_BYTES_MAX).collect()).await;
+    match read {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request.too_large",
+            format!("the body is larger than {REQUEST_BODY_BYTES_MAX} bytes"),
+        )),
+        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "request.broken", "the body ended early")),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request.timeout", "the body did not arrive in time")),
+    }
+}

@@ -1,0 +1,108 @@
+//! Running totals and settlements.
+//!
+//! After each request the tab's running total is journalled, signed, at the ledger. Closing a tab, or its end, settles it: the
+//! ledger appends the successor note with the refund, and the client gets a signed [`Settlement`]. If this process dies,
+//! the ledger finalises the tab by itself at the last journalled total (decision 7).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use attestation::Signed;
+use credits::{Bytes32, Credits, JournalRequest, Ledger, SettleRequest, Settlement, SignatureBytes};
+use http::StatusCode;
+
+use crate::problem::Problem;
+use crate::state::Guardian;
+use crate::tabs::Tab;
+
+/// Purpose under which settlements are signed (protocol.md §5.2).
+pub const SETTLEMENT_PURPOSE: &str = "cloister/settlement/v1";
+
+/// Journals `total`, unless a later one was journalled meanwhile. A ledger that cannot be reached costs the operator, not the
+/// client: the next total or the settlement carries it.
+pub async fn journal(guardian: &Guardian, tab: &Tab, total: Credits) {
+    let mut last = tab.ledger_turn.lock().await;
+    if total <= *last || tab.settlement().is_some() {
+        return;
+    }
+    let message = credits::journal_message(&guardian.config.ledger.ledger_id, &tab.id, total);
+    let signature = SignatureBytes(guardian.keys.receipt.sign(&message));
+    match guardian.ledger.journal(JournalRequest { nullifier: tab.id, total, signature }).await {
+        Ok(()) => *last = total,
+        Err(error) => tracing::warn!(code = error.code(), "running total not journalled"),
+    }
+}
+
+/// Settles a tab. Repeats return the same settlement.
+pub async fn settle(guardian: &Guardian, tab: &Tab) -> Result<Signed<Settlement>, Problem> {
+    if let Some(settlement) = tab.begin_closing() {
+        return Ok(settlement);
+    }
+    let _turn = tab.ledger_turn.lock().await;
+    if let Some(settlement) = tab.settlement() {
+        return Ok(settlement);
+    }
+    let charge = tab.charged();
+    let ledger_id = guardian.config.ledger.ledger_id;
+    let message = credits::settle_message(&ledger_id, &tab.id, charge);
+    let signature = SignatureBytes(guardian.keys.receipt.sign(&message));
+    let settled = guardian.ledger.settle(SettleRequest { nullifier: tab.id, charge, signature }).await;
+    let settled = settled.map_err(|error| {
+        if error.retryable() {
+            tab.reopen();
+        }
+        Problem::from(error)
+    })?;
+    let statement = Settlement {
+        version: credits::settlement::SETTLEMENT_VERSION.to_owned(),
+        ledger_id,
+        nullifier: tab.id,
+        reserve: tab.reserve,
+        charge: settled.charge,
+        refund: settled.refund,
+        leaf: settled.leaf,
+        leaf_index: settled.leaf_index,
+        entry_index: settled.entry_index,
+        requests: tab.requests(),
+        keyset_digest: Bytes32(guardian.keys.keyset_digest.0),
+    };
+    let signed = Signed::sign(SETTLEMENT_PURPOSE, statement, &guardian.keys.receipt)
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the settlement could not be signed"))?;
+    tab.closed(signed.clone());
+    Ok(signed)
+}
+
+/// Ends tabs at their time and forgets settled ones. Runs for the life of the process.
+pub async fn expiry_loop(guardian: Arc<Guardian>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = guardian.clock.now().0;
+        guardian.sweep_replays(std::time::Instant::now());
+        for tab in guardian.tabs() {
+            if now < tab.not_after {
+                continue;
+            }
+            tab.cut.send_replace(true);
+            if tab.settlement().is_some() {
+                guardian.remove_tab(&tab.id);
+            } else if !tab.in_flight()
+                && let Err(problem) = settle(&guardian, &tab).await
+            {
+                tracing::warn!(code = problem.code, "expired tab not settled");
+                // The ledger has finalised it without us; there is nothing left to do here.
+                if problem.retry_after.is_none() {
+                    guardian.remove_tab(&tab.id);
+                }
+            }
+        }
+    }
+}
+
+/// Settles every open tab, for a graceful stop.
+pub async fn settle_all(guardian: &Guardian) {
+    for tab in guardian.tabs() {
+        if let Err(problem) = settle(guardian, &tab).await {
+            tracing::warn!(code = problem.code, "tab not settled at stop; the ledger will finalise it");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What the handlers share.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use attestation::{Clock, Receipt, Sha256Digest, Signed};
+use credits::params::VerifyingParams;
+use credits::{Bytes32, Nullifier, Offer};
+use ledger_client::LedgerClient;
+use tokio::sync::{Semaphore, watch};
+
+use crate::attester::{Attested, Attester};
+use crate::config::GuardianConfig;
+use crate::inference::Engine;
+use crate::keys::BootKeys;
+use crate::limits::{
+    ATTESTATIONS_CONCURRENT_MAX, PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX, REPLAY_TOTAL_BYTES_MAX, TABS_MAX,
+};
+use crate::tabs::Tab;
+
+/// One booted guardian.
+pub struct Guardian {
+    /// Measured configuration.
+    pub config: GuardianConfig,
+    /// Boot keys.
+    pub keys: BootKeys,
+    /// Report source.
+    pub attester: Attester,
+    /// The boot report (role `keyset`): lets a third party check a receipt later.
+    pub boot_report: Attested,
+    /// Launch digest in the boot report, hex.
+    pub launch_digest: String,
+    /// Prices and payment terms, signed.
+    pub offer: Signed<Offer>,
+    /// Digest of the offer, bound by every spend.
+    pub price_sheet_digest: Bytes32,
+    /// The ledger.
+    pub ledger: LedgerClient,
+    /// The spend circuit's verifying key.
+    pub spend_params: Arc<VerifyingParams>,
+    /// The engine.
+    pub engine: Engine,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Bounds reports in progress.
+    pub attestation_slots: Semaphore,
+    /// Bounds proof checks in progress.
+    pub proof_slots: Semaphore,
+    /// True once no new work is accepted.
+    pub draining: watch::Sender<bool>,
+    tabs: Mutex<HashMap<Nullifier, Arc<Tab>>>,
+    receipts: Mutex<Receipts>,
+}
+
+#[derive(Default)]
+struct Receipts {
+    by_id: HashMap<String, (Nullifier, Arc<Receipt>)>,
+    order: VecDeque<String>,
+}
+
+impl std::fmt::Debug for Guardian {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guardian").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+/// What `boot.rs` puts together.
+pub struct Parts {
+    /// See [`Guardian`].
+    pub config: GuardianConfig,
+    /// See [`Guardian`].
+    pub keys: BootKeys,
+    /// See [`Guardian`].
+    pub attester: Attester,
+    /// See [`Guardian`].
+    pub boot_report: Attested,
+    /// See [`Guardian`].
+    pub launch_digest: String,
+    /// See [`Guardian`].
+    pub offer: Signed<Offer>,
+    /// See [`Guardian`].
+    pub price_sheet_digest: Bytes32,
+    /// See [`Guardian`].
+    pub ledger: LedgerClient,
+    /// See [`Guardian`].
+    pub spend_params: VerifyingParams,
+    /// See [`Guardian`].
+    pub engine: Engine,
+    /// See [`Guardian`].
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Guardian {
+    /// A guardian with no tabs.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            config: parts.config,
+            keys: parts.keys,
+            attester: parts.attester,
+            boot_report: parts.boot_report,
+            launch_digest: parts.launch_digest,
+            offer: parts.offer,
+            price_sheet_digest: parts.price_sheet_digest,
+            ledger: parts.ledger,
+            spend_params: Arc::new(parts.spend_params),
+            engine: parts.engine,
+            clock: parts.clock,
+            attestation_slots: Semaphore::new(ATTESTATIONS_CONCURRENT_MAX),
+            proof_slots: Semaphore::new(PROOFS_CONCURRENT_MAX),
+            draining: watch::channel(false).0,
+            tabs: Mutex::default(),
+            receipts: Mutex::default(),
+        }
+    }
+
+    /// Digest of the boot report's bytes.
+    #[must_use]
+    pub fn boot_report_digest(&self) -> Sha256Digest {
+        Sha256Digest::of(&self.boot_report.evidence.report.0)
+    }
+
+    /// The tab with this id.
+    #[must_use]
+    pub fn tab(&self, id: &Nullifier) -> Option<Arc<Tab>> {
+        self.tabs.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// All tabs of this boot.
+    #[must_use]
+    pub fn tabs(&self) -> Vec<Arc<Tab>> {
+        self.tabs.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Whether another tab fits.
+    #[must_use]
+    pub fn has_room_for_tab(&self) -> bool {
+        self.tabs.lock().unwrap_or_else(PoisonError::into_inner).len() < TABS_MAX
+    }
+
+    /// Adds a tab, or returns the one that a concurrent repeat of the same call added first.
+    pub fn add_tab(&self, tab: Tab) -> Arc<Tab> {
+        let mut tabs = self.tabs.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(tabs.entry(tab.id).or_insert_with(|| Arc::new(tab)))
+    }
+
+    /// Forgets a settled tab. Its receipts stay.
+    pub fn remove_tab(&self, id: &Nullifier) {
+        self.tabs.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Keeps a receipt for lookup; the oldest gives way.
+    pub fn keep_receipt(&self, tab: Nullifier, receipt: Arc<Receipt>) {
+        let mut receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        receipts.order.push_back(receipt.receipt_id.clone());
+        receipts.by_id.insert(receipt.receipt_id.clone(), (tab, receipt));
+        if receipts.order.len() > RECEIPTS_HELD_MAX
+            && let Some(oldest) = receipts.order.pop_front()
+        {
+            receipts.by_id.remove(&oldest);
+        }
+    }
+
+    /// The receipt with this id, if it belongs to `tab`. A stranger's receipt is as absent as one that never was.
+    #[must_use]
+    pub fn receipt(&self, tab: &Nullifier, id: &str) -> Option<Arc<Receipt>> {
+        let receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        receipts.by_id.get(id).filter(|(owner, _)| owner == tab).map(|(_, receipt)| Arc::clone(receipt))
+    }
+
+    /// Drops answers that were held long enough; says whether there is room for more.
+    pub fn sweep_replays(&self, now: Instant) -> bool {
+        let held: usize = self.tabs().iter().map(|tab| tab.forget_replays(now)).sum();
+        held < REPLAY_TOTAL_BYTES_MAX
+    }
+
+    /// Whether new work is refused.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+}

@@ -1,0 +1,352 @@
+//! Relay, hash and meter one answer.
+//!
+//! On entry a call holds part of a tab's reserve and the engine has started to answer. On exit the hold is charged (or given
+//! back), the receipt is signed over the bytes that were sent, and the running total is on its way to the ledger.
+//! Order matters: bytes → receipt → journal. A crash in between costs the operator, never the client.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use attestation::Sha256Stream;
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use credits::{Credits, ModelOffer};
+use http::{HeaderMap, HeaderName};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, watch};
+
+use crate::inference::{self, EngineError, Usage};
+use crate::limits::{ENGINE_IDLE_TIMEOUT, JOURNAL_INTERVAL, JOURNAL_TOKENS, RECEIPT_TAKEN_TIMEOUT, REPLAY_BODY_BYTES_MAX};
+use crate::problem::Problem;
+use crate::receipt::{self, CallFacts, Metered, Outcome};
+use crate::request::ChatRequest;
+use crate::settlement;
+use crate::sse::SseReader;
+use crate::state::Guardian;
+use crate::tabs::Hold;
+
+/// Name of the trailer that carries the receipt.
+pub const RECEIPT_TRAILER: HeaderName = HeaderName::from_static("cloister-receipt");
+
+/// One call, admitted and forwarded.
+pub struct Call {
+    /// The guardian.
+    pub guardian: Arc<Guardian>,
+    /// What the call may cost.
+    pub hold: Hold,
+    /// What is known of it.
+    pub facts: CallFacts,
+    /// What was asked.
+    pub request: ChatRequest,
+    /// Completion tokens the engine may make per choice.
+    pub completion_tokens_max: u64,
+    /// The model's prices.
+    pub prices: ModelOffer,
+}
+
+type FrameSender = mpsc::Sender<Result<Frame<Bytes>, Aborted>>;
+
+/// The body ends here without a proper end: truncation must be visible to the client (N9).
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was broken off")]
+pub struct Aborted;
+
+struct ChannelBody(mpsc::Receiver<Result<Frame<Bytes>, Aborted>>);
+
+impl http_body::Body for ChannelBody {
+    type Data = Bytes;
+    type Error = Aborted;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+/// A response body of known bytes and, if any, the receipt trailer.
+#[must_use]
+pub fn replayed_body(bytes: Bytes, receipt: Option<&attestation::Receipt>) -> Body {
+    let (tx, rx) = mpsc::channel(2);
+    // Two frames fit the channel, so neither send can fail.
+    let _ = tx.try_send(Ok(Frame::data(bytes)));
+    if let Some(trailers) = receipt.and_then(trailers) {
+        let _ = tx.try_send(Ok(Frame::trailers(trailers)));
+    }
+    Body::new(ChannelBody(rx))
+}
+
+fn trailers(receipt: &attestation::Receipt) -> Option<HeaderMap> {
+    let value = receipt::trailer_value(receipt)?;
+    Some(HeaderMap::from_iter([(RECEIPT_TRAILER, value)]))
+}
+
+impl Call {
+    fn meter(&self, usage: Usage) -> Metered {
+        let completion_bound = self.completion_tokens_max.saturating_mul(self.request.choices);
+        let prompt_tokens = usage.prompt_tokens.min(self.request.prompt_tokens_bound);
+        let completion_tokens = usage.completion_tokens.min(completion_bound);
+        let cost = self.prices.cost(prompt_tokens, completion_tokens).unwrap_or(self.hold.amount());
+        Metered { prompt_tokens, completion_tokens, cost: cost.min(self.hold.amount()) }
+    }
+
+    /// Serves a plain answer: all of it is read from the engine before the first byte goes out.
+    pub async fn plain(self, engine_body: Incoming) -> Result<Body, Problem> {
+        let answer = inference::read_plain(engine_body).await.map_err(engine_problem)?;
+        let usage = inference::usage_of(&answer).ok_or_else(|| engine_problem(EngineError::Malformed))?;
+        let choices = answer.get("choices").and_then(Value::as_array).filter(|choices| !choices.is_empty());
+        let choices = choices.ok_or_else(|| engine_problem(EngineError::Malformed))?;
+        let metered = self.meter(usage);
+        let body = json!({
+            "id": self.facts.chat_id,
+            "object": "chat.completion",
+            "created": self.guardian.clock.now().0,
+            "model": self.facts.model,
+            "choices": choices.iter().map(|choice| keep(choice, CHOICE_MEMBERS)).collect::<Vec<_>>(),
+            "usage": usage_json(&metered),
+        });
+        let bytes = Bytes::from(body.to_string());
+        let (tx, rx) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut output = Output::new(tx);
+            if output.send(bytes.clone()).await.is_err() {
+                // The client left, but the answer exists in full: it can be fetched again under its idempotency key.
+                output.take(&bytes);
+            }
+            self.end(output, Outcome::Complete, metered, false).await;
+        });
+        Ok(Body::new(ChannelBody(rx)))
+    }
+
+    /// Serves an event stream.
+    #[must_use]
+    pub fn stream(self, engine_body: Incoming) -> Body {
+        let (tx, rx) = mpsc::channel(1);
+        tokio::spawn(self.relay(engine_body, Output::new(tx)));
+        Body::new(ChannelBody(rx))
+    }
+
+    async fn relay(self, engine_body: Incoming, mut output: Output) {
+        let mut cut = self.hold.tab().cut.subscribe();
+        let mut relay = Relay { call: &self, usage: Usage::default(), finished: 0, usage_seen: false, journalled: None };
+        let outcome = relay.run(engine_body, &mut output, &mut cut).await;
+        let metered = match outcome {
+            // A broken answer is not what was bought.
+            Outcome::UpstreamError => Metered { cost: Credits::ZERO, ..self.meter(relay.usage) },
+            _ => self.meter(relay.usage),
+        };
+        self.end(output, outcome, metered, true).await;
+    }
+
+    async fn end(self, mut output: Output, outcome: Outcome, metered: Metered, stream: bool) {
+        if outcome == Outcome::Complete && stream {
+            if self.request.include_usage {
+                let chunk = self.chunk(Vec::new(), usage_json(&metered));
+                let _ = output.send(event(&chunk)).await;
+            }
+            let _ = output.send(Bytes::from_static(b"data: [DONE]\n\n")).await;
+        }
+        let Output { tx, hasher, replay, .. } = output;
+        let tab = Arc::clone(self.hold.tab());
+        let signed = receipt::finish(&self.guardian, self.hold, &self.facts, outcome, metered, hasher.finish());
+        let Ok((receipt, total, finished)) = signed else {
+            let _ = tx.send(Err(Aborted)).await;
+            return;
+        };
+        match outcome {
+            Outcome::Complete => {
+                if let Some(trailers) = trailers(&receipt) {
+                    let _ = tx.send(Ok(Frame::trailers(trailers))).await;
+                }
+                if let Some(body) = replay.filter(|_| self.guardian.sweep_replays(Instant::now())) {
+                    finished.hold_replay(body.freeze(), stream);
+                }
+            }
+            Outcome::ClientAbort => {}
+            Outcome::UpstreamError => fail(&tx, "engine.failed", "the engine failed; nothing was charged").await,
+            Outcome::TabExpired => fail(&tx, "tab.expired", "the tab reached its end").await,
+        }
+        // The receipt must be on its way before the ledger hears of the charge: wait until the connection has taken it.
+        let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, tx.closed()).await;
+        settlement::journal(&self.guardian, &tab, total).await;
+    }
+
+    fn chunk(&self, choices: Vec<Value>, usage: Value) -> Value {
+        let mut chunk = json!({
+            "id": self.facts.chat_id,
+            "object": "chat.completion.chunk",
+            "created": self.guardian.clock.now().0,
+            "model": self.facts.model,
+            "choices": choices,
+        });
+        if let (true, Some(members)) = (self.request.include_usage, chunk.as_object_mut()) {
+            members.insert("usage".to_owned(), usage);
+        }
+        chunk
+    }
+}
+
+/// One error event, then a broken body: a client must not take what it has for the whole answer.
+async fn fail(tx: &FrameSender, code: &'static str, message: &str) {
+    let problem = Problem::unavailable(code, 1, message);
+    let _ = tx.send(Ok(Frame::data(event(&json!({"error": problem.error_object()}))))).await;
+    let _ = tx.send(Err(Aborted)).await;
+}
+
+/// The client's end of the answer.
+struct Output {
+    tx: FrameSender,
+    hasher: Sha256Stream,
+    replay: Option<BytesMut>,
+}
+
+impl Output {
+    fn new(tx: FrameSender) -> Self {
+        Self { tx, hasher: Sha256Stream::new(), replay: Some(BytesMut::new()) }
+    }
+
+    /// Sends bytes and hashes what the connection took.
+    async fn send(&mut self, bytes: Bytes) -> Result<(), Aborted> {
+        let tx = self.tx.clone();
+        let permit = tx.reserve().await.map_err(|_| Aborted)?;
+        self.take(&bytes);
+        permit.send(Ok(Frame::data(bytes)));
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: &Bytes) {
+        self.hasher.update(bytes);
+        self.replay = self.replay.take().filter(|held| held.len().saturating_add(bytes.len()) <= REPLAY_BODY_BYTES_MAX);
+        if let Some(held) = &mut self.replay {
+            held.extend_from_slice(bytes);
+        }
+    }
+}
+
+struct Relay<'a> {
+    call: &'a Call,
+    usage: Usage,
+    finished: u64,
+    usage_seen: bool,
+    journalled: Option<(Instant, u64)>,
+}
+
+enum Step {
+    Continue,
+    Done,
+    Failed,
+    ClientGone,
+}
+
+impl Relay<'_> {
+    async fn run(&mut self, mut body: Incoming, output: &mut Output, cut: &mut watch::Receiver<bool>) -> Outcome {
+        let mut reader = SseReader::default();
+        let tx = output.tx.clone();
+        self.journalled = Some((Instant::now(), 0));
+        loop {
+            let frame = tokio::select! {
+                biased;
+                _ = cut.wait_for(|cut| *cut) => return Outcome::TabExpired,
+                () = tx.closed() => return Outcome::ClientAbort,
+                frame = tokio::time::timeout(ENGINE_IDLE_TIMEOUT, body.frame()) => frame,
+            };
+            let Ok(Some(Ok(frame))) = frame else { return Outcome::UpstreamError };
+            let Some(data) = frame.data_ref() else { continue };
+            let Ok(events) = reader.feed(data) else { return Outcome::UpstreamError };
+            for data in events {
+                match self.relay_event(&data, output).await {
+                    Step::Continue => {}
+                    Step::Done => return self.verdict(),
+                    Step::Failed => return Outcome::UpstreamError,
+                    Step::ClientGone => return Outcome::ClientAbort,
+                }
+            }
+            self.journal_if_due().await;
+        }
+    }
+
+    /// `[DONE]` alone proves nothing: vLLM sends it after a crash too. Every choice must have finished and usage be known.
+    fn verdict(&self) -> Outcome {
+        let complete = self.usage_seen && self.finished >= self.call.request.choices;
+        if complete { Outcome::Complete } else { Outcome::UpstreamError }
+    }
+
+    async fn relay_event(&mut self, data: &str, output: &mut Output) -> Step {
+        if data == "[DONE]" {
+            return Step::Done;
+        }
+        let Ok(chunk) = serde_json::from_str::<Value>(data) else { return Step::Failed };
+        if chunk.get("error").is_some() {
+            return Step::Failed;
+        }
+        let choices = chunk.get("choices").and_then(Value::as_array).cloned().unwrap_or_default();
+        let finishes = choices.iter().filter(|choice| choice.get("finish_reason").is_some_and(Value::is_string)).count();
+        if let Some(usage) = inference::usage_of(&chunk) {
+            self.usage = usage;
+            self.usage_seen |= chunk.get("usage").is_some_and(Value::is_object);
+        } else {
+            // An engine that reports nothing per chunk made at least one token for it.
+            let made = u64::from(!choices.is_empty());
+            self.usage.completion_tokens = self.usage.completion_tokens.saturating_add(made);
+        }
+        if choices.is_empty() {
+            return Step::Continue;
+        }
+        let kept = choices.iter().map(|choice| keep(choice, CHUNK_CHOICE_MEMBERS)).collect();
+        let sent = output.send(event(&self.call.chunk(kept, Value::Null))).await;
+        self.finished = self.finished.saturating_add(u64::try_from(finishes).unwrap_or(0));
+        if sent.is_ok() { Step::Continue } else { Step::ClientGone }
+    }
+
+    async fn journal_if_due(&mut self) {
+        let Some((last, tokens)) = self.journalled else { return };
+        let made = self.usage.completion_tokens;
+        if last.elapsed() < JOURNAL_INTERVAL && made.saturating_sub(tokens) < JOURNAL_TOKENS {
+            return;
+        }
+        self.journalled = Some((Instant::now(), made));
+        let total = self.call.hold.total_with(self.call.meter(self.usage).cost);
+        settlement::journal(&self.call.guardian, self.call.hold.tab(), total).await;
+    }
+}
+
+const CHOICE_MEMBERS: &[&str] = &["index", "message", "finish_reason", "logprobs"];
+const CHUNK_CHOICE_MEMBERS: &[&str] = &["index", "delta", "finish_reason", "logprobs"];
+
+/// A choice with OpenAI's members only: engines add their own, some of which (token ids, timings) tell more than was asked.
+fn keep(choice: &Value, members: &[&str]) -> Value {
+    let kept: Map<String, Value> = members
+        .iter()
+        .map(|name| ((*name).to_owned(), choice.get(*name).cloned().unwrap_or(Value::Null)))
+        .collect();
+    Value::Object(kept)
+}
+
+fn usage_json(metered: &Metered) -> Value {
+    json!({
+        "prompt_tokens": metered.prompt_tokens,
+        "completion_tokens": metered.completion_tokens,
+        "total_tokens": metered.prompt_tokens.saturating_add(metered.completion_tokens),
+    })
+}
+
+fn event(value: &Value) -> Bytes {
+    Bytes::from(format!("data: {value}\n\n"))
+}
+
+/// What the client learns of an engine failure before the first byte. Nothing is charged in any of these cases.
+#[must_use]
+pub fn engine_problem(error: EngineError) -> Problem {
+    match error {
+        EngineError::Unavailable | EngineError::Malformed => {
+            Problem::unavailable("engine.unavailable", 2, "the engine is not available; nothing was charged")
+        }
+        EngineError::Timeout => Problem::unavailable("engine.timeout", 5, "the engine did not answer in time; nothing was charged"),
+        EngineError::Busy => Problem::unavailable("engine.busy", 1, "the engine is busy; nothing was charged"),
+        EngineError::Refused(text) => Problem::new(http::StatusCode::BAD_REQUEST, "request.engine_refused", text),
+    }
+}

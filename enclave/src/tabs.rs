@@ -1,0 +1,288 @@
+//! The tabs of this boot, in memory. What must survive a crash is at the ledger: the reservation and the running total.
+//!
+//! Invariant: `charged + held ≤ reserve` for every tab at all times, so a charge can never exceed what was reserved.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use attestation::{Sha256Digest, Signed};
+use bytes::Bytes;
+use credits::{Bytes32, Credits, Nullifier, Settlement};
+use tokio::sync::watch;
+
+use crate::limits::{CALLS_PER_TAB_MAX, REPLAY_BODY_BYTES_MAX, REPLAY_HELD, REQUESTS_PER_TAB_MAX};
+
+/// One open tab.
+#[derive(Debug)]
+pub struct Tab {
+    /// The spend that opened it.
+    pub id: Nullifier,
+    /// Verifies requests under it.
+    pub tab_key: Bytes32,
+    /// What was reserved (`c_max`).
+    pub reserve: Credits,
+    /// When it stops taking requests.
+    pub not_after: u64,
+    /// Index of the reservation in the ledger's log.
+    pub entry_index: u64,
+    account: Mutex<Account>,
+    /// Serialises ledger calls, so that journalled totals arrive in order.
+    pub ledger_turn: tokio::sync::Mutex<Credits>,
+    /// Turns true when streams must stop because the tab is being settled.
+    pub cut: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    charged: Credits,
+    held: Credits,
+    requests: u64,
+    in_flight: u32,
+    closing: bool,
+    settlement: Option<Signed<Settlement>>,
+    calls: HashMap<String, Call>,
+}
+
+#[derive(Debug)]
+struct Call {
+    body: Sha256Digest,
+    outcome: Option<CallOutcome>,
+}
+
+/// How a finished call ended, for repeats under its idempotency key.
+#[derive(Debug, Clone)]
+pub struct CallOutcome {
+    /// Its receipt.
+    pub receipt_id: String,
+    /// Its answer, while held.
+    pub replay: Option<Replay>,
+}
+
+/// An answer held in memory.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    /// Body bytes as sent.
+    pub body: Bytes,
+    /// Whether they are an event stream.
+    pub stream: bool,
+    /// When the call ended.
+    pub ended: Instant,
+}
+
+/// Why a call may not start.
+#[derive(Debug, Clone)]
+pub enum CallRefusal {
+    /// The tab is closing or closed.
+    Closed,
+    /// The same call is being served right now.
+    InFlight,
+    /// The key was used for another body.
+    Conflict,
+    /// The same call ended before.
+    Repeat(CallOutcome),
+    /// Too many requests in flight.
+    Busy,
+    /// Too many calls remembered.
+    TooManyCalls,
+    /// The reserve cannot cover it; what is left is given.
+    Insufficient(Credits),
+}
+
+/// A call that holds part of the reserve. Dropping it gives the hold back and charges nothing.
+#[derive(Debug)]
+pub struct Hold {
+    tab: Arc<Tab>,
+    key: String,
+    amount: Credits,
+    finished: bool,
+}
+
+impl Tab {
+    /// A new tab with nothing charged.
+    #[must_use]
+    pub fn new(id: Nullifier, tab_key: Bytes32, reserve: Credits, not_after: u64, entry_index: u64) -> Self {
+        let account = Mutex::new(Account::default());
+        let ledger_turn = tokio::sync::Mutex::new(Credits::ZERO);
+        Self { id, tab_key, reserve, not_after, entry_index, account, ledger_turn, cut: watch::channel(false).0 }
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        // A panic while holding the lock leaves the account consistent: every update below is a few assignments.
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is neither charged nor held.
+    #[must_use]
+    pub fn available(&self) -> Credits {
+        let account = self.account();
+        available(self.reserve, &account)
+    }
+
+    /// The running total.
+    #[must_use]
+    pub fn charged(&self) -> Credits {
+        self.account().charged
+    }
+
+    /// Requests served.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.account().requests
+    }
+
+    /// Whether requests are being served.
+    #[must_use]
+    pub fn in_flight(&self) -> bool {
+        self.account().in_flight > 0
+    }
+
+    /// Looks at a repeat without starting anything.
+    #[must_use]
+    pub fn known_call(&self, key: &str, body: &Sha256Digest) -> Option<CallRefusal> {
+        repeat_of(&self.account(), key, body)
+    }
+
+    /// Starts a call that may cost up to `amount`.
+    pub fn hold(self: &Arc<Self>, key: &str, body: Sha256Digest, amount: Credits) -> Result<Hold, CallRefusal> {
+        let mut account = self.account();
+        if let Some(refusal) = repeat_of(&account, key, &body) {
+            return Err(refusal);
+        }
+        if account.closing {
+            return Err(CallRefusal::Closed);
+        }
+        if account.in_flight >= REQUESTS_PER_TAB_MAX {
+            return Err(CallRefusal::Busy);
+        }
+        if account.calls.len() >= CALLS_PER_TAB_MAX {
+            return Err(CallRefusal::TooManyCalls);
+        }
+        let left = available(self.reserve, &account);
+        let held = account.held.checked_add(amount).filter(|_| amount <= left).ok_or(CallRefusal::Insufficient(left))?;
+        account.held = held;
+        account.in_flight = account.in_flight.saturating_add(1);
+        account.calls.insert(key.to_owned(), Call { body, outcome: None });
+        Ok(Hold { tab: Arc::clone(self), key: key.to_owned(), amount, finished: false })
+    }
+
+    /// Stops new calls. Returns the settlement when there is one already.
+    pub fn begin_closing(&self) -> Option<Signed<Settlement>> {
+        let mut account = self.account();
+        account.closing = true;
+        account.settlement.clone()
+    }
+
+    /// Lets calls in again after a settlement that could not be made.
+    pub fn reopen(&self) {
+        self.account().closing = false;
+    }
+
+    /// Whether the tab is settled.
+    #[must_use]
+    pub fn settlement(&self) -> Option<Signed<Settlement>> {
+        self.account().settlement.clone()
+    }
+
+    /// Records the settlement.
+    pub fn closed(&self, settlement: Signed<Settlement>) {
+        self.account().settlement = Some(settlement);
+    }
+
+    /// Drops answers held longer than [`REPLAY_HELD`]. Returns the bytes still held.
+    pub fn forget_replays(&self, now: Instant) -> usize {
+        let mut account = self.account();
+        let mut held: usize = 0;
+        for outcome in account.calls.values_mut().filter_map(|call| call.outcome.as_mut()) {
+            outcome.replay = outcome.replay.take().filter(|replay| now.duration_since(replay.ended) < REPLAY_HELD);
+            held = held.saturating_add(outcome.replay.as_ref().map_or(0, |replay| replay.body.len()));
+        }
+        held
+    }
+}
+
+fn available(reserve: Credits, account: &Account) -> Credits {
+    let used = account.charged.checked_add(account.held).unwrap_or(reserve);
+    reserve.checked_sub(used).unwrap_or(Credits::ZERO)
+}
+
+fn repeat_of(account: &Account, key: &str, body: &Sha256Digest) -> Option<CallRefusal> {
+    let call = account.calls.get(key)?;
+    if call.body != *body {
+        return Some(CallRefusal::Conflict);
+    }
+    Some(call.outcome.clone().map_or(CallRefusal::InFlight, CallRefusal::Repeat))
+}
+
+impl Hold {
+    /// The tab.
+    #[must_use]
+    pub fn tab(&self) -> &Arc<Tab> {
+        &self.tab
+    }
+
+    /// The most this call may cost.
+    #[must_use]
+    pub fn amount(&self) -> Credits {
+        self.amount
+    }
+
+    /// What the tab's running total would be with `cost` added. Nothing changes.
+    #[must_use]
+    pub fn total_with(&self, cost: Credits) -> Credits {
+        let cost = cost.min(self.amount);
+        self.tab.account().charged.checked_add(cost).unwrap_or(self.tab.reserve).min(self.tab.reserve)
+    }
+
+    /// Charges `cost` (at most what was held) and ends the call. Returns the running total.
+    pub fn charge(mut self, cost: Credits, receipt_id: &str) -> (Credits, FinishedCall) {
+        let cost = cost.min(self.amount);
+        let mut account = self.tab.account();
+        account.charged = account.charged.checked_add(cost).unwrap_or(self.tab.reserve).min(self.tab.reserve);
+        account.requests = account.requests.saturating_add(1);
+        release(&mut account, self.amount);
+        if let Some(call) = account.calls.get_mut(&self.key) {
+            call.outcome = Some(CallOutcome { receipt_id: receipt_id.to_owned(), replay: None });
+        }
+        let total = account.charged;
+        drop(account);
+        self.finished = true;
+        (total, FinishedCall { tab: Arc::clone(&self.tab), key: self.key.clone() })
+    }
+}
+
+fn release(account: &mut Account, amount: Credits) {
+    account.held = account.held.checked_sub(amount).unwrap_or(Credits::ZERO);
+    account.in_flight = account.in_flight.saturating_sub(1);
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Nothing was served under this key, so the client may use it again.
+            let mut account = self.tab.account();
+            release(&mut account, self.amount);
+            account.calls.remove(&self.key);
+        }
+    }
+}
+
+/// A charged call whose answer may be held for replay.
+#[derive(Debug)]
+pub struct FinishedCall {
+    tab: Arc<Tab>,
+    key: String,
+}
+
+impl FinishedCall {
+    /// Holds the answer for repeats, when it is small enough.
+    pub fn hold_replay(self, body: Bytes, stream: bool) {
+        if body.len() > REPLAY_BODY_BYTES_MAX {
+            return;
+        }
+        let mut account = self.tab.account();
+        if let Some(outcome) = account.calls.get_mut(&self.key).and_then(|call| call.outcome.as_mut()) {
+            outcome.replay = Some(Replay { body, stream, ended: Instant::now() });
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `cloister-host ledger …`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+use credits::Credits;
+use ledger::{InitOptions, OpenLedger};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::Ledger;
+use crate::{clock, output};
+
+pub(crate) fn run(command: Ledger) -> anyhow::Result<()> {
+    match command {
+        Ledger::Init { dir, grace_secs, tab_secs_max } => init(&dir, grace_secs, tab_secs_max),
+        Ledger::Serve { dir, listen } => serve(&dir, listen),
+        Ledger::Voucher { dir, value, json } => voucher(&dir, value, json),
+        Ledger::Info { dir, json } => info(&dir, json),
+    }
+}
+
+fn init(dir: &Path, grace_secs: u64, tab_secs_max: u64) -> anyhow::Result<()> {
+    output::note("making keys and spend circuit parameters (a few seconds)");
+    let options = InitOptions { grace_secs, tab_secs_max, ..InitOptions::default() };
+    let info = ledger::init(dir, options).with_context(|| format!("make a ledger in {}", dir.display()))?;
+    output::note("the parameters come from a single-party setup: whoever ran this could forge spends on this ledger");
+    output::line(&info.ledger_id.to_string())
+}
+
+fn serve(dir: &Path, listen: SocketAddr) -> anyhow::Result<()> {
+    let subscriber = tracing_subscriber::fmt().json().with_writer(std::io::stderr).finish();
+    // Nothing else in this process installs a logger; if it did, that one would do.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    let open = ledger::open(dir, clock::system()).with_context(|| format!("open the ledger in {}", dir.display()))?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve_until_signal(open, listen))
+}
+
+async fn serve_until_signal(open: OpenLedger, listen: SocketAddr) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
+    output::note(&format!("ledger ready on http://{}", listener.local_addr()?));
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    Ok(ledger::serve(listener, open, stop).await?)
+}
+
+fn voucher(dir: &Path, value: u64, json: bool) -> anyhow::Result<()> {
+    let value = Credits::new(value).context("the value is not an amount of credits")?;
+    let voucher = ledger::issue_voucher(dir, value)?.to_text();
+    output::line(&if json { serde_json::json!({"voucher": voucher, "value": value.get()}).to_string() } else { voucher })
+}
+
+fn info(dir: &Path, json: bool) -> anyhow::Result<()> {
+    let info = ledger::directory::read_info(dir)?;
+    if json {
+        return output::line(&serde_json::to_string(&info)?);
+    }
+    output::line(&format!("ledger id        {}", info.ledger_id))?;
+    output::line(&format!("checkpoint key   {}", info.ledger_key))?;
+    output::line(&format!("parameters       {} ({} setup)", info.vk_digest, info.setup))?;
+    output::line(&format!("holds value      {}", if info.holds_value { "yes" } else { "no: test credits" }))?;
+    output::line(&format!("longest tab      {} s, then {} s of grace", info.tab_secs_max, info.grace_secs))
+}

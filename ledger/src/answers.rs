@@ -1,0 +1,94 @@
+//! Answers, read from one committed state and sealed with its checkpoint.
+
+use credits::merkle::{ProofError, consistency_proof, inclusion_proof};
+use credits::{
+    Bytes32, Checkpoint, CheckpointAnswer, LedgerError, LogEntry, LogPage, MintEntry, Nullifier, RedeemResponse,
+    Reservation, SettleResponse,
+};
+
+use crate::error::{Abort, StoreError};
+use crate::identity::LedgerIdentity;
+use crate::storage::View;
+
+/// Signs the checkpoint of an answer.
+pub(crate) struct Signer<'a> {
+    pub(crate) identity: &'a LedgerIdentity,
+    pub(crate) now: u64,
+}
+
+impl Signer<'_> {
+    fn checkpoint(&self, view: &dyn View) -> Checkpoint {
+        self.identity.sign_checkpoint(&view.heads(), self.now)
+    }
+}
+
+pub(crate) fn redeem(
+    signer: &Signer<'_>,
+    view: &dyn View,
+    first_entry: u64,
+    count: usize,
+) -> Result<RedeemResponse, Abort> {
+    let count = u64::try_from(count).map_err(|_| StoreError::Missing { record: "mint entry" })?;
+    let mint = |entry| -> Result<MintEntry, StoreError> {
+        match entry {
+            LogEntry::Mint(mint) => Ok(mint),
+            _ => Err(StoreError::Missing { record: "mint entry" }),
+        }
+    };
+    let entries = view.entries(first_entry, count)?.into_iter().map(mint).collect::<Result<_, _>>()?;
+    Ok(RedeemResponse { entries, checkpoint: signer.checkpoint(view) })
+}
+
+pub(crate) fn reservation(signer: &Signer<'_>, view: &dyn View, nullifier: &Nullifier) -> Result<Reservation, Abort> {
+    let state = view.spend(nullifier)?.ok_or(StoreError::Missing { record: "recorded spend" })?;
+    let entry_index = state.spend().entry_index;
+    let inclusion = inclusion(view, entry_index)?;
+    Ok(Reservation { nullifier: *nullifier, entry_index, inclusion, checkpoint: signer.checkpoint(view) })
+}
+
+pub(crate) fn settlement(signer: &Signer<'_>, view: &dyn View, nullifier: &Nullifier) -> Result<SettleResponse, Abort> {
+    let state = view.spend(nullifier)?.ok_or(StoreError::Missing { record: "recorded spend" })?;
+    let outcome = *state.outcome().ok_or(StoreError::Missing { record: "outcome of a settled spend" })?;
+    Ok(SettleResponse {
+        nullifier: *nullifier,
+        charge: outcome.charge,
+        refund: outcome.refund,
+        leaf: outcome.leaf,
+        leaf_index: outcome.leaf_index,
+        entry_index: outcome.entry_index,
+        inclusion: inclusion(view, outcome.entry_index)?,
+        checkpoint: signer.checkpoint(view),
+    })
+}
+
+pub(crate) fn log(signer: &Signer<'_>, view: &dyn View, from: u64, limit: u32) -> Result<LogPage, Abort> {
+    let left = view.heads().log_size.checked_sub(from).ok_or(LedgerError::NotFound)?;
+    let entries = view.entries(from, left.min(u64::from(limit)))?;
+    Ok(LogPage { entries, checkpoint: signer.checkpoint(view) })
+}
+
+pub(crate) fn checkpoint(
+    signer: &Signer<'_>,
+    view: &dyn View,
+    from: u64,
+    to: Option<u64>,
+) -> Result<CheckpointAnswer, Abort> {
+    let size = view.heads().log_size;
+    let to = to.unwrap_or(size);
+    if from > to || to > size {
+        return Err(LedgerError::NotFound.into());
+    }
+    let consistency = consistency_proof(from, to, |level, index| view.node(level, index)).map_err(node_error)?;
+    Ok(CheckpointAnswer { checkpoint: signer.checkpoint(view), consistency })
+}
+
+fn inclusion(view: &dyn View, entry_index: u64) -> Result<Vec<Bytes32>, StoreError> {
+    inclusion_proof(entry_index, view.heads().log_size, |level, index| view.node(level, index)).map_err(node_error)
+}
+
+fn node_error(error: ProofError<StoreError>) -> StoreError {
+    match error {
+        ProofError::Node(error) => error,
+        _ => StoreError::Missing { record: "entry within the log" },
+    }
+}

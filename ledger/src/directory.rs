@@ -1,0 +1,279 @@
+//! A ledger's directory: keys, parameters, description and database.
+//!
+//! ```text
+//! ledger.json     the description, written last: its presence says that init finished
+//! ledger.key      seed of the checkpoint key, 64 hex characters, mode 0600
+//! admin.key       seed of the administrator key, the same; only `issue_voucher` reads it
+//! proving.key     parameters of the proof system
+//! verifying.key
+//! ledger.redb     the database
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use credits::bytes::decode_hex;
+use credits::checkpoint::ledger_id;
+use credits::keys::SEED_LEN;
+use credits::ledger::LEDGER_VERSION;
+use credits::params::{ParamsError, VerifyingParams, setup};
+use credits::{AdminKey, Bytes32, Credits, KeyError, LedgerInfo, LedgerKey, SigningKey, Voucher};
+use rand_core::{OsRng, RngCore};
+
+use crate::clock::Clock;
+use crate::error::StoreError;
+use crate::identity::{IdentityError, LedgerIdentity};
+use crate::redb_store::RedbLedger;
+use crate::service::PublishedParams;
+
+const INFO_FILE: &str = "ledger.json";
+const LEDGER_KEY_FILE: &str = "ledger.key";
+const ADMIN_KEY_FILE: &str = "admin.key";
+const PROVING_KEY_FILE: &str = "proving.key";
+const VERIFYING_KEY_FILE: &str = "verifying.key";
+const DATABASE_FILE: &str = "ledger.redb";
+
+/// Longest description file read.
+const INFO_BYTES_MAX: u64 = 16 << 10;
+/// Longest parameter file read; the proving key is about 2.5 MiB.
+const PARAMS_BYTES_MAX: u64 = 16 << 20;
+/// A key file: 64 characters and a line end.
+const KEY_BYTES_MAX: u64 = 65;
+
+const SECRET_MODE: u32 = 0o600;
+const PUBLIC_MODE: u32 = 0o644;
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// What is chosen when a ledger is made; it never changes afterwards.
+#[derive(Clone, Debug)]
+pub struct InitOptions {
+    /// Whether its credits are worth money.
+    pub holds_value: bool,
+    /// See [`LedgerInfo::grace_secs`].
+    pub grace_secs: u64,
+    /// See [`LedgerInfo::root_window`].
+    pub root_window: u64,
+    /// See [`LedgerInfo::tab_secs_max`].
+    pub tab_secs_max: u64,
+}
+
+impl Default for InitOptions {
+    /// Test credits; five minutes of grace, 4,096 recent roots, reservations of up to a day.
+    fn default() -> Self {
+        Self { holds_value: false, grace_secs: 300, root_window: 4096, tab_secs_max: 86_400 }
+    }
+}
+
+/// A ledger that is ready to be served.
+pub struct OpenLedger {
+    /// The ledger.
+    pub ledger: RedbLedger<VerifyingParams>,
+    /// Its parameters, for handing out.
+    pub params: PublishedParams,
+}
+
+/// Why a ledger's directory cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// There is something in the directory already.
+    #[error("{} is not empty: a ledger is only made in a new or empty directory", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// There is no ledger in the directory, or its making was cut short.
+    #[error("{} holds no finished ledger: {INFO_FILE} is missing", path.display())]
+    NoLedger {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file could not be written.
+    #[error("write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's report.
+        #[source]
+        source: io::Error,
+    },
+    /// A file could not be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's report.
+        #[source]
+        source: io::Error,
+    },
+    /// A key file can be read by others.
+    #[error("{} has mode {mode:03o}: a key file must not be open to others (chmod 600)", path.display())]
+    KeyMode {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file does not hold what it should.
+    #[error("{} is malformed", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The description does not belong to the keys.
+    #[error("the ledger's files do not belong together")]
+    Identity(#[source] IdentityError),
+    /// The verifying key is not the one the description names.
+    #[error("the verifying key is not the one the description names")]
+    VerifyingKey,
+    /// The administrator key is not the one the description names.
+    #[error("the administrator key is not the one the description names")]
+    AdminKey,
+    /// The parameters of the proof system could not be made or read.
+    #[error("the parameters of the proof system are unusable")]
+    Params(#[source] ParamsError),
+    /// No key could be made.
+    #[error("no key could be made")]
+    Key(#[source] KeyError),
+    /// A voucher without value was asked for.
+    #[error("a voucher must be worth something")]
+    VoucherZero,
+    /// The database cannot be used.
+    #[error("the ledger's database is unusable")]
+    Store(#[source] StoreError),
+}
+
+/// Makes a ledger in a new or empty directory: keys, parameters (of a single-party setup), description, empty database.
+pub fn init(directory: &Path, options: InitOptions) -> Result<LedgerInfo, DirectoryError> {
+    create_empty(directory)?;
+    let (ledger_key, admin_key) = (new_key()?, new_key()?);
+    let (proving, verifying) = setup(&mut OsRng).map_err(DirectoryError::Params)?;
+    let vk_digest = verifying.digest();
+    let InitOptions { holds_value, grace_secs, root_window, tab_secs_max } = options;
+    let info = LedgerInfo {
+        version: LEDGER_VERSION.to_owned(),
+        ledger_id: ledger_id(ledger_key.public(), vk_digest),
+        ledger_key: ledger_key.public(),
+        admin_key: admin_key.public(),
+        vk_digest,
+        holds_value,
+        setup: "single-party".to_owned(),
+        grace_secs,
+        root_window,
+        tab_secs_max,
+    };
+    LedgerIdentity::new(info.clone(), ledger_key.clone()).map_err(DirectoryError::Identity)?;
+    write_new(&directory.join(LEDGER_KEY_FILE), SECRET_MODE, hex::encode(ledger_key.seed()).as_bytes())?;
+    write_new(&directory.join(ADMIN_KEY_FILE), SECRET_MODE, hex::encode(admin_key.seed()).as_bytes())?;
+    write_new(&directory.join(PROVING_KEY_FILE), PUBLIC_MODE, &proving.to_bytes())?;
+    write_new(&directory.join(VERIFYING_KEY_FILE), PUBLIC_MODE, &verifying.to_bytes())?;
+    let path = directory.join(INFO_FILE);
+    let text = serde_json::to_vec_pretty(&info).map_err(|_| DirectoryError::Malformed { path: path.clone() })?;
+    write_new(&path, PUBLIC_MODE, &text)?;
+    sync_directory(directory)?;
+    Ok(info)
+}
+
+/// Opens a ledger that [`init`] made. One process at a time: the database file is locked.
+pub fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<OpenLedger, DirectoryError> {
+    let info = read_info(directory)?;
+    let key: LedgerKey = read_key(&directory.join(LEDGER_KEY_FILE))?;
+    let identity = LedgerIdentity::new(info, key).map_err(DirectoryError::Identity)?;
+    let verifying_key = read(&directory.join(VERIFYING_KEY_FILE), PARAMS_BYTES_MAX)?;
+    let verifier = VerifyingParams::from_bytes(&verifying_key).map_err(DirectoryError::Params)?;
+    if verifier.digest() != identity.info().vk_digest {
+        return Err(DirectoryError::VerifyingKey);
+    }
+    // Only handed out: wallets judge it by the digest of the verifying key inside it.
+    let proving_key = read(&directory.join(PROVING_KEY_FILE), PARAMS_BYTES_MAX)?;
+    let ledger = RedbLedger::open_file(&directory.join(DATABASE_FILE), identity, verifier, clock);
+    let ledger = ledger.map_err(DirectoryError::Store)?;
+    Ok(OpenLedger {
+        ledger,
+        params: PublishedParams { proving_key: proving_key.into(), verifying_key: verifying_key.into() },
+    })
+}
+
+/// Signs a voucher with the administrator key. The service need not be running, and does not learn of it until it is
+/// redeemed.
+pub fn issue_voucher(directory: &Path, value: Credits) -> Result<Voucher, DirectoryError> {
+    if value.is_zero() {
+        return Err(DirectoryError::VoucherZero);
+    }
+    let info = read_info(directory)?;
+    let key: AdminKey = read_key(&directory.join(ADMIN_KEY_FILE))?;
+    if key.public() != info.admin_key {
+        return Err(DirectoryError::AdminKey);
+    }
+    let mut voucher_id = Bytes32::default();
+    OsRng.try_fill_bytes(&mut voucher_id.0).map_err(|_| DirectoryError::Key(KeyError::Random))?;
+    Ok(Voucher::issue(&key, info.ledger_id, voucher_id, value))
+}
+
+/// Reads the description of the ledger in a directory.
+pub fn read_info(directory: &Path) -> Result<LedgerInfo, DirectoryError> {
+    let path = directory.join(INFO_FILE);
+    let text = match read(&path, INFO_BYTES_MAX) {
+        Err(DirectoryError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Err(DirectoryError::NoLedger { path: directory.to_owned() });
+        }
+        other => other?,
+    };
+    serde_json::from_slice(&text).map_err(|_| DirectoryError::Malformed { path })
+}
+
+fn create_empty(directory: &Path) -> Result<(), DirectoryError> {
+    let failed = |source| DirectoryError::Write { path: directory.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(failed)?;
+    let mut entries = fs::read_dir(directory).map_err(failed)?;
+    if entries.next().is_some() {
+        return Err(DirectoryError::NotEmpty { path: directory.to_owned() });
+    }
+    Ok(())
+}
+
+fn new_key() -> Result<SigningKey, DirectoryError> {
+    SigningKey::generate().map_err(DirectoryError::Key)
+}
+
+/// Writes a file that must not exist yet, and waits until it is on disk.
+fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), DirectoryError> {
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|source| DirectoryError::Write { path: path.to_owned(), source })
+}
+
+fn sync_directory(directory: &Path) -> Result<(), DirectoryError> {
+    let synced = File::open(directory).and_then(|file| file.sync_all());
+    synced.map_err(|source| DirectoryError::Write { path: directory.to_owned(), source })
+}
+
+fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, DirectoryError> {
+    let failed = |source| DirectoryError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    match u64::try_from(bytes.len()) {
+        Ok(len) if len <= bytes_max => Ok(bytes),
+        _ => Err(DirectoryError::Malformed { path: path.to_owned() }),
+    }
+}
+
+fn read_key(path: &Path) -> Result<SigningKey, DirectoryError> {
+    let metadata = fs::metadata(path).map_err(|source| DirectoryError::Read { path: path.to_owned(), source })?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(DirectoryError::KeyMode { path: path.to_owned(), mode });
+    }
+    let text = read(path, KEY_BYTES_MAX)?;
+    let text = std::str::from_utf8(&text).ok().map(str::trim_end);
+    let seed = text.and_then(|text| decode_hex::<SEED_LEN>(text).ok());
+    let seed = seed.ok_or_else(|| DirectoryError::Malformed { path: path.to_owned() })?;
+    Ok(SigningKey::from_seed(&seed))
+}

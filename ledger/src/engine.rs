@@ -1,0 +1,217 @@
+//! The ledger over any store: signatures and proofs are verified here, outside the write transaction; decisions and
+//! changes happen inside it; answers are read from a committed state afterwards.
+
+use std::sync::Arc;
+
+use credits::ledger::LOG_PAGE_ENTRIES_MAX;
+use credits::state::{ReserveDecision, ReserveFacts, VerifiedJournal, VerifiedSettle, decide_reserve};
+use credits::{
+    Bytes32, CheckpointAnswer, Credits, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage, Nullifier,
+    RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse,
+};
+use tokio::sync::Semaphore;
+
+use crate::answers;
+use crate::clock::Clock;
+use crate::error::Abort;
+use crate::identity::LedgerIdentity;
+use crate::spend_verifier::SpendVerifier;
+use crate::storage::{Backend, Heads, Totals, View};
+use crate::transitions::{FINALISED_PER_OP_MAX, Op, Outcome, ProvedReserve, VerifiedRedeem};
+
+/// Proofs that may be waiting for, or under, verification; beyond them reservations are turned away. At the 1.4 ms that one
+/// takes on one core this is about 0.2 s of work.
+pub const PROOFS_PENDING_MAX: usize = 128;
+
+/// A ledger over a store.
+pub struct StoredLedger<B, V> {
+    shared: Arc<Shared<B, V>>,
+}
+
+struct Shared<B, V> {
+    backend: B,
+    verifier: V,
+    identity: LedgerIdentity,
+    clock: Arc<dyn Clock>,
+    proofs_pending: Arc<Semaphore>,
+}
+
+impl<B, V> Clone for StoredLedger<B, V> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<B: Backend, V: SpendVerifier> StoredLedger<B, V> {
+    pub(crate) fn over(backend: B, verifier: V, identity: LedgerIdentity, clock: Arc<dyn Clock>) -> Self {
+        let proofs_pending = Arc::new(Semaphore::new(PROOFS_PENDING_MAX));
+        Self { shared: Arc::new(Shared { backend, verifier, identity, clock, proofs_pending }) }
+    }
+
+    pub(crate) fn backend(&self) -> &B {
+        &self.shared.backend
+    }
+
+    /// Ends every reservation that is overdue and returns their number.
+    pub async fn finalise_overdue(&self) -> Result<usize, LedgerError> {
+        let mut total: usize = 0;
+        loop {
+            let Outcome::Finalised { count } = self.shared.backend.submit(Op::FinaliseOverdue).await? else {
+                return Err(LedgerError::Unavailable);
+            };
+            total = total.saturating_add(count);
+            if count < FINALISED_PER_OP_MAX {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// What a payee was paid.
+    pub async fn payee_balance(&self, payee: Bytes32) -> Result<Credits, LedgerError> {
+        self.read(move |_, view| Ok(view.payee_balance(&payee)?)).await
+    }
+
+    /// The sums over the whole log.
+    pub async fn totals(&self) -> Result<Totals, LedgerError> {
+        self.read(|_, view| Ok(view.totals())).await
+    }
+
+    /// The heads of the log and the note tree.
+    pub async fn heads(&self) -> Result<Heads, LedgerError> {
+        self.read(|_, view| Ok(view.heads())).await
+    }
+
+    /// The current checkpoint, with the proof that the log's first `to` entries extend its first `from`.
+    pub async fn checkpoint_between(&self, from: u64, to: u64) -> Result<CheckpointAnswer, LedgerError> {
+        self.read(move |signer, view| answers::checkpoint(signer, view, from, Some(to))).await
+    }
+
+    /// Reads the newest committed state on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce(&answers::Signer<'_>, &dyn View) -> Result<T, Abort> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        self.blocking(move |shared| {
+            shared.backend.read(|view| {
+                let signer = answers::Signer { identity: &shared.identity, now: shared.clock.now() };
+                answer(&signer, view)
+            })
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared<B, V>) -> Result<T, Abort> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let shared = Arc::clone(&self.shared);
+        let result = tokio::task::spawn_blocking(move || work(&shared)).await;
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(Abort::Refused(error))) => Err(error),
+            Ok(Err(Abort::Broken(error))) => {
+                tracing::error!(error = %error.chain(), "reading the ledger's store failed");
+                Err(LedgerError::Unavailable)
+            }
+            Err(_panicked_or_cancelled) => Err(LedgerError::Unavailable),
+        }
+    }
+
+    /// Steps 1 and 2 of a reservation.
+    async fn admit(&self, request: ReserveRequest) -> Result<Admission, LedgerError> {
+        let permit = Arc::clone(&self.shared.proofs_pending).try_acquire_owned();
+        let permit = permit.map_err(|_| LedgerError::Unavailable)?;
+        self.blocking(move |shared| {
+            let _held_until_verified = permit;
+            let now = shared.clock.now();
+            // 1 The cheap checks, on the newest committed state; a repeat is answered without looking at its proof.
+            let repeat = shared.backend.read(|view| {
+                let rules = shared.identity.rules();
+                let recorded = view.spend(&request.nullifier)?;
+                let facts = ReserveFacts {
+                    recorded: recorded.as_ref(),
+                    inner_used: view.inner_used(&request.inner_next)?,
+                    root_recent: view.root_recent(&request.root, rules.root_window)?,
+                };
+                match decide_reserve(&request, facts, &rules.reserve, now)? {
+                    ReserveDecision::Record => Ok(None),
+                    ReserveDecision::Repeat { .. } => {
+                        let signer = answers::Signer { identity: &shared.identity, now };
+                        answers::reservation(&signer, view, &request.nullifier).map(Some)
+                    }
+                }
+            })?;
+            // 2 The proof.
+            match repeat {
+                Some(reservation) => Ok(Admission::Repeat(reservation)),
+                None => Ok(Admission::Proved(ProvedReserve::verify(request, &shared.verifier)?)),
+            }
+        })
+        .await
+    }
+
+    async fn settle_key(&self, nullifier: Nullifier) -> Result<Bytes32, LedgerError> {
+        self.read(move |_, view| {
+            let state = view.spend(&nullifier)?.ok_or(LedgerError::NotFound)?;
+            Ok(state.spend().context.settle_key)
+        })
+        .await
+    }
+}
+
+enum Admission {
+    Repeat(Reservation),
+    Proved(ProvedReserve),
+}
+
+impl<B: Backend, V: SpendVerifier> Ledger for StoredLedger<B, V> {
+    async fn info(&self) -> Result<LedgerInfo, LedgerError> {
+        Ok(self.shared.identity.info().clone())
+    }
+
+    async fn redeem(&self, request: RedeemRequest) -> Result<RedeemResponse, LedgerError> {
+        let redeem = VerifiedRedeem::verify(request, self.shared.identity.info())?;
+        let count = redeem.output_count();
+        let Outcome::Redeemed { first_entry } = self.shared.backend.submit(Op::Redeem(redeem)).await? else {
+            return Err(LedgerError::Unavailable);
+        };
+        self.read(move |signer, view| answers::redeem(signer, view, first_entry, count)).await
+    }
+
+    async fn reserve(&self, request: ReserveRequest) -> Result<Reservation, LedgerError> {
+        let nullifier = request.nullifier;
+        match self.admit(request).await? {
+            Admission::Repeat(reservation) => Ok(reservation),
+            // 3 The decision is made again inside the transaction: only there it is final.
+            Admission::Proved(proved) => {
+                self.shared.backend.submit(Op::Reserve(proved)).await?;
+                self.read(move |signer, view| answers::reservation(signer, view, &nullifier)).await
+            }
+        }
+    }
+
+    async fn journal(&self, request: JournalRequest) -> Result<(), LedgerError> {
+        let settle_key = self.settle_key(request.nullifier).await?;
+        let journal = VerifiedJournal::verify(request, &self.shared.identity.ledger_id(), settle_key)?;
+        self.shared.backend.submit(Op::Journal(journal)).await.map(|_recorded| ())
+    }
+
+    async fn settle(&self, request: SettleRequest) -> Result<SettleResponse, LedgerError> {
+        let nullifier = request.nullifier;
+        let settle_key = self.settle_key(nullifier).await?;
+        let settle = VerifiedSettle::verify(request, &self.shared.identity.ledger_id(), settle_key)?;
+        self.shared.backend.submit(Op::Settle(settle)).await?;
+        self.read(move |signer, view| answers::settlement(signer, view, &nullifier)).await
+    }
+
+    async fn log(&self, from: u64, limit: u32) -> Result<LogPage, LedgerError> {
+        if limit == 0 || limit > LOG_PAGE_ENTRIES_MAX {
+            return Err(LedgerError::Malformed);
+        }
+        self.read(move |signer, view| answers::log(signer, view, from, limit)).await
+    }
+
+    async fn checkpoint(&self, from: u64) -> Result<CheckpointAnswer, LedgerError> {
+        self.read(move |signer, view| answers::checkpoint(signer, view, from, None)).await
+    }
+}

@@ -1,0 +1,93 @@
+//! What goes wrong below the ledger's rules.
+
+use std::error::Error;
+
+use credits::LedgerError;
+
+/// The storage failed or holds what no ledger writes. The ledger stops: nothing it would answer could be relied on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database reported an error.
+    #[error("the ledger's database failed to {doing}")]
+    Database {
+        /// The operation.
+        doing: &'static str,
+        /// The database's report.
+        #[source]
+        source: Box<redb::Error>,
+    },
+    /// A stored record does not decode.
+    #[error("the ledger's database holds a malformed {record}")]
+    Record {
+        /// Kind of record.
+        record: &'static str,
+        /// The decoder's report.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A record that must exist does not.
+    #[error("the ledger's database lacks a {record}")]
+    Missing {
+        /// Kind of record.
+        record: &'static str,
+    },
+    /// Amounts do not add up.
+    #[error("the ledger's {sum} overflows or does not add up")]
+    Sum {
+        /// Which amounts.
+        sum: &'static str,
+    },
+    /// The note tree is full.
+    #[error("the note tree is full")]
+    NotesFull,
+    /// The database belongs to another ledger.
+    #[error("the database belongs to another ledger")]
+    ForeignDatabase,
+    /// The writer ended without being asked to.
+    #[error("the ledger's writer ended")]
+    WriterEnded,
+    /// The writer's thread could not be started.
+    #[error("the ledger's writer thread could not be started")]
+    Spawn(#[source] std::io::Error),
+}
+
+impl StoreError {
+    /// The error and its causes on one line, for the log.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// Names the operation that a database error interrupted.
+pub(crate) fn doing<E: Into<redb::Error>>(doing: &'static str) -> impl FnOnce(E) -> StoreError {
+    move |error| StoreError::Database { doing, source: Box::new(error.into()) }
+}
+
+/// Why an operation was not carried out: refused by the rules, or stopped by the storage.
+#[derive(Debug)]
+pub enum Abort {
+    /// By the rules: this operation only.
+    Refused(LedgerError),
+    /// By the storage: this operation and all after it.
+    Broken(StoreError),
+}
+
+impl From<LedgerError> for Abort {
+    fn from(error: LedgerError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<StoreError> for Abort {
+    fn from(error: StoreError) -> Self {
+        Self::Broken(error)
+    }
+}

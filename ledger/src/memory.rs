@@ -1,0 +1,185 @@
+//! The model store: everything in memory, nothing kept. Contract tests run the same suite against it and against the
+//! store on disk. The service cannot be given one: it takes what [`crate::open`] opens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use credits::merkle::LogTree;
+use credits::state::SpendState;
+use credits::{Bytes32, Credits, Inner, Leaf, LedgerError, LogEntry, NoteFrontier, Nullifier, Root};
+
+use crate::clock::Clock;
+use crate::engine::StoredLedger;
+use crate::error::{Abort, StoreError};
+use crate::identity::{LedgerIdentity, Rules};
+use crate::spend_verifier::SpendVerifier;
+use crate::storage::{Backend, Book, Facts, Heads, RedeemedVoucher, Totals, View};
+use crate::transitions::{Op, Outcome, apply};
+
+/// A ledger that forgets everything when it is dropped.
+pub type VolatileLedger<V> = StoredLedger<MemoryBackend, V>;
+
+impl<V: SpendVerifier> VolatileLedger<V> {
+    /// A new, empty ledger in memory.
+    pub fn volatile(identity: LedgerIdentity, verifier: V, clock: Arc<dyn Clock>) -> Self {
+        let backend = MemoryBackend {
+            book: Mutex::new(MemoryBook::default()),
+            rules: identity.rules(),
+            clock: Arc::clone(&clock),
+        };
+        Self::over(backend, verifier, identity, clock)
+    }
+}
+
+/// The store of a [`VolatileLedger`].
+pub struct MemoryBackend {
+    book: Mutex<MemoryBook>,
+    rules: Rules,
+    clock: Arc<dyn Clock>,
+}
+
+impl MemoryBackend {
+    fn book(&self) -> MutexGuard<'_, MemoryBook> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Backend for MemoryBackend {
+    fn read<T>(&self, answer: impl FnOnce(&dyn View) -> Result<T, Abort>) -> Result<T, Abort> {
+        answer(&*self.book())
+    }
+
+    async fn submit(&self, op: Op) -> Result<Outcome, LedgerError> {
+        let now = self.clock.now();
+        let mut book = self.book();
+        let outcome = apply(&mut *book, &self.rules, now, &op);
+        book.commit();
+        outcome.map_err(|abort| match abort {
+            Abort::Refused(error) => error,
+            Abort::Broken(_) => LedgerError::Unavailable,
+        })
+    }
+}
+
+#[derive(Default)]
+struct MemoryBook {
+    entries: Vec<LogEntry>,
+    log: LogTree,
+    notes: NoteFrontier,
+    totals: Totals,
+    spends: BTreeMap<Nullifier, SpendState>,
+    inners: BTreeSet<Inner>,
+    due: BTreeSet<(u64, Nullifier)>,
+    vouchers: BTreeMap<Bytes32, RedeemedVoucher>,
+    payees: BTreeMap<Bytes32, Credits>,
+    /// Root of every committed state that had new notes, with its number of notes.
+    roots: BTreeMap<Root, u64>,
+}
+
+impl MemoryBook {
+    fn commit(&mut self) {
+        self.roots.insert(self.notes.root(), self.notes.len());
+    }
+}
+
+impl Facts for MemoryBook {
+    fn spend(&self, nullifier: &Nullifier) -> Result<Option<SpendState>, StoreError> {
+        Ok(self.spends.get(nullifier).cloned())
+    }
+
+    fn inner_used(&self, inner: &Inner) -> Result<bool, StoreError> {
+        Ok(self.inners.contains(inner))
+    }
+
+    fn root_recent(&self, root: &Root, window: u64) -> Result<bool, StoreError> {
+        let age = self.roots.get(root).and_then(|count| self.notes.len().checked_sub(*count));
+        Ok(*root == self.notes.root() || age.is_some_and(|age| age < window))
+    }
+}
+
+impl Book for MemoryBook {
+    fn voucher(&self, voucher_id: &Bytes32) -> Result<Option<RedeemedVoucher>, StoreError> {
+        Ok(self.vouchers.get(voucher_id).cloned())
+    }
+
+    fn put_voucher(&mut self, voucher_id: &Bytes32, redeemed: &RedeemedVoucher) -> Result<(), StoreError> {
+        self.vouchers.insert(*voucher_id, redeemed.clone());
+        Ok(())
+    }
+
+    fn put_spend(&mut self, nullifier: &Nullifier, state: &SpendState) -> Result<(), StoreError> {
+        self.spends.insert(*nullifier, state.clone());
+        Ok(())
+    }
+
+    fn use_inner(&mut self, inner: &Inner, _nullifier: &Nullifier) -> Result<(), StoreError> {
+        self.inners.insert(*inner);
+        Ok(())
+    }
+
+    fn due(&self, before: u64, limit: usize) -> Result<Vec<Nullifier>, StoreError> {
+        let due = self.due.iter().take_while(|(not_after, _)| *not_after < before);
+        Ok(due.take(limit).map(|(_, nullifier)| *nullifier).collect())
+    }
+
+    fn set_due(&mut self, not_after: u64, nullifier: &Nullifier) -> Result<(), StoreError> {
+        self.due.insert((not_after, *nullifier));
+        Ok(())
+    }
+
+    fn clear_due(&mut self, not_after: u64, nullifier: &Nullifier) -> Result<(), StoreError> {
+        self.due.remove(&(not_after, *nullifier));
+        Ok(())
+    }
+
+    fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
+        let balance = self.payees.entry(*payee).or_default();
+        *balance = balance.checked_add(amount).ok_or(StoreError::Sum { sum: "balance of a payee" })?;
+        Ok(())
+    }
+
+    fn append_note(&mut self, leaf: Leaf) -> Result<u64, StoreError> {
+        self.notes.append(leaf).map_err(|_| StoreError::NotesFull)
+    }
+
+    fn append_entry(&mut self, entry: &LogEntry) -> Result<u64, StoreError> {
+        let index = self.log.size();
+        self.log.append(entry.leaf_hash());
+        self.entries.push(entry.clone());
+        Ok(index)
+    }
+
+    fn totals(&mut self) -> &mut Totals {
+        &mut self.totals
+    }
+}
+
+impl View for MemoryBook {
+    fn heads(&self) -> Heads {
+        Heads {
+            log_size: self.log.size(),
+            log_root: self.log.root(),
+            note_count: self.notes.len(),
+            note_root: self.notes.root(),
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    fn node(&self, level: u8, index: u64) -> Result<Bytes32, StoreError> {
+        self.log.node(level, index).ok_or(StoreError::Missing { record: "node of the log tree" })
+    }
+
+    fn entries(&self, from: u64, count: u64) -> Result<Vec<LogEntry>, StoreError> {
+        let missing = StoreError::Missing { record: "log entry" };
+        let range = usize::try_from(from).ok().zip(from.checked_add(count).and_then(|end| usize::try_from(end).ok()));
+        let entries = range.and_then(|(from, to)| self.entries.get(from..to));
+        entries.map(<[LogEntry]>::to_vec).ok_or(missing)
+    }
+
+    fn payee_balance(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+        Ok(self.payees.get(payee).copied().unwrap_or_default())
+    }
+}

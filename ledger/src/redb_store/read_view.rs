@@ -1,0 +1,85 @@
+//! A committed state, read through one read transaction.
+
+use credits::state::SpendState;
+use credits::{Bytes32, Credits, Inner, LogEntry, Nullifier, Root};
+use redb::{Database, ReadTransaction, ReadableDatabase};
+
+use super::tables::{ENTRIES, INNERS, META, META_KEY, Meta, NODES, PAYEES, ROOTS, SPENDS, decode};
+use crate::error::{StoreError, doing};
+use crate::storage::{Facts, Heads, Totals, View};
+
+pub(super) struct ReadView {
+    transaction: ReadTransaction,
+    meta: Meta,
+}
+
+impl ReadView {
+    pub(super) fn open(database: &Database) -> Result<Self, StoreError> {
+        let transaction = database.begin_read().map_err(doing("begin reading"))?;
+        let table = transaction.open_table(META).map_err(doing("open its description"))?;
+        let record = table.get(META_KEY).map_err(doing("read its description"))?;
+        let record = record.ok_or(StoreError::Missing { record: "description" })?;
+        let meta = decode("description", record.value())?;
+        Ok(Self { transaction, meta })
+    }
+}
+
+impl Facts for ReadView {
+    fn spend(&self, nullifier: &Nullifier) -> Result<Option<SpendState>, StoreError> {
+        let table = self.transaction.open_table(SPENDS).map_err(doing("open the spends"))?;
+        let record = table.get(nullifier.as_bytes()).map_err(doing("read a spend"))?;
+        record.map(|record| decode("spend", record.value())).transpose()
+    }
+
+    fn inner_used(&self, inner: &Inner) -> Result<bool, StoreError> {
+        let table = self.transaction.open_table(INNERS).map_err(doing("open the successors"))?;
+        Ok(table.get(inner.as_bytes()).map_err(doing("read a successor"))?.is_some())
+    }
+
+    fn root_recent(&self, root: &Root, window: u64) -> Result<bool, StoreError> {
+        let table = self.transaction.open_table(ROOTS).map_err(doing("open the roots"))?;
+        let count = table.get(root.as_bytes()).map_err(doing("read a root"))?.map(|record| record.value());
+        Ok(is_recent(&self.meta.heads, root, count, window))
+    }
+}
+
+/// Whether a root is the current one, or was recorded for a number of notes that is fewer than `window` behind.
+pub(super) fn is_recent(heads: &Heads, root: &Root, recorded_count: Option<u64>, window: u64) -> bool {
+    let age = recorded_count.and_then(|count| heads.note_count.checked_sub(count));
+    *root == heads.note_root || age.is_some_and(|age| age < window)
+}
+
+impl View for ReadView {
+    fn heads(&self) -> Heads {
+        self.meta.heads
+    }
+
+    fn totals(&self) -> Totals {
+        self.meta.totals
+    }
+
+    fn node(&self, level: u8, index: u64) -> Result<Bytes32, StoreError> {
+        let table = self.transaction.open_table(NODES).map_err(doing("open the log tree"))?;
+        let record = table.get((level, index)).map_err(doing("read the log tree"))?;
+        let record = record.ok_or(StoreError::Missing { record: "node of the log tree" })?;
+        Ok(Bytes32(*record.value()))
+    }
+
+    fn entries(&self, from: u64, count: u64) -> Result<Vec<LogEntry>, StoreError> {
+        let missing = StoreError::Missing { record: "log entry" };
+        let Some(end) = from.checked_add(count) else { return Err(missing) };
+        let table = self.transaction.open_table(ENTRIES).map_err(doing("open the log"))?;
+        let mut entries = Vec::new();
+        for record in table.range(from..end).map_err(doing("read the log"))? {
+            let (_position, entry) = record.map_err(doing("read the log"))?;
+            entries.push(decode("log entry", entry.value())?);
+        }
+        if u64::try_from(entries.len()) == Ok(count) { Ok(entries) } else { Err(missing) }
+    }
+
+    fn payee_balance(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+        let table = self.transaction.open_table(PAYEES).map_err(doing("open the payees"))?;
+        let balance = table.get(payee.as_bytes()).map_err(doing("read a payee"))?.map_or(0, |record| record.value());
+        Credits::new(balance).map_err(|_| StoreError::Sum { sum: "balance of a payee" })
+    }
+}

@@ -1,0 +1,185 @@
+//! One write transaction.
+
+use credits::state::SpendState;
+use credits::{Bytes32, Credits, Inner, Leaf, LogEntry, Nullifier, Root};
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use super::read_view::is_recent;
+use super::tables::{
+    DUE, ENTRIES, INNERS, META, META_KEY, Meta, NODES, PAYEES, ROOT_COUNTS, ROOTS, SPENDS, VOUCHERS, decode, encode,
+};
+use crate::error::{StoreError, doing};
+use crate::storage::{Book, Facts, Heads, RedeemedVoucher, Totals};
+
+type Bytes<'a> = &'a [u8; 32];
+
+pub(super) struct WriteBook<'t> {
+    /// What the transaction will leave; its heads stay those of the state it started from until [`WriteBook::close`].
+    meta: Meta,
+    changed: bool,
+    meta_table: Table<'t, &'static str, &'static [u8]>,
+    entries: Table<'t, u64, &'static [u8]>,
+    nodes: Table<'t, (u8, u64), Bytes<'static>>,
+    spends: Table<'t, Bytes<'static>, &'static [u8]>,
+    inners: Table<'t, Bytes<'static>, Bytes<'static>>,
+    due: Table<'t, (u64, Bytes<'static>), ()>,
+    vouchers: Table<'t, Bytes<'static>, &'static [u8]>,
+    payees: Table<'t, Bytes<'static>, u64>,
+    roots: Table<'t, Bytes<'static>, u64>,
+    root_counts: Table<'t, u64, Bytes<'static>>,
+}
+
+impl<'t> WriteBook<'t> {
+    /// Opens every table, which also creates those that do not exist.
+    pub(super) fn open(transaction: &'t WriteTransaction, meta: Meta) -> Result<Self, StoreError> {
+        let failed = || doing("open its tables");
+        Ok(Self {
+            meta,
+            changed: false,
+            meta_table: transaction.open_table(META).map_err(failed())?,
+            entries: transaction.open_table(ENTRIES).map_err(failed())?,
+            nodes: transaction.open_table(NODES).map_err(failed())?,
+            spends: transaction.open_table(SPENDS).map_err(failed())?,
+            inners: transaction.open_table(INNERS).map_err(failed())?,
+            due: transaction.open_table(DUE).map_err(failed())?,
+            vouchers: transaction.open_table(VOUCHERS).map_err(failed())?,
+            payees: transaction.open_table(PAYEES).map_err(failed())?,
+            roots: transaction.open_table(ROOTS).map_err(failed())?,
+            root_counts: transaction.open_table(ROOT_COUNTS).map_err(failed())?,
+        })
+    }
+
+    /// The stored description, when there is one.
+    pub(super) fn stored_meta(&self) -> Result<Option<Meta>, StoreError> {
+        let record = self.meta_table.get(META_KEY).map_err(doing("read its description"))?;
+        record.map(|record| decode("description", record.value())).transpose()
+    }
+
+    /// Whether anything was written.
+    pub(super) const fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Writes what the transaction leaves: new heads, the roots that are recent under them, the description.
+    pub(super) fn close(mut self, root_window: u64) -> Result<Meta, StoreError> {
+        let notes_before = self.meta.heads.note_count;
+        self.meta.update_heads();
+        let Heads { note_count, note_root, .. } = self.meta.heads;
+        if note_count != notes_before {
+            self.roots.insert(note_root.as_bytes(), note_count).map_err(doing("record a root"))?;
+            self.root_counts.insert(note_count, note_root.as_bytes()).map_err(doing("record a root"))?;
+            self.forget_roots(note_count.saturating_sub(root_window))?;
+        }
+        let record = encode("description", &self.meta)?;
+        self.meta_table.insert(META_KEY, record.as_slice()).map_err(doing("write its description"))?;
+        Ok(self.meta)
+    }
+
+    /// Forgets the roots of at most `count` notes.
+    fn forget_roots(&mut self, count: u64) -> Result<(), StoreError> {
+        while let Some((old_count, old_root)) = self.oldest_root()?
+            && old_count <= count
+        {
+            self.root_counts.remove(old_count).map_err(doing("forget a root"))?;
+            self.roots.remove(&old_root).map_err(doing("forget a root"))?;
+        }
+        Ok(())
+    }
+
+    fn oldest_root(&self) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+        let oldest = self.root_counts.first().map_err(doing("read the oldest root"))?;
+        Ok(oldest.map(|(count, root)| (count.value(), *root.value())))
+    }
+}
+
+impl Facts for WriteBook<'_> {
+    fn spend(&self, nullifier: &Nullifier) -> Result<Option<SpendState>, StoreError> {
+        let record = self.spends.get(nullifier.as_bytes()).map_err(doing("read a spend"))?;
+        record.map(|record| decode("spend", record.value())).transpose()
+    }
+
+    fn inner_used(&self, inner: &Inner) -> Result<bool, StoreError> {
+        Ok(self.inners.get(inner.as_bytes()).map_err(doing("read a successor"))?.is_some())
+    }
+
+    fn root_recent(&self, root: &Root, window: u64) -> Result<bool, StoreError> {
+        let count = self.roots.get(root.as_bytes()).map_err(doing("read a root"))?.map(|record| record.value());
+        Ok(is_recent(&self.meta.heads, root, count, window))
+    }
+}
+
+impl Book for WriteBook<'_> {
+    fn voucher(&self, voucher_id: &Bytes32) -> Result<Option<RedeemedVoucher>, StoreError> {
+        let record = self.vouchers.get(voucher_id.as_bytes()).map_err(doing("read a voucher"))?;
+        record.map(|record| decode("voucher", record.value())).transpose()
+    }
+
+    fn put_voucher(&mut self, voucher_id: &Bytes32, redeemed: &RedeemedVoucher) -> Result<(), StoreError> {
+        let record = encode("voucher", redeemed)?;
+        self.vouchers.insert(voucher_id.as_bytes(), record.as_slice()).map_err(doing("record a voucher"))?;
+        Ok(())
+    }
+
+    fn put_spend(&mut self, nullifier: &Nullifier, state: &SpendState) -> Result<(), StoreError> {
+        let record = encode("spend", state)?;
+        self.spends.insert(nullifier.as_bytes(), record.as_slice()).map_err(doing("record a spend"))?;
+        Ok(())
+    }
+
+    fn use_inner(&mut self, inner: &Inner, nullifier: &Nullifier) -> Result<(), StoreError> {
+        self.inners.insert(inner.as_bytes(), nullifier.as_bytes()).map_err(doing("record a successor"))?;
+        Ok(())
+    }
+
+    fn due(&self, before: u64, limit: usize) -> Result<Vec<Nullifier>, StoreError> {
+        let mut due = Vec::new();
+        for record in self.due.range(..(before, &[0; 32])).map_err(doing("read what is due"))?.take(limit) {
+            let (key, ()) = record.map(|(key, value)| (key, value.value())).map_err(doing("read what is due"))?;
+            let (_not_after, nullifier) = key.value();
+            let nullifier = Nullifier::from_bytes(*nullifier);
+            due.push(nullifier.map_err(|_| StoreError::Missing { record: "canonical nullifier" })?);
+        }
+        Ok(due)
+    }
+
+    fn set_due(&mut self, not_after: u64, nullifier: &Nullifier) -> Result<(), StoreError> {
+        self.due.insert((not_after, nullifier.as_bytes()), ()).map_err(doing("record what is due"))?;
+        Ok(())
+    }
+
+    fn clear_due(&mut self, not_after: u64, nullifier: &Nullifier) -> Result<(), StoreError> {
+        self.due.remove((not_after, nullifier.as_bytes())).map_err(doing("record what is due"))?;
+        Ok(())
+    }
+
+    fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
+        let before =
+            self.payees.get(payee.as_bytes()).map_err(doing("read a payee"))?.map_or(0, |record| record.value());
+        let balance = Credits::new(before).ok().and_then(|balance| balance.checked_add(amount));
+        let balance = balance.ok_or(StoreError::Sum { sum: "balance of a payee" })?;
+        self.payees.insert(payee.as_bytes(), balance.get()).map_err(doing("credit a payee"))?;
+        Ok(())
+    }
+
+    fn append_note(&mut self, leaf: Leaf) -> Result<u64, StoreError> {
+        self.changed = true;
+        self.meta.notes.append(leaf).map_err(|_| StoreError::NotesFull)
+    }
+
+    fn append_entry(&mut self, entry: &LogEntry) -> Result<u64, StoreError> {
+        self.changed = true;
+        let index = self.meta.log.size();
+        let record = encode("log entry", entry)?;
+        self.entries.insert(index, record.as_slice()).map_err(doing("append to the log"))?;
+        let mut completed = Vec::new();
+        self.meta.log.append_with(entry.leaf_hash(), |level, index, hash| completed.push((level, index, hash)));
+        for (level, index, hash) in completed {
+            self.nodes.insert((level, index), hash.as_bytes()).map_err(doing("append to the log tree"))?;
+        }
+        Ok(index)
+    }
+
+    fn totals(&mut self) -> &mut Totals {
+        &mut self.meta.totals
+    }
+}

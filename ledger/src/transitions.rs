@@ -1,0 +1,270 @@
+//! What each operation changes: the decisions of [`credits::state`], carried out on a [`Book`].
+//!
+//! An operation decides before it writes. A refused one has written nothing, so it can share a transaction with others;
+//! the one exception, ending an overdue spend on the way, is complete in itself.
+
+use credits::entry::{SettleEntry, VoidEntry};
+use credits::ledger::REDEEM_OUTPUTS_MAX;
+use credits::note::{Blind, inner, leaf, mint_rho};
+use credits::state::{
+    Finalisation, JournalDecision, ReserveDecision, ReserveFacts, ReservedSpend, SettleDecision, SpendOutcome,
+    SpendState, VerifiedJournal, VerifiedSettle, decide_finalise, decide_journal, decide_reserve, decide_settle,
+};
+use credits::{
+    Bytes32, Credits, JournalEntry, LedgerError, LedgerInfo, LogEntry, MintEntry, MintOutput, Nullifier, RedeemRequest,
+    ReserveRequest, SettledBy, SignatureBytes, Voucher,
+};
+
+use crate::error::{Abort, StoreError};
+use crate::identity::Rules;
+use crate::storage::{Book, RedeemedVoucher};
+
+/// Cap on all credits ever minted: one sum of notes must stay an exact amount.
+pub const MINTED_TOTAL_MAX: Credits = Credits::MAX;
+/// Most reservations that one operation ends.
+pub const FINALISED_PER_OP_MAX: usize = 256;
+
+/// An operation on the ledger, its signatures and proofs already verified.
+#[derive(Debug)]
+pub enum Op {
+    /// Redeem a voucher.
+    Redeem(VerifiedRedeem),
+    /// Reserve a spend.
+    Reserve(ProvedReserve),
+    /// Record a running total.
+    Journal(VerifiedJournal),
+    /// Settle a spend.
+    Settle(VerifiedSettle),
+    /// End reservations that are overdue.
+    FinaliseOverdue,
+}
+
+/// What came of an operation that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is recorded, now or before.
+    Recorded,
+    /// The voucher's mint entries start at this position.
+    Redeemed {
+        /// Position of the first.
+        first_entry: u64,
+    },
+    /// So many reservations were ended.
+    Finalised {
+        /// Their number.
+        count: usize,
+    },
+}
+
+/// A redemption whose voucher is the administrator's and whose outputs add up.
+#[derive(Debug)]
+pub struct VerifiedRedeem {
+    voucher: Voucher,
+    outputs: Vec<MintOutput>,
+}
+
+impl VerifiedRedeem {
+    /// Verifies voucher and outputs; whether the voucher is unused is decided later, in the transaction.
+    pub fn verify(request: RedeemRequest, info: &LedgerInfo) -> Result<Self, LedgerError> {
+        let RedeemRequest { voucher, outputs } = request;
+        let voucher = Voucher::from_text(&voucher).map_err(|_| LedgerError::VoucherInvalid)?;
+        voucher.verify(&info.admin_key).map_err(|_| LedgerError::VoucherInvalid)?;
+        if voucher.ledger_id != info.ledger_id {
+            return Err(LedgerError::VoucherInvalid);
+        }
+        let count_fits = (1..=REDEEM_OUTPUTS_MAX).contains(&outputs.len());
+        let none_empty = outputs.iter().all(|output| !output.value.is_zero());
+        let sum = Credits::checked_sum(outputs.iter().map(|output| output.value));
+        if !count_fits || !none_empty || sum != Some(voucher.value) {
+            return Err(LedgerError::OutputsMismatch);
+        }
+        Ok(Self { voucher, outputs })
+    }
+
+    /// Number of notes it opens.
+    pub fn output_count(&self) -> usize {
+        self.outputs.len()
+    }
+}
+
+/// A reservation whose proof verified.
+#[derive(Debug)]
+pub struct ProvedReserve(ReserveRequest);
+
+impl ProvedReserve {
+    /// Verifies the proof.
+    pub fn verify(
+        request: ReserveRequest,
+        verifier: &impl crate::spend_verifier::SpendVerifier,
+    ) -> Result<Self, LedgerError> {
+        verifier.verify_spend(&request.public(), &request.proof)?;
+        Ok(Self(request))
+    }
+}
+
+/// Carries out an operation.
+pub fn apply(book: &mut impl Book, rules: &Rules, now: u64, op: &Op) -> Result<Outcome, Abort> {
+    match op {
+        Op::Redeem(redeem) => apply_redeem(book, rules, redeem),
+        Op::Reserve(reserve) => apply_reserve(book, rules, now, reserve),
+        Op::Journal(journal) => apply_journal(book, rules, now, journal),
+        Op::Settle(settle) => apply_settle(book, rules, now, settle),
+        Op::FinaliseOverdue => Ok(Outcome::Finalised { count: finalise_overdue(book, rules, now)? }),
+    }
+}
+
+fn apply_redeem(book: &mut impl Book, rules: &Rules, redeem: &VerifiedRedeem) -> Result<Outcome, Abort> {
+    let VerifiedRedeem { voucher, outputs } = redeem;
+    if let Some(RedeemedVoucher { outputs: redeemed, first_entry }) = book.voucher(&voucher.voucher_id)? {
+        return if redeemed == *outputs {
+            Ok(Outcome::Redeemed { first_entry })
+        } else {
+            Err(LedgerError::VoucherUsed.into())
+        };
+    }
+    let minted = book.totals().minted.checked_add(voucher.value).filter(|minted| *minted <= MINTED_TOTAL_MAX);
+    book.totals().minted = minted.ok_or(LedgerError::CapExceeded)?;
+    let mut positions = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        positions.push(mint(book, rules, voucher.voucher_id, output)?);
+    }
+    let first_entry = *positions.first().ok_or(StoreError::Sum { sum: "outputs of a voucher" })?;
+    book.put_voucher(&voucher.voucher_id, &RedeemedVoucher { outputs: outputs.clone(), first_entry })?;
+    Ok(Outcome::Redeemed { first_entry })
+}
+
+fn mint(book: &mut impl Book, rules: &Rules, voucher_id: Bytes32, output: &MintOutput) -> Result<u64, StoreError> {
+    let MintOutput { pk, value, b } = *output;
+    let mint_seq = book.totals().mint_seq;
+    book.totals().mint_seq = mint_seq.checked_add(1).ok_or(StoreError::Sum { sum: "number of mints" })?;
+    let rho = mint_rho(rules.reserve.ledger_id, mint_seq);
+    let leaf = leaf(inner(pk, value, rho, Blind(b)), Credits::ZERO);
+    let leaf_index = book.append_note(leaf)?;
+    book.append_entry(&LogEntry::Mint(MintEntry { mint_seq, value, pk, rho, b, leaf_index, leaf, voucher_id }))
+}
+
+fn apply_reserve(book: &mut impl Book, rules: &Rules, now: u64, proved: &ProvedReserve) -> Result<Outcome, Abort> {
+    let ProvedReserve(request) = proved;
+    let recorded = book.spend(&request.nullifier)?;
+    let facts = ReserveFacts {
+        recorded: recorded.as_ref(),
+        inner_used: book.inner_used(&request.inner_next)?,
+        root_recent: book.root_recent(&request.root, rules.root_window)?,
+    };
+    match decide_reserve(request, facts, &rules.reserve, now)? {
+        ReserveDecision::Repeat { .. } => {}
+        ReserveDecision::Record => {
+            let entry_index = book.append_entry(&LogEntry::Reserve(request.entry()))?;
+            let ReserveRequest { nullifier, inner_next, c_max, context, .. } = request.clone();
+            book.use_inner(&inner_next, &nullifier)?;
+            book.set_due(context.not_after, &nullifier)?;
+            let spend = ReservedSpend { inner_next, c_max, context, entry_index, journalled: None };
+            book.put_spend(&nullifier, &SpendState::Reserved(spend))?;
+        }
+    }
+    Ok(Outcome::Recorded)
+}
+
+fn apply_journal(book: &mut impl Book, rules: &Rules, now: u64, journal: &VerifiedJournal) -> Result<Outcome, Abort> {
+    let request = journal.request();
+    let state = current_state(book, rules, now, &request.nullifier)?;
+    match (decide_journal(&state, journal)?, state) {
+        (JournalDecision::Record, SpendState::Reserved(mut spend)) => {
+            let (nullifier, total, signature) = (request.nullifier, request.total, request.signature);
+            book.append_entry(&LogEntry::Journal(JournalEntry { nullifier, total, signature }))?;
+            spend.journalled = Some(total);
+            book.put_spend(&nullifier, &SpendState::Reserved(spend))?;
+        }
+        (JournalDecision::Repeat, _) | (JournalDecision::Record, _) => {}
+    }
+    Ok(Outcome::Recorded)
+}
+
+fn apply_settle(book: &mut impl Book, rules: &Rules, now: u64, settle: &VerifiedSettle) -> Result<Outcome, Abort> {
+    let request = settle.request();
+    let state = current_state(book, rules, now, &request.nullifier)?;
+    if let SettleDecision::Record { refund } = decide_settle(&state, settle)? {
+        let how = Ending::Guardian(request.signature);
+        end(book, &request.nullifier, state.spend().clone(), request.charge, refund, how)?;
+    }
+    Ok(Outcome::Recorded)
+}
+
+/// A spend's state after ending it when it is overdue.
+fn current_state(book: &mut impl Book, rules: &Rules, now: u64, nullifier: &Nullifier) -> Result<SpendState, Abort> {
+    let state = book.spend(nullifier)?.ok_or(LedgerError::NotFound)?;
+    match decide_finalise(&state, rules.grace_secs, now) {
+        None => Ok(state),
+        Some(finalisation) => Ok(finalise(book, nullifier, state.spend().clone(), finalisation)?),
+    }
+}
+
+fn finalise_overdue(book: &mut impl Book, rules: &Rules, now: u64) -> Result<usize, StoreError> {
+    // Overdue is `not_after + grace < now`; without that much past there is nothing.
+    let Some(before) = now.checked_sub(rules.grace_secs) else { return Ok(0) };
+    let overdue = book.due(before, FINALISED_PER_OP_MAX)?;
+    for nullifier in &overdue {
+        let state = book.spend(nullifier)?.ok_or(StoreError::Missing { record: "spend that is due" })?;
+        let finalisation = decide_finalise(&state, rules.grace_secs, now);
+        let finalisation = finalisation.ok_or(StoreError::Missing { record: "reservation that is due" })?;
+        finalise(book, nullifier, state.spend().clone(), finalisation)?;
+    }
+    Ok(overdue.len())
+}
+
+fn finalise(
+    book: &mut impl Book,
+    nullifier: &Nullifier,
+    spend: ReservedSpend,
+    finalisation: Finalisation,
+) -> Result<SpendState, StoreError> {
+    match finalisation {
+        Finalisation::Settle { charge, refund } => end(book, nullifier, spend, charge, refund, Ending::LedgerSettles),
+        Finalisation::Void { refund } => end(book, nullifier, spend, Credits::ZERO, refund, Ending::LedgerVoids),
+    }
+}
+
+/// How a spend ends.
+enum Ending {
+    Guardian(SignatureBytes),
+    LedgerSettles,
+    LedgerVoids,
+}
+
+/// Ends a spend: one successor leaf, one entry, the payee credited, the state terminal.
+fn end(
+    book: &mut impl Book,
+    nullifier: &Nullifier,
+    spend: ReservedSpend,
+    charge: Credits,
+    refund: Credits,
+    how: Ending,
+) -> Result<SpendState, StoreError> {
+    if charge.checked_add(refund) != Some(spend.c_max) {
+        return Err(StoreError::Sum { sum: "charge and refund" });
+    }
+    let leaf = leaf(spend.inner_next, refund);
+    let leaf_index = book.append_note(leaf)?;
+    let nullifier = *nullifier;
+    let settle =
+        |by, signature| LogEntry::Settle(SettleEntry { nullifier, charge, refund, leaf_index, leaf, by, signature });
+    let (entry, by) = match how {
+        Ending::Guardian(signature) => (settle(SettledBy::Guardian, Some(signature)), Some(SettledBy::Guardian)),
+        Ending::LedgerSettles => (settle(SettledBy::Ledger, None), Some(SettledBy::Ledger)),
+        Ending::LedgerVoids => (LogEntry::Void(VoidEntry { nullifier, refund, leaf_index, leaf }), None),
+    };
+    let entry_index = book.append_entry(&entry)?;
+    let charged = book.totals().charged.checked_add(charge);
+    book.totals().charged = charged.ok_or(StoreError::Sum { sum: "charges" })?;
+    if !charge.is_zero() {
+        book.credit_payee(&spend.context.payee, charge)?;
+    }
+    book.clear_due(spend.context.not_after, &nullifier)?;
+    let outcome = SpendOutcome { charge, refund, leaf, leaf_index, entry_index };
+    let state = match by {
+        Some(by) => SpendState::Settled { spend, outcome, by },
+        None => SpendState::Voided { spend, outcome },
+    };
+    book.put_spend(&nullifier, &state)?;
+    Ok(state)
+}

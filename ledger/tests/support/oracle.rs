@@ -1,0 +1,332 @@
+//! An oracle: a wallet and a guardian that know every secret, and the ledger's rules written a second time.
+//!
+//! It plans requests from actions, says what the ledger must answer, and afterwards audits the log: every credit that was
+//! minted is in a note that exists, reserved, or charged.
+
+use std::collections::BTreeMap;
+
+use credits::{
+    Blind, Bytes32, Credits, Fe, JournalRequest, Ledger, LedgerError, LedgerInfo, LogEntry, LogFrontier, MintOutput,
+    Note, NoteTree, Nullifier, RedeemRequest, ReserveRequest, SettleRequest, SpendContext, SpendKey, Voucher,
+};
+
+use super::{GRACE_SECS, TAB_SECS_MAX, admin_key, credits, good_proof, journal, settle, settle_key};
+
+pub(crate) const PAYEE: Bytes32 = Bytes32([6; 32]);
+
+/// A step of a schedule. Numbers are reduced to what exists when the step is taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Action {
+    /// Redeem a voucher for this many notes.
+    Mint { value: u64, notes: u8 },
+    /// Spend some live note.
+    Reserve { note: usize, c_max: u64 },
+    /// Send some earlier reservation again.
+    Repeat { spend: usize },
+    /// Send some earlier reservation with another tab key.
+    Conflict { spend: usize },
+    /// Journal a total, perhaps a wrong one.
+    Journal { spend: usize, total: u64 },
+    /// Settle, perhaps at a wrong charge.
+    Settle { spend: usize, charge: u64 },
+    /// Let time pass.
+    Advance { secs: u64 },
+    /// End what is overdue.
+    Finalise,
+}
+
+/// What to send.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    Redeem(RedeemRequest),
+    Reserve(Box<ReserveRequest>),
+    Journal(JournalRequest),
+    Settle(SettleRequest),
+    Finalise,
+}
+
+/// A ledger that can be told to end what is overdue.
+pub(crate) trait Finalise: Ledger {
+    fn finalise(&self) -> impl Future<Output = Result<usize, LedgerError>> + Send;
+}
+
+impl<B: ledger::storage::Backend, V: ledger::SpendVerifier> Finalise for ledger::StoredLedger<B, V> {
+    fn finalise(&self) -> impl Future<Output = Result<usize, LedgerError>> + Send {
+        self.finalise_overdue()
+    }
+}
+
+/// Sends a call; of the answer only refusals matter, the audit sees the rest.
+pub(crate) async fn send<L: Finalise>(ledger: &L, call: Call) -> Result<(), LedgerError> {
+    match call {
+        Call::Redeem(request) => ledger.redeem(request).await.map(|_| ()),
+        Call::Reserve(request) => ledger.reserve(*request).await.map(|_| ()),
+        Call::Journal(request) => ledger.journal(request).await,
+        Call::Settle(request) => ledger.settle(request).await.map(|_| ()),
+        Call::Finalise => ledger.finalise().await.map(|_| ()),
+    }
+}
+
+struct Spend {
+    request: ReserveRequest,
+    /// What the successor holds in secret.
+    value_next: u64,
+    blind_next: Blind,
+    journalled: Option<u64>,
+    /// The charge, once the spend has ended.
+    charged: Option<u64>,
+}
+
+pub(crate) struct Oracle {
+    info: LedgerInfo,
+    key: SpendKey,
+    now: u64,
+    tree: NoteTree,
+    live: Vec<Note>,
+    spends: Vec<Spend>,
+    vouchers: u64,
+    mints: u64,
+    minted: u64,
+    charged: u64,
+}
+
+impl Oracle {
+    pub(crate) fn new(info: LedgerInfo, now: u64) -> Self {
+        let key = SpendKey::from_secret(Fe::from(42));
+        let (tree, live, spends) = (NoteTree::new(), Vec::new(), Vec::new());
+        Self { info, key, now, tree, live, spends, vouchers: 0, mints: 0, minted: 0, charged: 0 }
+    }
+
+    /// The call of an action and the answer the ledger owes; nothing when there is nothing to do it to. The oracle takes the
+    /// answer as given from here on.
+    pub(crate) fn plan(&mut self, action: Action) -> Option<(Call, Result<(), LedgerError>)> {
+        match action {
+            Action::Mint { value, notes } => Some((self.mint(value, notes), Ok(()))),
+            Action::Reserve { note, c_max } => Some((self.reserve(note, c_max)?, Ok(()))),
+            Action::Repeat { spend } => {
+                let request = self.pick(spend)?.request.clone();
+                Some((Call::Reserve(Box::new(request)), Ok(())))
+            }
+            Action::Conflict { spend } => {
+                let mut request = self.pick(spend)?.request.clone();
+                request.context.tab_key.0[31] ^= 1;
+                Some((Call::Reserve(Box::new(request)), Err(LedgerError::SpendConflict)))
+            }
+            Action::Journal { spend, total } => {
+                let at = self.index(spend)?;
+                let total = total % (self.spends[at].request.c_max.get() + 2);
+                let call = Call::Journal(journal(&self.info, &self.spends[at].request.nullifier, total));
+                Some((call, self.journal(at, total)))
+            }
+            Action::Settle { spend, charge } => {
+                let at = self.index(spend)?;
+                let charge = charge % (self.spends[at].request.c_max.get() + 2);
+                let call = Call::Settle(settle(&self.info, &self.spends[at].request.nullifier, charge));
+                Some((call, self.settle(at, charge)))
+            }
+            Action::Advance { secs } => {
+                self.now += secs;
+                None
+            }
+            Action::Finalise => {
+                self.finalise();
+                Some((Call::Finalise, Ok(())))
+            }
+        }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.now
+    }
+
+    fn index(&self, number: usize) -> Option<usize> {
+        number.checked_rem(self.spends.len())
+    }
+
+    fn pick(&self, number: usize) -> Option<&Spend> {
+        self.spends.get(self.index(number)?)
+    }
+
+    fn mint(&mut self, value: u64, notes: u8) -> Call {
+        let notes = u64::from(notes % 3) + 1;
+        let each = value % 1_000 + 1;
+        self.vouchers += 1;
+        let mut outputs = Vec::new();
+        for lane in 0..notes {
+            let (b, rho) = (Fe::from(self.mints + 7), credits::note::mint_rho(self.info.ledger_id, self.mints));
+            let note = Note { lane, value: credits(each), rho, blind: Blind(b), refund: Credits::ZERO };
+            outputs.push(MintOutput { pk: self.key.public_key(lane), value: note.value, b });
+            self.mints += 1;
+            self.append(note);
+        }
+        self.minted += each * notes;
+        let mut id = Bytes32::default();
+        id.0[..8].copy_from_slice(&self.vouchers.to_be_bytes());
+        let voucher = Voucher::issue(&admin_key(), self.info.ledger_id, id, credits(each * notes));
+        Call::Redeem(RedeemRequest { voucher: voucher.to_text(), outputs })
+    }
+
+    fn append(&mut self, note: Note) {
+        self.tree.append(note.leaf(&self.key)).unwrap();
+        self.live.push(note);
+    }
+
+    fn reserve(&mut self, note: usize, c_max: u64) -> Option<Call> {
+        let at = note.checked_rem(self.live.len())?;
+        let balance = self.live[at].balance().unwrap().get();
+        let c_max = (c_max % balance.max(1)) + 1;
+        let value_next = balance.checked_sub(c_max)?;
+        let root = self.tree.root();
+        let note = self.live.swap_remove(at);
+        let blind_next = Blind(Fe::from(1_000_000 + u64::try_from(self.spends.len()).unwrap()));
+        let nullifier = note.nullifier(&self.key);
+        let inner_next = credits::note::inner(note.public_key(&self.key), credits(value_next), nullifier.0, blind_next);
+        let request = ReserveRequest {
+            root,
+            nullifier,
+            inner_next,
+            c_max: credits(c_max),
+            context: SpendContext {
+                ledger_id: self.info.ledger_id,
+                vk_digest: self.info.vk_digest,
+                keyset_digest: Bytes32([5; 32]),
+                settle_key: settle_key().public(),
+                payee: PAYEE,
+                price_sheet_digest: Bytes32([7; 32]),
+                not_after: self.now + TAB_SECS_MAX,
+                tab_key: Bytes32([8; 32]),
+            },
+            proof: good_proof(),
+        };
+        let call = Call::Reserve(Box::new(request.clone()));
+        self.spends.push(Spend { request, value_next, blind_next, journalled: None, charged: None });
+        Some(call)
+    }
+
+    fn journal(&mut self, at: usize, total: u64) -> Result<(), LedgerError> {
+        self.end_if_overdue(at);
+        let spend = &mut self.spends[at];
+        if spend.charged.is_some() {
+            return Err(LedgerError::JournalFinalised);
+        }
+        if total > spend.request.c_max.get() {
+            return Err(LedgerError::JournalAboveReserve);
+        }
+        if spend.journalled.is_some_and(|last| total < last) {
+            return Err(LedgerError::JournalDecreasing);
+        }
+        spend.journalled = Some(total);
+        Ok(())
+    }
+
+    fn settle(&mut self, at: usize, charge: u64) -> Result<(), LedgerError> {
+        self.end_if_overdue(at);
+        let spend = &self.spends[at];
+        if charge > spend.request.c_max.get() {
+            return Err(LedgerError::SettleAboveReserve);
+        }
+        match spend.charged {
+            Some(charged) if charged == charge => Ok(()),
+            Some(_) => Err(LedgerError::SettleConflict),
+            None if spend.journalled.is_some_and(|last| charge < last) => Err(LedgerError::SettleBelowJournal),
+            None => {
+                self.end(at, charge);
+                Ok(())
+            }
+        }
+    }
+
+    fn is_overdue(&self, at: usize) -> bool {
+        let spend = &self.spends[at];
+        spend.charged.is_none() && self.now > spend.request.context.not_after + GRACE_SECS
+    }
+
+    fn end_if_overdue(&mut self, at: usize) {
+        if self.is_overdue(at) {
+            self.end(at, self.spends[at].journalled.unwrap_or(0));
+        }
+    }
+
+    fn finalise(&mut self) {
+        let mut overdue: Vec<_> = (0..self.spends.len()).filter(|at| self.is_overdue(*at)).collect();
+        overdue.sort_by_key(|at| (self.spends[*at].request.context.not_after, self.spends[*at].request.nullifier));
+        overdue.into_iter().for_each(|at| self.end_if_overdue(at));
+    }
+
+    fn end(&mut self, at: usize, charge: u64) {
+        let spend = &mut self.spends[at];
+        spend.charged = Some(charge);
+        self.charged += charge;
+        let refund = credits(spend.request.c_max.get() - charge);
+        let (value, rho, blind) = (credits(spend.value_next), spend.request.nullifier.0, spend.blind_next);
+        // Every note of these wallets was minted in a lane that its successors keep.
+        let lane = (0..3).find(|lane| {
+            let inner = credits::note::inner(self.key.public_key(*lane), value, rho, blind);
+            inner == spend.request.inner_next
+        });
+        self.append(Note { lane: lane.unwrap(), value, rho, blind, refund });
+    }
+
+    /// Reads the whole log and holds it against everything the oracle knows. n37: Σ minted = Σ charged + Σ live + Σ reserved.
+    pub(crate) async fn audit<L: Ledger>(&self, ledger: &L) {
+        let (entries, log_root, note_root, note_count) = read_log(ledger).await;
+        let mut log = LogFrontier::new();
+        let mut tree = NoteTree::new();
+        let (mut minted, mut charged) = (0, 0);
+        let mut reserved: BTreeMap<Nullifier, Credits> = BTreeMap::new();
+        let mut ended: BTreeMap<Nullifier, u64> = BTreeMap::new();
+        for entry in &entries {
+            log.append(entry.leaf_hash());
+            if let Some((index, leaf)) = entry.appended_note() {
+                assert_eq!(tree.append(leaf), Ok(index));
+            }
+            match entry {
+                LogEntry::Mint(mint) => minted += mint.value.get(),
+                LogEntry::Reserve(spend) => {
+                    assert_eq!(reserved.insert(spend.nullifier, spend.c_max), None, "one reservation per nullifier");
+                }
+                LogEntry::Journal(_) => {}
+                LogEntry::Settle(end) => {
+                    charged += end.charge.get();
+                    assert_eq!(end.charge.checked_add(end.refund), reserved.get(&end.nullifier).copied());
+                    assert_eq!(ended.insert(end.nullifier, end.charge.get()), None, "one outcome per spend");
+                }
+                LogEntry::Void(end) => {
+                    assert_eq!(Some(end.refund), reserved.get(&end.nullifier).copied());
+                    assert_eq!(ended.insert(end.nullifier, 0), None, "one outcome per spend");
+                }
+            }
+        }
+        assert_eq!(log.root(), log_root);
+        assert_eq!((tree.root(), tree.len()), (note_root, note_count));
+        assert_eq!(tree.leaves().collect::<Vec<_>>(), self.tree.leaves().collect::<Vec<_>>(), "every note, in order");
+        assert_eq!((minted, charged), (self.minted, self.charged));
+        let expected: BTreeMap<_, _> =
+            self.spends.iter().filter_map(|spend| Some((spend.request.nullifier, spend.charged?))).collect();
+        assert_eq!(ended, expected);
+        assert_eq!(reserved.len(), self.spends.len());
+
+        let live: u64 = self.live.iter().map(|note| note.balance().unwrap().get()).sum();
+        let open = self.spends.iter().filter(|spend| spend.charged.is_none());
+        let held: u64 = open.map(|spend| spend.value_next + spend.request.c_max.get()).sum();
+        assert_eq!(minted, charged + live + held, "no credit is made or lost");
+    }
+
+    /// The sums that stores keep beside the log.
+    pub(crate) async fn audit_sums<B, V>(&self, ledger: &ledger::StoredLedger<B, V>)
+    where
+        B: ledger::storage::Backend,
+        V: ledger::SpendVerifier,
+    {
+        let totals = ledger.totals().await.unwrap();
+        assert_eq!((totals.mint_seq, totals.minted.get()), (self.mints, self.minted));
+        assert_eq!(totals.charged.get(), self.charged);
+        assert_eq!(ledger.payee_balance(PAYEE).await.unwrap().get(), self.charged);
+    }
+}
+
+async fn read_log<L: Ledger>(ledger: &L) -> (Vec<LogEntry>, Bytes32, credits::Root, u64) {
+    let page = ledger.log(0, 1000).await.unwrap();
+    assert_eq!(u64::try_from(page.entries.len()).unwrap(), page.checkpoint.log_size, "test logs fit one page");
+    (page.entries, page.checkpoint.log_root, page.checkpoint.note_root, page.checkpoint.note_count)
+}

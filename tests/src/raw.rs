@@ -1,0 +1,67 @@
+//! A bare HTTP/1.1 client over TLS, for what a well-behaved client never sends.
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::tls;
+
+/// An answer, whole.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON (null when it is none).
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// `error.code` of an error body, or the empty string.
+    #[must_use]
+    pub fn code(&self) -> String {
+        self.json().pointer("/error/code").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+}
+
+/// Sends one request on a connection of its own.
+pub async fn send(port: u16, request: Request<Bytes>) -> anyhow::Result<Answer> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let name = rustls::pki_types::ServerName::try_from("cloister.invalid")?;
+    let tls = TlsConnector::from(tls::client_config(b"http/1.1")?).connect(name, stream).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
+    let driver = tokio::spawn(connection);
+    let (mut parts, body) = request.into_parts();
+    parts.headers.insert(http::header::HOST, http::HeaderValue::from_static("cloister.invalid"));
+    let response = sender.send_request(Request::from_parts(parts, Full::new(body))).await?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = response.into_body().collect().await?.to_bytes();
+    driver.abort();
+    Ok(Answer { status, headers, body })
+}
+
+/// A POST with a JSON body.
+pub async fn post(port: u16, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> anyhow::Result<Answer> {
+    let mut request = Request::post(path).header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(port, request.body(body.into())?).await
+}
+
+/// A GET.
+pub async fn get(port: u16, path: &str) -> anyhow::Result<Answer> {
+    send(port, Request::get(path).body(Bytes::new())?).await
+}

@@ -1,0 +1,379 @@
+//! The whole appliance as processes: engine, simulated TEE, ledger, guardian. Only the doubles that stand where hardware would are
+//! not what production runs.
+
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::engine::{Engine, EngineKind};
+use crate::processes::{Process, bin_dir, free_port};
+
+const READY: Duration = Duration::from_secs(60);
+
+/// What a [`World`] is made with.
+#[derive(Debug, Clone)]
+pub struct WorldBuilder {
+    engine: EngineKind,
+    grace_secs: u64,
+    tab_secs_max: u64,
+    dir: Option<PathBuf>,
+    guardian_port: Option<u16>,
+}
+
+/// Running processes and the files they share.
+#[derive(Debug)]
+pub struct World {
+    guardian: Option<Process>,
+    ledger: Option<Process>,
+    sim_tee: Option<Process>,
+    engine: Option<Engine>,
+    engine_kind: EngineKind,
+    bins: PathBuf,
+    dir: PathBuf,
+    guardian_port: u16,
+    ledger_port: u16,
+    _temp: Option<TempDir>,
+}
+
+impl Default for WorldBuilder {
+    fn default() -> Self {
+        Self { engine: EngineKind::Light, grace_secs: 60, tab_secs_max: 3600, dir: None, guardian_port: None }
+    }
+}
+
+impl WorldBuilder {
+    /// Which engine answers.
+    #[must_use]
+    pub fn engine(self, engine: EngineKind) -> Self {
+        Self { engine, ..self }
+    }
+
+    /// Seconds after a tab's end before the ledger finalises it.
+    #[must_use]
+    pub fn grace_secs(self, grace_secs: u64) -> Self {
+        Self { grace_secs, ..self }
+    }
+
+    /// Longest tab.
+    #[must_use]
+    pub fn tab_secs_max(self, tab_secs_max: u64) -> Self {
+        Self { tab_secs_max, ..self }
+    }
+
+    /// Keeps the files in `dir` instead of a temporary directory.
+    #[must_use]
+    pub fn dir(self, dir: PathBuf) -> Self {
+        Self { dir: Some(dir), ..self }
+    }
+
+    /// Starts everything, saying each step to `say`.
+    pub fn start_saying(self, mut say: impl FnMut(&str)) -> anyhow::Result<World> {
+        let temp = if self.dir.is_none() { Some(tempfile::Builder::new().prefix("cloister").tempdir()?) } else { None };
+        let dir = match (&self.dir, &temp) {
+            (Some(dir), _) => dir.clone(),
+            (None, Some(temp)) => temp.path().to_path_buf(),
+            (None, None) => bail!("a world needs a directory"),
+        };
+        for part in ["sim", "logs", "sockets"] {
+            std::fs::create_dir_all(dir.join(part))?;
+        }
+        let mut world = World {
+            guardian: None,
+            ledger: None,
+            sim_tee: None,
+            engine: None,
+            engine_kind: self.engine,
+            bins: bin_dir()?,
+            dir,
+            guardian_port: self.guardian_port.map_or_else(free_port, Ok)?,
+            ledger_port: free_port()?,
+            _temp: temp,
+        };
+        say("engine");
+        world.start_engine()?;
+        say("ledger (spend circuit parameters at first use)");
+        world.init_ledger(self.grace_secs, self.tab_secs_max)?;
+        world.start_ledger()?;
+        world.write_guardian_config(self.tab_secs_max)?;
+        say("simulated TEE");
+        world.start_sim_tee()?;
+        world.write_policy()?;
+        say("guardian");
+        world.start_guardian()?;
+        Ok(world)
+    }
+
+    /// Starts everything.
+    pub fn start(self) -> anyhow::Result<World> {
+        self.start_saying(|_| {})
+    }
+}
+
+impl World {
+    /// A builder with the defaults.
+    #[must_use]
+    pub fn builder() -> WorldBuilder {
+        WorldBuilder::default()
+    }
+
+    /// The world's directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The guardian's URL.
+    #[must_use]
+    pub fn guardian_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.guardian_port)
+    }
+
+    /// The guardian's port.
+    #[must_use]
+    pub fn guardian_port(&self) -> u16 {
+        self.guardian_port
+    }
+
+    /// The ledger's URL.
+    #[must_use]
+    pub fn ledger_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ledger_port)
+    }
+
+    /// The simulated root, which a client must name.
+    #[must_use]
+    pub fn root_file(&self) -> PathBuf {
+        self.dir.join("sim/root.pem")
+    }
+
+    /// The policy that accepts this launch.
+    #[must_use]
+    pub fn policy_file(&self) -> PathBuf {
+        self.dir.join("policy.toml")
+    }
+
+    /// The engine's socket.
+    #[must_use]
+    pub fn engine_socket(&self) -> PathBuf {
+        self.dir.join("sockets/engine.sock")
+    }
+
+    /// A wallet directory by name.
+    #[must_use]
+    pub fn wallet_dir(&self, name: &str) -> PathBuf {
+        self.dir.join("wallets").join(name)
+    }
+
+    /// One of the project's programs.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Command {
+        Command::new(self.bins.join(name))
+    }
+
+    /// `cloister` with arguments, away from the caller's own configuration.
+    #[must_use]
+    pub fn cloister(&self, args: &[&str]) -> Command {
+        let mut command = self.program("cloister");
+        command.args(args).env("HOME", &self.dir).env("XDG_CONFIG_HOME", &self.dir).env("XDG_DATA_HOME", &self.dir);
+        command
+    }
+
+    /// A voucher of the ledger's administrator.
+    pub fn voucher(&self, value: u64) -> anyhow::Result<String> {
+        let mut command = self.program("cloister-host");
+        command.args(["ledger", "voucher", "--value", &value.to_string(), "--dir"]).arg(self.dir.join("ledger"));
+        Ok(run(&mut command)?.trim().to_owned())
+    }
+
+    /// Starts the engine.
+    pub fn start_engine(&mut self) -> anyhow::Result<()> {
+        let log = self.dir.join("logs/engine.log");
+        self.engine = Some(Engine::start(self.engine_kind, &self.engine_socket(), &log)?);
+        Ok(())
+    }
+
+    /// Kills the engine.
+    pub fn kill_engine(&mut self) -> anyhow::Result<()> {
+        self.engine.take().context("no engine runs")?.kill()
+    }
+
+    fn init_ledger(&self, grace_secs: u64, tab_secs_max: u64) -> anyhow::Result<()> {
+        let dir = self.ledger_dir();
+        if dir.exists() {
+            return Ok(());
+        }
+        let mut command = self.program("cloister-host");
+        command.args(["ledger", "init", "--grace-secs", &grace_secs.to_string()]);
+        command.args(["--tab-secs-max", &tab_secs_max.to_string(), "--dir"]).arg(self.ledger_dir());
+        run(&mut command).map(drop)
+    }
+
+    fn ledger_dir(&self) -> PathBuf {
+        self.dir.join("ledger")
+    }
+
+    /// What the ledger says of itself.
+    pub fn ledger_info(&self) -> anyhow::Result<Value> {
+        let mut command = self.program("cloister-host");
+        command.args(["ledger", "info", "--json", "--dir"]).arg(self.ledger_dir());
+        Ok(serde_json::from_str(&run(&mut command)?)?)
+    }
+
+    /// Starts the ledger service.
+    pub fn start_ledger(&mut self) -> anyhow::Result<()> {
+        let address = format!("127.0.0.1:{}", self.ledger_port);
+        let mut command = self.program("cloister-host");
+        command.args(["ledger", "serve", "--listen", &address, "--dir"]).arg(self.ledger_dir());
+        let mut process = Process::start("cloister-host ledger serve", &mut command)?;
+        process.wait_until(READY, |_| TcpStream::connect(&address).is_ok())?;
+        self.ledger = Some(process);
+        Ok(())
+    }
+
+    /// Kills the ledger service.
+    pub fn kill_ledger(&mut self) -> anyhow::Result<()> {
+        self.ledger.take().context("no ledger runs")?.kill()
+    }
+
+    fn write_guardian_config(&self, tab_secs_max: u64) -> anyhow::Result<()> {
+        let info = self.ledger_info()?;
+        let field = |name: &str| info.get(name).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("ledger info has no {name}"));
+        let engine = self.engine.as_ref().context("the engine is started first")?;
+        let config = format!(
+            r#"# Written for a simulated node. On a real one this file is part of the measured image.
+listen = "127.0.0.1:{port}"
+
+[tee]
+kind = "report-socket"
+path = "{tee}"
+
+[ledger]
+url = "{ledger}"
+ledger_id = "{ledger_id}"
+ledger_key = "{ledger_key}"
+vk_digest = "{vk_digest}"
+payee = "{payee}"
+
+[engine]
+dialect = "{dialect}"
+socket = "{socket}"
+model = "{model}"
+weights = "sha256:{weights}"
+context_tokens_max = 2048
+
+[prices]
+request_credits = 10
+prompt_credits = 1
+completion_credits = 4
+tiers = [1024, 4096, 16384, 65536]
+tab_secs_max = {tab_secs_max}
+"#,
+            port = self.guardian_port,
+            tee = self.tee_socket().display(),
+            ledger = self.ledger_url(),
+            ledger_id = field("ledger_id")?,
+            ledger_key = field("ledger_key")?,
+            vk_digest = field("vk_digest")?,
+            payee = "11".repeat(32),
+            dialect = self.engine_kind.dialect(),
+            socket = self.engine_socket().display(),
+            model = engine.ready.model,
+            weights = engine.ready.model_sha256,
+        );
+        Ok(std::fs::write(self.config_file(), config)?)
+    }
+
+    /// The guardian's configuration.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.join("guardian.toml")
+    }
+
+    fn tee_socket(&self) -> PathBuf {
+        self.dir.join("sockets/tee.sock")
+    }
+
+    fn launch_args(&self) -> Vec<std::ffi::OsString> {
+        let guardian = self.bins.join("cloister-guardian");
+        vec!["--launch".into(), guardian.into(), "--launch".into(), self.config_file().into()]
+    }
+
+    fn start_sim_tee(&mut self) -> anyhow::Result<()> {
+        self.sim_tee = Some(self.sim_tee_with(&self.dir.join("sim"))?);
+        Ok(())
+    }
+
+    fn sim_tee_with(&self, state: &Path) -> anyhow::Result<Process> {
+        let socket = self.tee_socket();
+        let _ = std::fs::remove_file(&socket);
+        let mut command = self.program("cloister-host");
+        command.args(["sim-tee", "serve", "--socket"]).arg(&socket).arg("--state").arg(state).args(self.launch_args());
+        let mut process = Process::start("cloister-host sim-tee serve", &mut command)?;
+        process.wait_until(READY, |_| std::os::unix::net::UnixStream::connect(&socket).is_ok())?;
+        Ok(process)
+    }
+
+    /// Replaces the platform by one with another vendor chain. The guardian must be restarted to use it.
+    pub fn use_other_vendor_chain(&mut self) -> anyhow::Result<()> {
+        self.sim_tee = None;
+        self.sim_tee = Some(self.sim_tee_with(&self.dir.join("sim-other"))?);
+        Ok(())
+    }
+
+    fn write_policy(&self) -> anyhow::Result<()> {
+        let mut command = self.program("cloister-host");
+        command.args(["sim-tee", "policy"]).args(self.launch_args());
+        Ok(std::fs::write(self.policy_file(), run(&mut command)?)?)
+    }
+
+    /// Starts the guardian: new boot, new keys.
+    pub fn start_guardian(&mut self) -> anyhow::Result<()> {
+        let mut command = self.program("cloister-guardian");
+        command.args(["serve", "--config"]).arg(self.config_file());
+        let mut process = Process::start("cloister-guardian", &mut command)?;
+        process.wait_until(READY, |process| process.stderr().contains("\"ready\""))?;
+        self.guardian = Some(process);
+        Ok(())
+    }
+
+    /// SIGKILL to the guardian.
+    pub fn kill_guardian(&mut self) -> anyhow::Result<()> {
+        self.guardian.take().context("no guardian runs")?.kill()
+    }
+
+    /// Whatever the guardian wrote to its log lately.
+    #[must_use]
+    pub fn guardian_log(&self) -> String {
+        self.guardian.as_ref().map(Process::stderr).unwrap_or_default()
+    }
+
+    /// SIGTERM to the guardian; true if it ended with success.
+    pub fn stop_guardian(&mut self) -> anyhow::Result<bool> {
+        self.guardian.take().context("no guardian runs")?.terminate(Duration::from_secs(40))
+    }
+
+    /// Stops everything in order.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        if self.guardian.is_some() {
+            self.stop_guardian()?;
+        }
+        if let Some(ledger) = self.ledger.take() {
+            ledger.terminate(Duration::from_secs(20))?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a command to its end; its stdout, or an error with its stderr.
+pub fn run(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().with_context(|| format!("run {}", command.get_program().display()))?;
+    if !output.status.success() {
+        bail!("{:?} ended with {}:\n{}", command, output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}

@@ -1,0 +1,91 @@
+//! Every claim and every threat of SECURITY.md names a test that exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+fn root() -> &'static Path {
+    acceptance::processes::repo_root()
+}
+
+struct Row {
+    section: String,
+    id: String,
+    cells: Vec<String>,
+}
+
+/// Rows of SECURITY.md's tables whose first cell is an id (letters and digits).
+fn rows() -> Vec<Row> {
+    let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let mut section = String::new();
+    let mut rows = Vec::new();
+    for line in text.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            section = title.to_owned();
+        }
+        let Some(cells) = line.strip_prefix("| ").and_then(|line| line.strip_suffix(" |")) else { continue };
+        let cells: Vec<String> = cells.split(" | ").map(|cell| cell.trim().to_owned()).collect();
+        let id = cells[0].clone();
+        let is_id = id.starts_with(|c: char| c.is_ascii_uppercase()) && id.ends_with(|c: char| c.is_ascii_digit());
+        if is_id {
+            rows.push(Row { section: section.clone(), id, cells });
+        }
+    }
+    rows
+}
+
+/// Names of all test functions of the tree, Rust and Python.
+fn test_names() -> BTreeSet<String> {
+    let output = std::process::Command::new("git").args(["ls-files", "--cached", "--others", "--exclude-standard", "*.rs", "*.py"]).current_dir(root()).output().unwrap();
+    let mut names = BTreeSet::new();
+    for file in String::from_utf8(output.stdout).unwrap().lines() {
+        let Ok(text) = fs::read_to_string(root().join(file)) else { continue };
+        let mut is_test = false;
+        for line in text.lines().map(str::trim) {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test") || line.starts_with("proptest!");
+            let function = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn ")).or_else(|| line.strip_prefix("def test_").map(|_| &line[4..]));
+            if let Some(function) = function
+                && (is_test || line.starts_with("def test_"))
+            {
+                names.insert(function.split(['(', '<']).next().unwrap().to_owned());
+                is_test = text.contains("proptest!") && is_test && file.ends_with(".rs");
+            }
+        }
+    }
+    names
+}
+
+fn tests_named(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(|name| name.rsplit("::").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_claim_and_met_threat_names_a_test_that_exists() {
+    let tests = test_names();
+    let rows = rows();
+    let checked = rows.iter().filter(|row| row.section != "Threats still open");
+    let mut count = 0;
+    for row in checked {
+        let named = tests_named(row.cells.last().unwrap());
+        assert!(!named.is_empty(), "SECURITY.md {}: no test named", row.id);
+        for name in named {
+            assert!(tests.contains(&name), "SECURITY.md {}: there is no test `{name}`", row.id);
+        }
+        count += 1;
+    }
+    assert!(count >= 20, "SECURITY.md has only {count} rows with a test");
+}
+
+/// The catalogue of threats is closed: each id is either met (with a test) or listed as open, once.
+#[test]
+fn every_threat_is_met_or_listed_as_open() {
+    let families: BTreeMap<char, usize> = BTreeMap::from([('H', 23), ('G', 6), ('N', 12), ('I', 9), ('C', 12)]);
+    let rows = rows();
+    for (family, last) in families {
+        for number in 1..=last {
+            let id = format!("{family}{number}");
+            let listed = rows.iter().filter(|row| row.id == id).count();
+            assert_eq!(listed, 1, "threat {id} is listed {listed} times in SECURITY.md");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Processes die at bad moments; money and proofs do not.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use acceptance::proxy::Proxy;
+use acceptance::{World, cli};
+use serde_json::{Value, json};
+
+const GRACE_SECS: u64 = 2;
+const TAB_SECS: u64 = 12;
+const DEPOSIT: u64 = 64 * 16_384;
+
+fn spawn_chat(world: &World, wallet: &str) -> Child {
+    let mut command = world.cloister(&["chat", &world.guardian_url(), "Tell me a long story about the sea.", "--max-tokens", "120"]);
+    command.args(["--reserve", "1024", "--quiet", "--wallet", wallet]).args(cli::trust(world));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// The running total that the wallet's receipts prove, over all tabs.
+fn receipted(world: &World, wallet: &str) -> u64 {
+    let mut totals: BTreeMap<String, u64> = BTreeMap::new();
+    let dir = std::path::Path::new(wallet).join("receipts");
+    let files = std::fs::read_dir(&dir).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    for file in files {
+        let bundle: Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+        let events = bundle.pointer("/receipt/event_log").and_then(Value::as_array).unwrap();
+        let spent = events.iter().find(|event| event["type"] == "credit.spent").unwrap();
+        let total = totals.entry(spent["nullifier"].as_str().unwrap().to_owned()).or_default();
+        *total = (*total).max(spent["running_total"].as_u64().unwrap());
+    }
+    let _ = world;
+    totals.values().sum()
+}
+
+/// `kill -9` of the guardian at varying moments of a paid request, then a restart with new keys. In the end the wallet has its
+/// money back, or a receipt for what it got.
+fn kills(cycles: u32) {
+    let mut world = World::builder().grace_secs(GRACE_SECS).tab_secs_max(TAB_SECS).start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", DEPOSIT).unwrap();
+    cli::json(&world, &["wallet", "deposit", "--notes", "8", "--wallet", &wallet, &world.voucher(DEPOSIT).unwrap()]).unwrap().success().unwrap();
+    let (mut interrupted, mut answered) = (0, 0);
+    for cycle in 0..cycles {
+        let mut chat = spawn_chat(&world, &wallet);
+        // Moments spread over proving, opening, answering and settling, in an order that repeats with the cycle's number.
+        let moment = Duration::from_millis(400 + u64::from(cycle * 37 % 50) * 60);
+        let began = Instant::now();
+        while began.elapsed() < moment && chat.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        world.kill_guardian().unwrap();
+        match chat.wait().unwrap().success() {
+            true => answered += 1,
+            false => interrupted += 1,
+        }
+        world.start_guardian().unwrap();
+    }
+    assert!(interrupted > cycles / 4, "{interrupted} of {cycles} requests were interrupted: the moments are well chosen");
+    std::thread::sleep(Duration::from_secs(TAB_SECS + GRACE_SECS + 3));
+    let (spendable, reserved, pending) = cli::balance(&world, &wallet).unwrap();
+    assert_eq!((reserved, pending), (0, 0), "nothing is stuck");
+    let spent = 2 * DEPOSIT - spendable;
+    let receipted = receipted(&world, &wallet);
+    assert!(spent <= receipted, "spent {spent}, but only {receipted} is receipted ({answered} answered, {interrupted} interrupted)");
+}
+
+#[test]
+fn fifty_kills_between_reservation_and_answer_lose_nothing() {
+    kills(50);
+}
+
+#[test]
+fn nightly_five_hundred_kills_lose_nothing() {
+    kills(500);
+}
+
+#[test]
+fn an_engine_that_dies_mid_stream_breaks_the_stream_and_costs_nothing() {
+    let mut world = World::builder().start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
+    let proxy = Proxy::start(&world, &wallet).unwrap();
+    let body = json!({"model": "smollm2-135m", "stream": true, "max_tokens": 900,
+        "messages": [{"role": "user", "content": "Count from one to one thousand in words."}]});
+    let answer = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| proxy.post(&body.to_string()).unwrap());
+        std::thread::sleep(Duration::from_millis(3500));
+        world.kill_engine().unwrap();
+        asked.join().unwrap()
+    });
+    assert!(answer.contains("data: {"), "something was streamed: {answer}");
+    assert!(!answer.contains("[DONE]"), "no clean end");
+    assert!(answer.contains("\"error\""), "an error event says what happened: {}", &answer[answer.len().saturating_sub(600)..]);
+    assert!(proxy.stop().unwrap());
+    assert_eq!(cli::balance(&world, &wallet).unwrap(), (100_000, 0, 0), "nothing was charged");
+}
+
+#[test]
+fn a_ledger_that_dies_and_returns_loses_nothing() {
+    let mut world = World::builder().start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
+    world.kill_ledger().unwrap();
+    let run = cli::chat(&world, &wallet, "hello", &["--max-tokens", "4"]).unwrap();
+    assert_eq!(run.code, 50, "unavailable, and said so: {}", run.json);
+    world.start_ledger().unwrap();
+    let run = cli::chat(&world, &wallet, "hello", &["--max-tokens", "4"]).unwrap().success().unwrap();
+    let charge = run.number("/settlement/charge").unwrap();
+    assert_eq!(cli::balance(&world, &wallet).unwrap(), (100_000 - charge, 0, 0));
+}

@@ -1,0 +1,77 @@
+//! Dependencies point one way, and cryptography stays where it is reviewed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    acceptance::processes::repo_root()
+}
+
+/// Which of our crates each crate may use. `attestation` and `credits` use none of ours.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("attestation", &[]),
+    ("attestation/testing", &["attestation"]),
+    ("credits", &[]),
+    ("ledger", &["credits"]),
+    ("ledger/client", &["credits"]),
+    ("enclave", &["attestation", "credits", "ledger-client"]),
+    ("host", &["attestation", "attestation-testing", "credits", "ledger"]),
+    ("verifier", &["attestation", "credits", "ledger-client"]),
+];
+
+const OURS: &[&str] =
+    &["attestation", "attestation-testing", "credits", "ledger", "ledger-client", "enclave", "host", "verifier"];
+
+fn dependencies(folder: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = toml::from_str(&text).unwrap();
+    let table = manifest.get("dependencies").and_then(toml::Value::as_table).unwrap();
+    table.keys().filter(|name| OURS.contains(&name.as_str())).cloned().collect()
+}
+
+#[test]
+fn crates_depend_one_way() {
+    for (folder, allowed) in ALLOWED {
+        for dependency in dependencies(folder) {
+            assert!(allowed.contains(&dependency.as_str()), "{folder} must not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn production_binaries_never_link_test_roots() {
+    for folder in ["enclave", "verifier", "ledger", "ledger/client", "credits", "attestation"] {
+        assert!(!dependencies(folder).contains("attestation-testing"), "{folder} links the signing fakes");
+    }
+}
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Signature, hash and proof primitives are used in `attestation` and `credits` alone; everything else goes through their types.
+#[test]
+fn primitives_stay_in_two_libraries() {
+    let primitives = ["use aws_lc_rs", "aws_lc_rs::signature", "aws_lc_rs::digest", "use ring", "ring::", "ark_", "light_poseidon", "ed25519_dalek"];
+    for folder in ["enclave/src", "host/src", "verifier/src", "ledger/src", "ledger/client/src"] {
+        let mut files = Vec::new();
+        rust_files(&root().join(folder), &mut files);
+        assert!(!files.is_empty(), "{folder} has no source: the test would check nothing");
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in code {
+                let used = primitives.iter().find(|name| line.contains(**name) && !line.contains("rustls::crypto") && !line.contains("string::"));
+                assert!(used.is_none(), "{}: `{}` uses a primitive directly", file.display(), line.trim());
+            }
+        }
+    }
+}

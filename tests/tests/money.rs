@@ -1,0 +1,121 @@
+//! Paying: one answer end to end, what is refused, and that nothing is lost.
+
+use std::time::Duration;
+
+use acceptance::proxy::Proxy;
+use acceptance::{World, cli, raw};
+use serde_json::json;
+
+#[test]
+fn one_paid_answer_is_receipted_settled_and_refunded() {
+    let world = World::builder().start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
+    let run = cli::chat(&world, &wallet, "Write one short sentence about the sea.", &["--max-tokens", "24"]).unwrap().success().unwrap();
+    assert_eq!(run.text("/verdict").unwrap(), "VERIFIED");
+    assert_eq!(run.text("/assurance").unwrap(), "simulated");
+    assert!(!run.text("/answer").unwrap().is_empty());
+    let (reserve, cost, refund) =
+        (run.number("/settlement/reserve").unwrap(), run.number("/settlement/charge").unwrap(), run.number("/settlement/refund").unwrap());
+    assert_eq!(cost + refund, reserve, "cost and refund sum to the reserve");
+    assert!(cost > 0);
+    let usage = (run.number("/usage/prompt_tokens").unwrap(), run.number("/usage/completion_tokens").unwrap());
+    assert_eq!(cost, 10 + usage.0 + 4 * usage.1, "the price sheet's sum");
+    assert_eq!(cli::balance(&world, &wallet).unwrap(), (100_000 - cost, 0, 0));
+    let receipt = run.text("/receipt/file").unwrap().to_owned();
+    let trust = cli::trust(&world);
+    let mut args = vec!["receipt", "verify", &receipt];
+    args.extend(trust.iter().map(String::as_str));
+    cli::json(&world, &args).unwrap().success().unwrap();
+    tampered_receipts_are_refused(&world, &receipt);
+}
+
+/// Every digit of the signed part matters: change one hex digit or number and the receipt is refused.
+fn tampered_receipts_are_refused(world: &World, receipt: &str) {
+    let original: serde_json::Value = serde_json::from_slice(&std::fs::read(receipt).unwrap()).unwrap();
+    let faults: [(&str, serde_json::Value); 4] = [
+        ("/receipt/model", json!("another-model")),
+        ("/receipt/served_at", json!(1)),
+        ("/receipt/event_log/0/body_hash", json!(format!("sha256:{}", "0".repeat(64)))),
+        ("/receipt/signature", json!("0".repeat(128))),
+    ];
+    for (pointer, value) in faults {
+        let mut tampered = original.clone();
+        *tampered.pointer_mut(pointer).unwrap() = value;
+        let file = world.dir().join("tampered.json");
+        std::fs::write(&file, tampered.to_string()).unwrap();
+        let (file, trust) = (file.display().to_string(), cli::trust(world));
+        let args: Vec<&str> = ["receipt", "verify", &file].into_iter().chain(trust.iter().map(String::as_str)).collect();
+        let run = cli::json(world, &args).unwrap();
+        assert_eq!((run.code, run.error_code()), (10, "receipt.signature"), "{pointer}");
+    }
+}
+
+#[test]
+fn a_seed_alone_recovers_the_money() {
+    let world = World::builder().start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", 50_000).unwrap();
+    cli::chat(&world, &wallet, "Hello.", &["--max-tokens", "8"]).unwrap().success().unwrap();
+    let before = cli::balance(&world, &wallet).unwrap();
+    let seed = std::fs::read_to_string(world.wallet_dir("w").join("seed.txt")).unwrap();
+    let restored = world.wallet_dir("restored").display().to_string();
+    let words = world.dir().join("words.txt");
+    std::fs::write(&words, seed).unwrap();
+    let url = world.ledger_url();
+    let args = ["wallet", "restore", "--wallet", &restored, "--ledger", &url, "--words", &words.display().to_string()];
+    cli::json(&world, &args).unwrap().success().unwrap();
+    assert_eq!(cli::balance(&world, &restored).unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests_get_their_own_code() {
+    let world = tokio::task::spawn_blocking(|| World::builder().start().unwrap()).await.unwrap();
+    let port = world.guardian_port();
+    let chat = "/v1/chat/completions";
+    let body = json!({"model": "smollm2-135m", "messages": [{"role": "user", "content": "hi"}]}).to_string();
+    let answer = raw::post(port, chat, &[], body.clone()).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (402, "payment.required"));
+    assert_eq!(answer.json()["accepts"][0]["scheme"], "cloister-tab");
+    assert!(answer.json()["accepts"][0]["maxAmountRequired"].as_str().unwrap().parse::<u64>().unwrap() > 0, "the price of this request");
+    assert_eq!(answer.headers["x-should-retry"], "false");
+    let unknown_tab = "00".repeat(32);
+    let answer = raw::post(port, chat, &[("cloister-tab", &unknown_tab)], body.clone()).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (402, "tab.unknown"));
+    let answer = raw::post(port, chat, &[("cloister-tab", "zz")], body).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "tab.malformed"));
+    let answer = raw::post(port, chat, &[], vec![b' '; (1 << 20) + 1]).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (413, "request.too_large"));
+    let answer = raw::post(port, "/v1/tabs", &[], "{\"version\":\"cloister/tab/v1\",\"surprise\":1}").await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "tab.malformed"), "unknown members of our schema");
+    let answer = raw::get(port, "/v1/attestation?nonce=abc").await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "attestation.nonce"));
+    for path in ["/metrics", "/tokenize", "/invocations", "/v1/embeddings", "/docs", "/v1/models/other"] {
+        assert_eq!(raw::get(port, path).await.unwrap().status.as_u16(), 404, "{path}");
+    }
+    assert!(!world.guardian_log().contains("surprise"), "nothing of a request is logged");
+    drop(tokio::task::spawn_blocking(move || drop(world)).await);
+}
+
+#[test]
+fn an_engine_that_is_down_costs_nothing() {
+    let mut world = World::builder().start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
+    world.kill_engine().unwrap();
+    let run = cli::chat(&world, &wallet, "hello", &[]).unwrap();
+    assert_eq!((run.code, run.error_code()), (50, "engine.unavailable"), "{}", run.json);
+    std::thread::sleep(Duration::from_millis(200));
+    let (spendable, reserved, pending) = cli::balance(&world, &wallet).unwrap();
+    assert_eq!((spendable, reserved, pending), (100_000, 0, 0), "the tab was closed with nothing charged");
+}
+
+#[test]
+fn a_node_that_stops_settles_its_open_tabs() {
+    let mut world = World::builder().start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
+    let proxy = Proxy::start(&world, &wallet).unwrap();
+    assert_eq!(proxy.chat("hello", 4).unwrap(), 200);
+    assert!(world.stop_guardian().unwrap(), "SIGTERM ends it with success");
+    proxy.stop().unwrap();
+    let (spendable, reserved, pending) = cli::balance(&world, &wallet).unwrap();
+    assert_eq!((reserved, pending), (0, 0));
+    assert!(spendable < 100_000 && spendable > 99_000, "charged for the answer, refunded the rest: {spendable}");
+}

@@ -1,0 +1,50 @@
+//! The official OpenAI client, unchanged, against the verifying proxy.
+
+use std::process::Command;
+
+use acceptance::proxy::Proxy;
+use acceptance::{EngineKind, World, cli, processes};
+
+/// Runs the whole client matrix; its last line is its verdict.
+fn client_matrix(kind: EngineKind) {
+    let world = World::builder().engine(kind).start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", 1_000_000).unwrap();
+    let proxy = Proxy::start(&world, &wallet).unwrap();
+    let root = processes::repo_root();
+    let clients = root.join("target/clients");
+    let python = Command::new("python3").arg(root.join("tests/clients/client_env.py")).arg("--dir").arg(clients).output().unwrap();
+    let python = String::from_utf8(python.stdout).unwrap();
+    let output = Command::new(python.trim())
+        .arg(root.join("tests/clients/openai_matrix.py"))
+        .args(["--base-url", &proxy.base_url(), "--model", "smollm2-135m"])
+        .output()
+        .unwrap();
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{report}\n{}\n{}", String::from_utf8_lossy(&output.stderr), proxy.log());
+    assert!(report.lines().filter(|line| line.starts_with("PASS ")).count() >= 8, "{report}");
+    assert!(proxy.stop().unwrap());
+    let (spendable, reserved, pending) = cli::balance(&world, &wallet).unwrap();
+    assert_eq!((reserved, pending), (0, 0), "every tab is settled");
+    assert!(spendable < 1_000_000 && spendable > 900_000, "charged something, not much: {spendable}");
+}
+
+#[test]
+fn the_openai_client_works_unchanged() {
+    client_matrix(EngineKind::Light);
+}
+
+#[test]
+fn vllm_the_openai_client_works_unchanged() {
+    client_matrix(EngineKind::Vllm);
+}
+
+#[test]
+fn vllm_one_paid_answer_is_receipted_and_settled() {
+    let world = World::builder().engine(EngineKind::Vllm).start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
+    let run = cli::chat(&world, &wallet, "Write one short sentence about the sea.", &["--max-tokens", "12", "--temperature", "0"]);
+    let run = run.unwrap().success().unwrap();
+    assert!(!run.text("/answer").unwrap().is_empty());
+    let (charge, refund) = (run.number("/settlement/charge").unwrap(), run.number("/settlement/refund").unwrap());
+    assert_eq!(charge + refund, run.number("/settlement/reserve").unwrap());
+}

@@ -1,0 +1,340 @@
+//! The command line: what can be asked for. Nothing is decided here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   accepted, done
+  1   something on this machine failed (a file, the terminal, a bug)
+  2   the command line is wrong, or something it names is missing
+  10  rejected: the node, a receipt, a settlement or the ledger's log is not acceptable
+  20  undecided: evidence of a kind this version does not know, or a receipt nobody can anchor
+  30  malformed: evidence, an answer or a file is not what it should be
+  40  payment: not enough credits, or the payment was refused
+  50  unavailable: the node or the ledger cannot be reached, or will not answer";
+
+/// Verify a confidential LLM node before it sees a prompt, pay it anonymously, and check what it signed.
+#[derive(Debug, Parser)]
+#[command(name = "cloister", version, about, after_help = EXIT_CODES, max_term_width = 120)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Print one JSON object on stdout and nothing else there
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print only errors on stderr
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Verify(Verify),
+    Chat(Chat),
+    Proxy(Proxy),
+    #[command(subcommand)]
+    Wallet(Wallet),
+    #[command(subcommand)]
+    Receipt(Receipt),
+    Completions(Completions),
+}
+
+/// What a node is judged by.
+#[derive(Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// Trust only this root certificate (PEM or DER) instead of the embedded vendor roots
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: Option<PathBuf>,
+    /// Appraisal policy [default: cloister/policy.toml in the configuration directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
+/// Which wallet, and where its ledger is.
+#[derive(Debug, Args)]
+pub(crate) struct WalletArgs {
+    /// Wallet directory [default: cloister in the data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) wallet: Option<PathBuf>,
+    /// Ledger to use instead of the one the wallet remembers
+    #[arg(long, value_name = "URL")]
+    pub(crate) ledger: Option<String>,
+}
+
+/// Verify a node and print every check.
+///
+/// Opens a TLS connection, asks for evidence bound to it, and appraises that under the roots and the policy. Nothing else is sent.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  cloister verify https://node.example:8443 --policy policy.toml --root simulated-root.pem"
+)]
+pub(crate) struct Verify {
+    /// Address of the node, as https://host:port
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+}
+
+/// Verify a node, pay it, send one prompt and print the answer.
+///
+/// The answer is streamed to stdout; checks, receipt, settlement and refund are told on stderr.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cloister chat https://node.example:8443 \"Why is the sky blue?\" --policy policy.toml\n  \
+    cat question.txt | cloister chat https://node.example:8443 --model tiny --max-tokens 200 --policy policy.toml"
+)]
+pub(crate) struct Chat {
+    /// Address of the node, as https://host:port
+    pub(crate) url: String,
+    /// The prompt [default: read from stdin]
+    pub(crate) prompt: Option<String>,
+    /// Model to ask [default: the only one offered]
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Most tokens of the answer
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_tokens: u64,
+    /// Sampling temperature [default: the node's]
+    #[arg(long, value_name = "T", value_parser = temperature)]
+    pub(crate) temperature: Option<f64>,
+    /// System message
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// Credits to reserve, rounded up to a tier of the offer [default: what the request can cost at most]
+    #[arg(long, visible_alias = "tier", value_name = "CREDITS")]
+    pub(crate) reserve: Option<u64>,
+    /// Also store the receipt in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep_receipt: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Offer an OpenAI endpoint on this machine that verifies and pays a node.
+///
+/// Any API key is accepted and none is passed on. Keep one tab open, replace it when it runs low, close it when idle.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  cloister proxy https://node.example:8443 --listen 127.0.0.1:8787 --policy policy.toml\n  \
+    OPENAI_BASE_URL=http://127.0.0.1:8787/v1 OPENAI_API_KEY=none python my_program.py"
+)]
+pub(crate) struct Proxy {
+    /// Address of the node, as https://host:port
+    pub(crate) url: String,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
+    pub(crate) listen: SocketAddr,
+    /// Credits to reserve per tab, rounded up to a tier of the offer [default: enough for several requests]
+    #[arg(long, visible_alias = "tier", value_name = "CREDITS")]
+    pub(crate) reserve: Option<u64>,
+    /// Close the tab after this many seconds without a request
+    #[arg(long, value_name = "SECS", default_value_t = 60)]
+    pub(crate) idle_secs: u64,
+    /// Also store receipts in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep_receipt: Option<PathBuf>,
+    /// Listen on an address others can reach: whoever reaches it spends your credits and sends prompts in the clear
+    #[arg(long)]
+    pub(crate) danger_listen_anywhere: bool,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Keep anonymous credits.
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Example:\n  cloister wallet new --ledger http://127.0.0.1:7070 && cloister wallet deposit cloister-voucher-v1.…"
+)]
+pub(crate) enum Wallet {
+    New(WalletNew),
+    Restore(WalletRestore),
+    Deposit(WalletDeposit),
+    Balance(WalletShow),
+    History(WalletShow),
+    Sync(WalletShow),
+}
+
+/// Make a wallet for a ledger and print its 24 recovery words.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloister wallet new --ledger http://127.0.0.1:7070")]
+pub(crate) struct WalletNew {
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Make a wallet from 24 recovery words and find its credits in the ledger.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloister wallet restore --ledger http://127.0.0.1:7070 < words.txt")]
+pub(crate) struct WalletRestore {
+    /// File with the words [default: read from stdin]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) words: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Redeem a voucher.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloister wallet deposit cloister-voucher-v1.eyJ… --notes 2")]
+pub(crate) struct WalletDeposit {
+    /// The voucher [default: read from stdin]
+    pub(crate) voucher: Option<String>,
+    /// Notes to split the value into; each can pay one tab at a time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) notes: u32,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Read the ledger and print what the wallet holds.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cloister wallet balance --json\n  cloister wallet history\n  cloister wallet sync"
+)]
+pub(crate) struct WalletShow {
+    /// Do not contact the ledger
+    #[arg(long)]
+    pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Work with stored receipts.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  cloister receipt verify receipts/rcpt_01.json --policy policy.toml")]
+pub(crate) enum Receipt {
+    Verify(ReceiptVerify),
+    Show(ReceiptShow),
+}
+
+/// Verify a stored receipt without any network.
+///
+/// Appraises the stored evidence under the roots and the policy, recomputes REPORT_DATA from the stored view of the channel, and
+/// verifies offer, receipt and price. That the stored channel was your own only you can know. Without a policy nothing ties the
+/// signing key to a machine: the verdict is then UNANCHORED and the exit code 20.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  cloister receipt verify receipts/rcpt_01.json --policy policy.toml --at 2026-11-22T12:00:00Z"
+)]
+pub(crate) struct ReceiptVerify {
+    /// The stored receipt
+    pub(crate) file: PathBuf,
+    /// Judge dates at this time: Unix seconds, YYYY-MM-DDTHH:MM:SSZ, or now [default: the receipt's own time]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+    /// Compare this file with the request the receipt covers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) request_body: Option<PathBuf>,
+    /// Compare this file with the response the receipt covers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) response_body: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+}
+
+/// Print what a stored receipt says, without verifying it.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloister receipt show receipts/rcpt_01.json")]
+pub(crate) struct ReceiptShow {
+    /// The stored receipt
+    pub(crate) file: PathBuf,
+}
+
+/// Print a completion script.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloister completions bash > ~/.local/share/bash-completion/completions/cloister")]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=2.0).contains(&value) { Ok(value) } else { Err("not between 0 and 2".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every example line of every help text must parse, and every command must have one.
+    #[test]
+    fn every_help_has_an_example_that_parses() {
+        let mut seen = 0;
+        visit(&Cli::command(), &mut |command| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            if command.get_name() == "cloister" {
+                assert!(help.contains("Exit codes"));
+                return;
+            }
+            assert!(help.starts_with("Example"), "{} has no example", command.get_name());
+            for line in help.lines().filter_map(|line| line.find("cloister ").map(|at| &line[at..])) {
+                for part in line.split("&&") {
+                    let words = shell_words(part.trim());
+                    Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+                    seen += 1;
+                }
+            }
+        });
+        assert!(seen >= 14, "{seen} examples");
+    }
+
+    fn visit(command: &clap::Command, see: &mut impl FnMut(&clap::Command)) {
+        see(command);
+        command.get_subcommands().for_each(|sub| visit(sub, see));
+    }
+
+    /// Words of an example: quotes are honoured, redirections end the command.
+    fn shell_words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (at, piece) in line.split('"').enumerate() {
+            if at % 2 == 1 {
+                words.push(piece.to_owned());
+            } else {
+                words.extend(piece.split_whitespace().map(str::to_owned));
+            }
+        }
+        let end = words.iter().position(|word| word.starts_with(['<', '>'])).unwrap_or(words.len());
+        words.truncate(end);
+        words
+    }
+
+    #[test]
+    fn mistakes_are_usage_errors() {
+        for line in [
+            "cloister",
+            "cloister verify",
+            "cloister chat u p --temperature 3",
+            "cloister chat u --max-tokens 0",
+            "cloister proxy u --listen nowhere",
+            "cloister wallet deposit v --notes 9",
+            "cloister nonsense",
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn global_flags_go_anywhere_and_tier_is_reserve() {
+        let cli = Cli::try_parse_from(["cloister", "chat", "u", "p", "--tier", "64", "--json"]).unwrap();
+        assert!(cli.json);
+        let Command::Chat(chat) = cli.command else { panic!("not chat") };
+        assert_eq!(chat.reserve, Some(64));
+    }
+}

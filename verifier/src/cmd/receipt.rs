@@ -1,0 +1,124 @@
+//! `cloister receipt`.
+
+use attestation::UnixTime;
+use serde_json::json;
+use verifier::bundle::{BUNDLE_BYTES_MAX, BundleVerdict};
+use verifier::clock::{format_time, parse_time};
+use verifier::config::ConfigError;
+use verifier::files::read_capped;
+use verifier::receipts::CheckedReceipt;
+use verifier::{Error, Exit, ReceiptBundle, Trust};
+
+use super::{clock, trust};
+use crate::cli::{ReceiptShow, ReceiptVerify};
+use crate::output::Output;
+use crate::report::Report;
+
+/// Largest body file compared with a receipt.
+const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+pub(crate) fn verify(args: &ReceiptVerify, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let bundle = read_bundle(&args.file)?;
+    let trust = match trust(&args.trust) {
+        Ok(trust) => Some(trust),
+        // Without a policy the rest is still worth checking; the verdict says what is missing.
+        Err(Error::Config(ConfigError::NoPolicy { .. } | ConfigError::NoHome { .. })) => None,
+        Err(error) => return Err(error),
+    };
+    let at = judging_time(args.at.as_deref(), &bundle)?;
+    let outcome = judge(args, &bundle, trust.as_ref(), at, report);
+    out.transcript(&report.transcript);
+    let verdict = outcome?;
+    put_receipt(&verdict.checked, report);
+    report.put("judged_at", json!(at.0));
+    let receipt = &verdict.checked.receipt.receipt_id;
+    match verdict.assurance {
+        Some(assurance) => {
+            report.verified("verified", Some(assurance.to_string()));
+            out.verdict(
+                "VERIFIED",
+                &format!("assurance: {assurance}, receipt {receipt}, judged at {}", format_time(at)),
+            );
+            Ok(Exit::Ok)
+        }
+        None => {
+            report.verified("unanchored", None);
+            out.verdict(
+                "UNANCHORED",
+                &format!("receipt {receipt} is consistent, but nothing ties its key to a machine"),
+            );
+            out.say("hint: name a policy with --policy FILE, and a root with --root FILE if the machine is simulated");
+            Ok(Exit::Unsupported)
+        }
+    }
+}
+
+fn judge(
+    args: &ReceiptVerify,
+    bundle: &ReceiptBundle,
+    trust: Option<&Trust>,
+    at: UnixTime,
+    report: &mut Report,
+) -> Result<BundleVerdict, Error> {
+    let body =
+        |path: &Option<std::path::PathBuf>| path.as_deref().map(|path| read_capped(path, BODY_BYTES_MAX)).transpose();
+    let (request, response) = (body(&args.request_body)?, body(&args.response_body)?);
+    let verdict = bundle.verify(trust.map(|trust| (trust, at)), &mut report.transcript)?;
+    bundle.check_bodies(request.as_deref(), response.as_deref(), &mut report.transcript)?;
+    Ok(verdict)
+}
+
+/// The default is the time the receipt itself states: certificates and keysets have ended when a receipt is old, and what is asked
+/// is whether they were good then. The statement is the signer's own; `--at` judges by another.
+fn judging_time(at: Option<&str>, bundle: &ReceiptBundle) -> Result<UnixTime, Error> {
+    match at {
+        None => Ok(bundle.receipt.served_at),
+        Some("now") => Ok(clock().now()),
+        Some(text) => parse_time(text).ok_or_else(|| Error::Choice {
+            code: "choice.time",
+            message: format!("{text:?} is not a time; write Unix seconds, YYYY-MM-DDTHH:MM:SSZ, or now"),
+        }),
+    }
+}
+
+pub(crate) fn show(args: &ReceiptShow, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let bundle = read_bundle(&args.file)?;
+    report.verified("not_verified", None);
+    report.put("receipt", json!(bundle.receipt));
+    out.line(&format!("receipt   {}  (not verified: cloister receipt verify FILE)", bundle.receipt.receipt_id));
+    out.line(&format!(
+        "served    {}  {} {}",
+        format_time(bundle.receipt.served_at),
+        bundle.receipt.method,
+        bundle.receipt.endpoint
+    ));
+    out.line(&format!("model     {}", bundle.receipt.model.as_deref().unwrap_or("-")));
+    out.line(&format!("keyset    {}", bundle.receipt.workload_keyset_digest));
+    out.line(&format!("tab       {}  reserve {}", bundle.tab.id, bundle.tab.reserve));
+    for event in &bundle.receipt.event_log {
+        out.line(&format!("event     {}", json!(event)));
+    }
+    Ok(Exit::Ok)
+}
+
+pub(crate) fn put_receipt(checked: &CheckedReceipt, report: &mut Report) {
+    let usage = &checked.usage;
+    report.put(
+        "receipt",
+        json!({
+            "id": checked.receipt.receipt_id,
+            "served_at": checked.receipt.served_at,
+            "model": usage.model,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "outcome": usage.outcome,
+            "cost": usage.cost,
+            "running_total": usage.running_total,
+        }),
+    );
+}
+
+fn read_bundle(path: &std::path::Path) -> Result<ReceiptBundle, Error> {
+    let limit = u64::try_from(BUNDLE_BYTES_MAX).unwrap_or(u64::MAX);
+    Ok(ReceiptBundle::from_json(&read_capped(path, limit)?)?)
+}

@@ -1,0 +1,170 @@
+//! `cloister wallet`.
+
+use credits::Credits;
+use credits::ledger::{Ledger, LedgerError, RedeemRequest};
+use credits::voucher::Voucher;
+use credits::wallet::{Balance, HistoryItem, Wallet};
+use ledger_client::LedgerClient;
+use serde_json::json;
+use verifier::clock::format_time;
+use verifier::payment::PaymentError;
+use verifier::{Error, Exit, LedgerRecord, Payer, RecoveryWords, WalletStore};
+
+use super::{clock, connect_payer, open_store, read_text, wallet_dir};
+use crate::cli::{WalletArgs, WalletDeposit, WalletNew, WalletRestore, WalletShow};
+use crate::output::Output;
+use crate::report::Report;
+
+pub(crate) async fn new(args: WalletNew, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let words = RecoveryWords::generate()?;
+    let store = create(&args.wallet, &words, out, report).await?;
+    drop(store);
+    report.put("words", json!(words.reveal()));
+    out.say(
+        "write these 24 words down: whoever has them has the credits, and without them a lost disk is lost credits",
+    );
+    out.line(words.reveal());
+    out.say("next: cloister wallet deposit VOUCHER");
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn restore(args: WalletRestore, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let text = read_text(args.words.as_deref(), "the recovery words")?;
+    let words = RecoveryWords::parse(&text)?;
+    let store = create(&args.wallet, &words, out, report).await?;
+    let mut payer = Payer::connect(store, clock()).await?;
+    payer.sync().await?;
+    show_balance(payer.store().wallet(), out, report);
+    Ok(Exit::Ok)
+}
+
+async fn create(
+    args: &WalletArgs,
+    words: &RecoveryWords,
+    out: Output,
+    report: &mut Report,
+) -> Result<WalletStore, Error> {
+    let directory = wallet_dir(args)?;
+    let url = args.ledger.clone().ok_or_else(|| Error::Choice {
+        code: "wallet.ledger_missing",
+        message: "a new wallet must be told its ledger".to_owned(),
+    })?;
+    let info = LedgerClient::discover(&url).await.map_err(PaymentError::Connect)?;
+    let value = if info.holds_value { "its credits are worth money" } else { "its credits are play money" };
+    out.say(&format!("ledger {} at {url}; {value}; proving key made by: {}", info.ledger_id, info.setup));
+    report.put("ledger_id", json!(info.ledger_id));
+    report.put("wallet", json!(directory.display().to_string()));
+    Ok(WalletStore::create(&directory, words, LedgerRecord { url, info })?)
+}
+
+pub(crate) async fn deposit(args: WalletDeposit, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let text = match &args.voucher {
+        Some(text) => text.clone(),
+        None => read_text(None, "the voucher from stdin")?,
+    };
+    let text = text.trim().to_owned();
+    let mut payer = connect_payer(&args.wallet).await?;
+    let voucher = read_voucher(&text, &payer)?;
+    // Fewer notes than asked for when there are fewer credits.
+    let notes = u32::try_from(voucher.value.get()).map_or(args.notes, |value| args.notes.min(value));
+    payer.sync().await?;
+    // The notes are on disk before the voucher is spent on them.
+    let outputs = payer.store_mut().update(|wallet| wallet.deposit_outputs(voucher.value, notes))?;
+    let redeemed = payer.ledger().redeem(RedeemRequest { voucher: text, outputs }).await;
+    payer.sync().await?;
+    redeemed.map_err(PaymentError::Ledger)?;
+    report.put("deposited", json!(voucher.value));
+    out.say(&format!("{} credits deposited as {notes} notes", voucher.value));
+    show_balance(payer.store().wallet(), out, report);
+    Ok(Exit::Ok)
+}
+
+fn read_voucher(text: &str, payer: &Payer) -> Result<Voucher, Error> {
+    let refused = |message: String| Error::Choice { code: "wallet.voucher", message };
+    let info = &payer.store().ledger().info;
+    let voucher = Voucher::from_text(text).map_err(|error| refused(error.to_string()))?;
+    voucher.verify(&info.admin_key).map_err(|error| refused(error.to_string()))?;
+    if voucher.ledger_id != info.ledger_id {
+        return Err(PaymentError::Ledger(LedgerError::VoucherInvalid).into());
+    }
+    Ok(voucher)
+}
+
+pub(crate) async fn balance(args: WalletShow, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let store = current(args, out).await?;
+    show_balance(store.wallet(), out, report);
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn history(args: WalletShow, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let store = current(args, out).await?;
+    let history = store.wallet().history();
+    report.put("history", json!(history));
+    for item in history {
+        out.line(&history_line(item));
+    }
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn sync(args: WalletShow, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let store = current(args, out).await?;
+    report.put("entries", json!(store.wallet().next_entry()));
+    out.say(&format!("{} log entries replayed and verified", store.wallet().next_entry()));
+    show_balance(store.wallet(), out, report);
+    Ok(Exit::Ok)
+}
+
+/// The wallet, after reading the ledger unless that is not wanted.
+async fn current(args: WalletShow, out: Output) -> Result<Loaded, Error> {
+    if args.offline {
+        return Ok(Loaded::Offline(Box::new(open_store(&args.wallet)?)));
+    }
+    let mut payer = connect_payer(&args.wallet).await?;
+    let spinner = out.spinner("reading the ledger");
+    let synced = payer.sync().await;
+    spinner.finish_and_clear();
+    synced?;
+    Ok(Loaded::Online(Box::new(payer)))
+}
+
+enum Loaded {
+    Offline(Box<WalletStore>),
+    Online(Box<Payer>),
+}
+
+impl Loaded {
+    fn wallet(&self) -> &Wallet {
+        match self {
+            Self::Offline(store) => store.wallet(),
+            Self::Online(payer) => payer.store().wallet(),
+        }
+    }
+}
+
+fn show_balance(wallet: &Wallet, out: Output, report: &mut Report) {
+    let Balance { spendable, reserved, pending } = wallet.balance();
+    report.put("balance", json!({"spendable": spendable, "reserved": reserved, "pending": pending}));
+    out.line(&format!("spendable {spendable}"));
+    out.line(&format!("reserved  {reserved}"));
+    out.line(&format!("pending   {pending}"));
+}
+
+fn history_line(item: &HistoryItem) -> String {
+    let time = |seen: u64| format_time(attestation::UnixTime(seen));
+    match item {
+        HistoryItem::Deposit(deposit) => format!("{}  deposit  {}", time(deposit.seen), deposit.value),
+        HistoryItem::Spend(spend) => {
+            let when = spend.seen.map_or_else(|| "-".to_owned(), time);
+            let amount = |amount: Option<Credits>| amount.map_or_else(|| "-".to_owned(), |amount| amount.to_string());
+            let progress = json!(spend.progress);
+            format!(
+                "{when}  {}  reserved {}  charged {}  refunded {}  tab {}",
+                progress.as_str().unwrap_or("spend"),
+                spend.c_max,
+                amount(spend.charge),
+                amount(spend.refund),
+                spend.nullifier
+            )
+        }
+    }
+}

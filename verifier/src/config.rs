@@ -1,0 +1,149 @@
+//! Roots, policy and directories: what the user told this machine.
+//!
+//! Decides: where files are looked for. Trusts on entry: command line and environment of the user. Holds on exit: a [`Trust`]
+//! that was named explicitly; there is no built-in policy and no fallback root.
+
+use std::path::{Path, PathBuf};
+
+use attestation::{AppraisalPolicy, PolicyError, RootError, TrustRoots};
+
+use crate::files::{FileError, read_capped};
+use crate::verify::Trust;
+
+/// Largest root or policy file.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Why the configuration is not usable. The user is at fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No policy was named and none is in the configuration directory.
+    #[error("no appraisal policy: none was named, and there is none at {}", looked_at.display())]
+    NoPolicy {
+        /// Where it was looked for.
+        looked_at: PathBuf,
+    },
+    /// The policy file cannot be read.
+    #[error("read the policy")]
+    PolicyFile(#[source] FileError),
+    /// The policy is not a policy.
+    #[error("the policy {} is not usable", path.display())]
+    Policy {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: PolicyError,
+    },
+    /// The root file cannot be read.
+    #[error("read the root certificate")]
+    RootFile(#[source] FileError),
+    /// The root is not a root.
+    #[error("the root certificate {} is not usable", path.display())]
+    Root {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: RootError,
+    },
+    /// Neither the XDG variable nor the home directory is known.
+    #[error("there is no {what} directory: HOME is not set")]
+    NoHome {
+        /// Which directory.
+        what: &'static str,
+    },
+}
+
+impl ConfigError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoPolicy { .. } => "config.policy_missing",
+            Self::PolicyFile(_) | Self::Policy { .. } => "config.policy",
+            Self::RootFile(_) | Self::Root { .. } => "config.root",
+            Self::NoHome { .. } => "config.home",
+        }
+    }
+
+    pub(crate) fn hint(&self) -> String {
+        match self {
+            Self::NoPolicy { looked_at } => format!(
+                "name a policy with --policy FILE, or put one at {}; it says which measurements and firmware you accept",
+                looked_at.display()
+            ),
+            Self::PolicyFile(_) | Self::Policy { .. } => {
+                "every field of a policy is required; what is not checked must be spelled \"unchecked\"".to_owned()
+            }
+            Self::RootFile(_) | Self::Root { .. } => {
+                "name one X.509 root certificate in PEM or DER with --root FILE".to_owned()
+            }
+            Self::NoHome { .. } => "set HOME, or name directories and files on the command line".to_owned(),
+        }
+    }
+}
+
+/// Loads what nodes are judged by: the named root or the embedded vendor roots, and a policy.
+///
+/// # Errors
+/// When a file is missing or not usable.
+pub fn load_trust(root: Option<&Path>, policy: Option<&Path>) -> Result<Trust, ConfigError> {
+    let roots = match root {
+        Some(path) => {
+            let bytes = read_capped(path, FILE_BYTES_MAX).map_err(ConfigError::RootFile)?;
+            TrustRoots::named(&bytes).map_err(|source| ConfigError::Root { path: path.to_owned(), source })?
+        }
+        None => TrustRoots::vendor(),
+    };
+    Ok(Trust { roots, policy: load_policy(policy)? })
+}
+
+/// The common name of a root certificate, for people; nothing is decided by it.
+#[must_use]
+pub fn root_common_name(path: &Path) -> Option<String> {
+    let bytes = read_capped(path, FILE_BYTES_MAX).ok()?;
+    let pem = x509_parser::pem::parse_x509_pem(&bytes).ok().map(|(_, pem)| pem.contents);
+    let der = pem.unwrap_or(bytes);
+    let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
+    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?;
+    Some(crate::fetch::printable(name, 80))
+}
+
+fn load_policy(named: Option<&Path>) -> Result<AppraisalPolicy, ConfigError> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => config_dir()?.join("policy.toml"),
+    };
+    let bytes = match read_capped(&path, FILE_BYTES_MAX) {
+        Err(error) if named.is_none() && error.is_not_found() => return Err(ConfigError::NoPolicy { looked_at: path }),
+        other => other.map_err(ConfigError::PolicyFile)?,
+    };
+    // Bytes that are not text are not TOML either; the parser says where.
+    let text = String::from_utf8_lossy(&bytes);
+    AppraisalPolicy::from_toml(&text).map_err(|source| ConfigError::Policy { path, source })
+}
+
+/// `$XDG_CONFIG_HOME/cloister` or `~/.config/cloister`.
+///
+/// # Errors
+/// When neither is known.
+pub fn config_dir() -> Result<PathBuf, ConfigError> {
+    xdg_dir("XDG_CONFIG_HOME", ".config").ok_or(ConfigError::NoHome { what: "configuration" })
+}
+
+/// `$XDG_DATA_HOME/cloister` or `~/.local/share/cloister`.
+///
+/// # Errors
+/// When neither is known.
+pub fn data_dir() -> Result<PathBuf, ConfigError> {
+    xdg_dir("XDG_DATA_HOME", ".local/share").ok_or(ConfigError::NoHome { what: "data" })
+}
+
+/// XDG Base Directory Specification: the variable counts only when it is an absolute path.
+fn xdg_dir(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base =
+        named.or_else(|| std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(below_home)));
+    base.map(|base| base.join("cloister"))
+}

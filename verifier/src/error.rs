@@ -1,0 +1,367 @@
+//! Every way this crate can say no, with a stable code, an exit code, and what to do next.
+//!
+//! Decides: how failures are told. One enum per activity is defined next to the activity; [`Error`] joins them for callers that
+//! do everything. Codes are stable. `Display` is one clause without its cause; [`chain`] prints the causes too.
+
+use attestation::Rejection;
+use credits::ledger::LedgerError;
+use credits::wallet::WalletError;
+use ledger_client::ConnectError;
+
+use crate::bundle::BundleError;
+use crate::config::ConfigError;
+use crate::connect;
+use crate::exchange::ExchangeError;
+use crate::fetch::NodeError;
+use crate::files::FileError;
+use crate::payment::PaymentError;
+use crate::session::SessionError;
+use crate::target::TargetError;
+use crate::verify::VerifyError;
+use crate::wallet_store::StoreError;
+
+/// How a process ends. The numbers are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Exit {
+    /// Accepted, done.
+    Ok,
+    /// Something on this machine failed.
+    Internal,
+    /// The command line is wrong, or something it names is missing.
+    Usage,
+    /// Rejected: node, receipt, settlement or ledger log.
+    Rejected,
+    /// Undecided: of a kind this version does not know, or not anchored.
+    Unsupported,
+    /// Evidence, an answer or a file is not what it should be.
+    Malformed,
+    /// Not enough credits, or the payment was refused.
+    Payment,
+    /// Node or ledger cannot be reached, or will not answer.
+    Unavailable,
+}
+
+impl Exit {
+    /// The process's exit code.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Internal => 1,
+            Self::Usage => 2,
+            Self::Rejected => 10,
+            Self::Unsupported => 20,
+            Self::Malformed => 30,
+            Self::Payment => 40,
+            Self::Unavailable => 50,
+        }
+    }
+
+    /// The word of machine output.
+    #[must_use]
+    pub fn verdict(self) -> &'static str {
+        match self {
+            Self::Ok => "verified",
+            Self::Rejected => "rejected",
+            Self::Unsupported => "unsupported",
+            Self::Malformed => "malformed",
+            Self::Internal | Self::Usage | Self::Payment | Self::Unavailable => "error",
+        }
+    }
+
+    fn of_rejection(rejection: &Rejection) -> Self {
+        match rejection.exit_code() {
+            20 => Self::Unsupported,
+            30 => Self::Malformed,
+            // Whatever is not one of the two is a no.
+            _ => Self::Rejected,
+        }
+    }
+}
+
+/// Any failure of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address is not a node's.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Roots, policy or directories could not be loaded.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] connect::ConnectError),
+    /// The node was not accepted.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// A call of a session failed.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// An answer or its receipt was not accepted.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// A stored receipt does not hold.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The wallet's files.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A payment failed.
+    #[error(transparent)]
+    Payment(#[from] PaymentError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The user asked for something the node does not offer.
+    #[error("{message}")]
+    Choice {
+        /// The stable code.
+        code: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// The user stopped it.
+    #[error("interrupted")]
+    Interrupted,
+    /// This machine refused something basic.
+    #[error("{action}")]
+    Io {
+        /// What was tried.
+        action: String,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Target(_) => "target.invalid",
+            Self::Config(error) => error.code(),
+            Self::Connect(error) => {
+                if is_bad_handshake_signature(error) {
+                    "tls.handshake_signature"
+                } else {
+                    "node.unreachable"
+                }
+            }
+            Self::Verify(VerifyError::Fetch(error)) => error.code(),
+            Self::Verify(VerifyError::Rejected(rejection)) => rejection.code(),
+            Self::Verify(VerifyError::Nonce(_)) => "random.unavailable",
+            Self::Session(error) => error.code(),
+            Self::Exchange(error) => error.code(),
+            Self::Bundle(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Payment(error) => error.code(),
+            Self::File(_) => "file.unusable",
+            Self::Choice { code, .. } => code,
+            Self::Interrupted => "interrupted",
+            Self::Io { .. } => "machine.io",
+        }
+    }
+
+    /// How a process that meets this ends.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Target(_) | Self::Config(_) | Self::Choice { .. } => Exit::Usage,
+            Self::Connect(error) => {
+                if is_bad_handshake_signature(error) {
+                    Exit::Rejected
+                } else {
+                    Exit::Unavailable
+                }
+            }
+            Self::Verify(VerifyError::Fetch(error)) => exit_of_node(error),
+            Self::Verify(VerifyError::Rejected(rejection)) => Exit::of_rejection(rejection),
+            Self::Verify(VerifyError::Nonce(_)) | Self::Interrupted | Self::Io { .. } => Exit::Internal,
+            Self::Session(error) => exit_of_session(error),
+            Self::Exchange(error) => exit_of_exchange(error),
+            Self::Bundle(BundleError::Malformed { .. }) => Exit::Malformed,
+            Self::Bundle(BundleError::Rejected(rejection)) => Exit::of_rejection(rejection),
+            Self::Bundle(BundleError::Offer(_) | BundleError::Receipt(_)) => Exit::Rejected,
+            Self::Store(error) => exit_of_store(error),
+            Self::Payment(error) => exit_of_payment(error),
+            Self::File(error) => {
+                if error.is_not_found() {
+                    Exit::Usage
+                } else {
+                    Exit::Internal
+                }
+            }
+        }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        if let Self::Config(error) = self {
+            return Some(error.hint());
+        }
+        let hint = match self.code() {
+            "target.invalid" => "write the node's address as https://host:port",
+            "node.unreachable" => "check the address, and that the node is running and reachable from here",
+            "node.connection_lost" => "try again; a tab that stays open is refunded by the ledger when it ends",
+            "tls.handshake_signature" => {
+                "somebody between you and the node answers in its place: do not send anything there"
+            }
+            "chain.root_unknown" => "name the root with --root if this is a simulated or private machine",
+            "wallet.missing" => "make one with: cloister wallet new --ledger URL",
+            "wallet.exists" => "choose another directory with --wallet, or use the wallet that is there",
+            "wallet.locked" => "stop the other cloister process, or choose another wallet with --wallet",
+            "wallet.insufficient_balance" => {
+                "add credits with: cloister wallet deposit VOUCHER, or ask for less with --max-tokens or --reserve"
+            }
+            "wallet.fragmented" => {
+                "a tab is paid by one note: ask for less with --max-tokens or --reserve, or deposit a voucher with --notes 1"
+            }
+            "wallet.words" => "give the 24 words in their order, separated by spaces",
+            "payment.other_ledger" => "use a wallet of the node's ledger, with --wallet",
+            "payment.assurance" => "use a node on real hardware; credits that are worth money are not risked on others",
+            "payment.ledger_changed" | "ledger.identity_mismatch" => {
+                "check the ledger's address; a new ledger needs a new wallet"
+            }
+            "ledger.unavailable" => "check that the ledger is running, or name its address with --ledger",
+            "wallet.ledger_rollback" | "wallet.ledger_fork" | "ledger.rollback" | "ledger.fork" => {
+                "do not use this ledger; keep the wallet directory as evidence"
+            }
+            "ledger.voucher_used" => {
+                "the voucher is gone; if it was redeemed into this wallet, cloister wallet balance shows it"
+            }
+            "ledger_client.url" | "ledger_client.https_unsupported" => "write the ledger's address as http://host:port",
+            "wallet.ledger_missing" => "name the ledger with --ledger URL",
+            "bundle.malformed" => "name a file from the wallet's receipts directory or from --keep-receipt",
+            "stream.incomplete" => "treat the answer as cut off; the node signed for no more than you were shown",
+            "choice.model" => "name one of the offered models with --model",
+            code => return self.hint_of_family(code).map(str::to_owned),
+        };
+        Some(hint.to_owned())
+    }
+
+    fn hint_of_family(&self, code: &str) -> Option<&'static str> {
+        match (self.exit(), self) {
+            (Exit::Rejected, Self::Verify(_)) => Some("do not use this node; run cloister verify to see every check"),
+            (Exit::Unsupported, Self::Verify(_)) => {
+                Some("update cloister, or ask the operator which evidence the node gives")
+            }
+            (Exit::Rejected, _) if code.starts_with("receipt.") => {
+                Some("do not trust the answer; keep the receipt as evidence")
+            }
+            (Exit::Rejected, _) if code.starts_with("settlement.") => {
+                Some("keep the receipts as evidence; they show what was charged")
+            }
+            (Exit::Payment, Self::Exchange(_)) => {
+                Some("reserve more with --reserve, or ask for fewer tokens with --max-tokens")
+            }
+            (Exit::Unavailable, _) => Some("try again later"),
+            _ => None,
+        }
+    }
+}
+
+fn is_bad_handshake_signature(error: &connect::ConnectError) -> bool {
+    let connect::ConnectError::Handshake { source, .. } = error else { return false };
+    let inner = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature)))
+}
+
+fn exit_of_node(error: &NodeError) -> Exit {
+    match error {
+        NodeError::Refused { status, code, .. } => {
+            let about_money = ["credits.", "spend."].iter().any(|family| code.starts_with(family));
+            if status.as_u16() == 402 || (status.is_client_error() && about_money) {
+                Exit::Payment
+            } else {
+                Exit::Unavailable
+            }
+        }
+        NodeError::Closed | NodeError::Broken { .. } | NodeError::TimedOut { .. } => Exit::Unavailable,
+        NodeError::TooLong { .. } | NodeError::Malformed { .. } => Exit::Malformed,
+    }
+}
+
+fn exit_of_session(error: &SessionError) -> Exit {
+    match error {
+        SessionError::Node(error) => exit_of_node(error),
+        SessionError::Signature { .. } | SessionError::Statement { .. } | SessionError::Settlement(_) => Exit::Rejected,
+    }
+}
+
+fn exit_of_exchange(error: &ExchangeError) -> Exit {
+    match error {
+        ExchangeError::Node(error) => exit_of_node(error),
+        ExchangeError::Session(error) => exit_of_session(error),
+        ExchangeError::Stream(_) | ExchangeError::Incomplete { .. } | ExchangeError::Receipt(_) => Exit::Rejected,
+    }
+}
+
+fn exit_of_store(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Missing { .. } | StoreError::Exists { .. } | StoreError::Words => Exit::Usage,
+        StoreError::Locked { .. } | StoreError::File(_) | StoreError::Random | StoreError::Stale => Exit::Internal,
+        StoreError::Damaged { .. } => Exit::Malformed,
+        StoreError::Wallet(error) => exit_of_wallet(error),
+    }
+}
+
+fn exit_of_wallet(error: &WalletError) -> Exit {
+    match error {
+        WalletError::InsufficientBalance { .. }
+        | WalletError::Fragmented { .. }
+        | WalletError::AmountZero
+        | WalletError::Outputs { .. } => Exit::Payment,
+        WalletError::Format { .. } | WalletError::SeedMismatch | WalletError::StateCorrupt => Exit::Malformed,
+        WalletError::TooManyNotes
+        | WalletError::NotSynced
+        | WalletError::NotPending { .. }
+        | WalletError::NotePath { .. } => Exit::Internal,
+        // Everything else is the ledger's doing, and so is whatever is added later until it is judged here.
+        _ => Exit::Rejected,
+    }
+}
+
+fn exit_of_payment(error: &PaymentError) -> Exit {
+    match error {
+        PaymentError::OtherLedger { .. }
+        | PaymentError::Assurance { .. }
+        | PaymentError::NoTiers
+        | PaymentError::NoTime => Exit::Payment,
+        PaymentError::LedgerChanged { .. } | PaymentError::ProvingKey { .. } => Exit::Rejected,
+        PaymentError::Store(error) => exit_of_store(error),
+        PaymentError::Connect(ConnectError::Ledger(error)) | PaymentError::Ledger(error) => exit_of_ledger(error),
+        PaymentError::Connect(_) => Exit::Usage,
+        PaymentError::Prove { .. } => Exit::Internal,
+        PaymentError::Open(error) | PaymentError::Close(error) => exit_of_session(error),
+    }
+}
+
+fn exit_of_ledger(error: &LedgerError) -> Exit {
+    match error.http_status() {
+        503 => Exit::Unavailable,
+        // The ledger's answer was refused by this side.
+        502 => Exit::Rejected,
+        _ => Exit::Payment,
+    }
+}
+
+/// The error and its causes on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        // Some libraries repeat their cause in their own words.
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,463 @@
+//! Paying a node from a wallet.
+//!
+//! Decides: whether this wallet pays this node, with how much, and what counts as paid. Trusts on entry: a [`Session`] (the node
+//! is attested, its offer signed) and the wallet's own replay of the ledger. Holds on exit of [`Payer::open_tab`]: the spend was
+//! on disk before it was sent. Steps:
+//!
+//! 1. The node sells on this wallet's ledger, and its assurance is enough for that ledger.
+//! 2. The wallet is brought up to date with the ledger.
+//! 3. A note is chosen, its spend bound to this node boot, price sheet and deadline, and stored.
+//! 4. The spend is proved.
+//! 5. The tab is opened. A definitive no frees the note; no answer leaves it pending, and the ledger's log decides later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use attestation::{AssuranceClass, Clock};
+use credits::Credits;
+use credits::ledger::{LOG_PAGE_ENTRIES_MAX, Ledger, LedgerError, LedgerInfo};
+use credits::offer::Offer;
+use credits::params::ProvingParams;
+use credits::settlement::Settlement;
+use credits::spend::prove;
+use credits::tab::{OpenTabRequest, TAB_VERSION};
+use credits::wallet::{HistoryItem, PreparedSpend, SpendItem, SpendProgress, SyncProgress, WalletError};
+use ledger_client::{ConnectError, LedgerClient, Pins};
+use rand_core::OsRng;
+
+use crate::estimate::tiers_to_try;
+use crate::fetch::NodeError;
+use crate::session::{Session, SessionError};
+use crate::tab::Tab;
+use crate::wallet_store::{StoreError, WalletStore};
+
+/// Longest tab this side asks for.
+pub const TAB_SECS_MAX: u64 = 3600;
+/// Kept below the limits, so that clocks that differ a little do not make a tab too long.
+const SKEW_SECS: u64 = 60;
+/// How often a tab is closed again at a node that is still busy with it, and the pause between.
+const CLOSE_TRIES: u32 = 10;
+const CLOSE_PAUSE_MS: u64 = 500;
+/// How often, and how long, a refund is looked for after a settlement.
+const REFUND_TRIES: u32 = 20;
+const REFUND_PAUSE_MS: u64 = 250;
+
+/// Why a payment did not happen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PaymentError {
+    /// The node sells on another ledger.
+    #[error("the node takes credits of ledger {got}, the wallet holds credits of {expected}")]
+    OtherLedger {
+        /// The node's.
+        got: String,
+        /// The wallet's.
+        expected: String,
+    },
+    /// The wallet's credits are worth money and the node is not vendor-rooted.
+    #[error("the ledger's credits are worth money, and the node's assurance is only {assurance}")]
+    Assurance {
+        /// What the node has.
+        assurance: AssuranceClass,
+    },
+    /// The ledger said something else about itself than when the wallet was made.
+    #[error("the ledger at {url} is not the one the wallet belongs to")]
+    LedgerChanged {
+        /// Its address.
+        url: String,
+    },
+    /// The node's offer names no tier.
+    #[error("the node's offer has no tiers")]
+    NoTiers,
+    /// The offer and the ledger leave no time for a tab.
+    #[error("the node or the ledger allows no tab long enough to use")]
+    NoTime,
+    /// The wallet could not be read or stored, or refused.
+    #[error("use the wallet")]
+    Store(#[source] StoreError),
+    /// The ledger cannot be used at all.
+    #[error("connect to the ledger")]
+    Connect(#[source] ConnectError),
+    /// The ledger refused or did not answer.
+    #[error("the ledger did not carry out the call")]
+    Ledger(#[source] LedgerError),
+    /// The proving key is not the ledger's.
+    #[error("the proving key is not usable: {detail}")]
+    ProvingKey {
+        /// What is wrong.
+        detail: String,
+    },
+    /// The proof could not be made.
+    #[error("prove the spend: {detail}")]
+    Prove {
+        /// What is wrong.
+        detail: String,
+    },
+    /// The node refused the tab, or gave no answer.
+    #[error("open the tab")]
+    Open(#[source] SessionError),
+    /// The node did not close the tab properly.
+    #[error("close the tab")]
+    Close(#[source] SessionError),
+}
+
+impl PaymentError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::OtherLedger { .. } => "payment.other_ledger",
+            Self::Assurance { .. } => "payment.assurance",
+            Self::LedgerChanged { .. } => "payment.ledger_changed",
+            Self::NoTiers | Self::NoTime => "payment.offer",
+            Self::Store(error) => error.code(),
+            Self::Connect(error) => error.code(),
+            Self::Ledger(error) => error.code(),
+            Self::ProvingKey { .. } => "payment.proving_key",
+            Self::Prove { .. } => "payment.proof",
+            Self::Open(error) | Self::Close(error) => error.code(),
+        }
+    }
+
+    /// Whether the wallet simply has no note that is large enough.
+    #[must_use]
+    pub fn is_insufficient(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Wallet(WalletError::InsufficientBalance { .. } | WalletError::Fragmented { .. }))
+        )
+    }
+}
+
+/// How much to reserve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount {
+    /// What the next request can cost at most.
+    pub need: Credits,
+    /// What the caller would like; taken when the wallet has it.
+    pub wish: Credits,
+}
+
+/// What is being done, for a progress display.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading the ledger's log.
+    Sync,
+    /// Fetching the proving key, once per ledger.
+    ProvingKey,
+    /// Making the proof.
+    Prove,
+    /// Waiting for the node.
+    Open,
+}
+
+/// A closed tab.
+#[derive(Debug, Clone)]
+pub struct ClosedTab {
+    /// What the node signed; it agrees with the receipts.
+    pub settlement: Settlement,
+    /// Whether the refund is already in the wallet.
+    pub refund_visible: bool,
+}
+
+/// A wallet and the ledger it belongs to.
+pub struct Payer {
+    store: WalletStore,
+    ledger: LedgerClient,
+    params: Option<Arc<ProvingParams>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Payer {
+    /// Joins a wallet with its ledger: the one whose identity the wallet remembers, and no other.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached or is another one.
+    pub async fn connect(store: WalletStore, clock: Arc<dyn Clock>) -> Result<Self, PaymentError> {
+        let known = store.ledger();
+        let ledger = LedgerClient::connect(&known.url, Pins::from(&known.info)).await.map_err(PaymentError::Connect)?;
+        if let Some(newest) = store.wallet().state().newest_seen() {
+            // A ledger that went back while this side was not looking is noticed now.
+            ledger.remember(newest).await.map_err(PaymentError::Ledger)?;
+        }
+        Ok(Self { store, ledger, params: None, clock })
+    }
+
+    /// The wallet.
+    #[must_use]
+    pub fn store(&self) -> &WalletStore {
+        &self.store
+    }
+
+    /// The wallet, to change it.
+    pub fn store_mut(&mut self) -> &mut WalletStore {
+        &mut self.store
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &LedgerClient {
+        &self.ledger
+    }
+
+    /// Replays the ledger's log up to its newest checkpoint.
+    ///
+    /// # Errors
+    /// When the ledger does not answer, or its log is not an extension of what the wallet has seen.
+    pub async fn sync(&mut self) -> Result<SyncProgress, PaymentError> {
+        let mut applied = 0;
+        loop {
+            let from = self.store.wallet().next_entry();
+            let page = self.ledger.log(from, LOG_PAGE_ENTRIES_MAX).await.map_err(PaymentError::Ledger)?;
+            let progress = self.store.update(|wallet| wallet.apply_page(&page)).map_err(PaymentError::Store)?;
+            applied += progress.applied;
+            if progress.remaining == 0 {
+                return Ok(SyncProgress { applied, ..progress });
+            }
+        }
+    }
+
+    /// Opens a tab.
+    ///
+    /// # Errors
+    /// When the wallet does not pay this node, has too little, or the node does not open the tab.
+    pub async fn open_tab(
+        &mut self,
+        session: &Session,
+        amount: Amount,
+        on_stage: &(dyn Fn(Stage) + Sync),
+    ) -> Result<Tab, PaymentError> {
+        // 1. The right ledger, enough assurance.
+        self.require_acceptable(session)?;
+        // 2. An up-to-date wallet.
+        on_stage(Stage::Sync);
+        let info = self.ledger_info().await?;
+        self.sync().await?;
+        let params = self.proving_params(&info, on_stage).await?;
+        // 3. A note, bound and stored before anything is sent.
+        let not_after = self.not_after(session, &info)?;
+        let prepared = self.prepare(session, amount, not_after)?;
+        // 4. The proof.
+        on_stage(Stage::Prove);
+        let open = match prove_open(params, &prepared, not_after).await {
+            Ok(open) => open,
+            Err(error) => {
+                self.abandon(&prepared)?;
+                return Err(error);
+            }
+        };
+        // 5. The tab.
+        on_stage(Stage::Open);
+        match session.open_tab(&open, prepared.tab_key.clone()).await {
+            Ok(tab) => Ok(tab),
+            Err(error) => {
+                if was_never_reserved(&error) {
+                    self.abandon(&prepared)?;
+                }
+                Err(PaymentError::Open(error))
+            }
+        }
+    }
+
+    /// Closes a tab and waits a moment for the refund to show in the ledger.
+    ///
+    /// # Errors
+    /// When the node does not close it, or its settlement disagrees with the receipts.
+    pub async fn close_tab(&mut self, session: &Session, tab: &Tab) -> Result<ClosedTab, PaymentError> {
+        let settlement = close_patiently(session, tab).await.map_err(PaymentError::Close)?;
+        let mut refund_visible = false;
+        for attempt in 0..REFUND_TRIES {
+            if attempt > 0 {
+                tokio::time::sleep(Duration::from_millis(REFUND_PAUSE_MS)).await;
+            }
+            // The settlement stands whatever the ledger answers now; the refund is found by any later sync.
+            if self.sync().await.is_ok() && self.store.wallet().next_entry() > settlement.entry_index {
+                refund_visible = true;
+                break;
+            }
+        }
+        Ok(ClosedTab { settlement, refund_visible })
+    }
+
+    /// Closes tabs that an earlier process left open at this node boot, so that their refunds come back now and not when they end.
+    /// Returns how many were closed. The wallet is locked, so no other process uses them.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read. A tab that the node does not close is left to the ledger.
+    pub async fn close_leftovers(&mut self, session: &Session) -> Result<usize, PaymentError> {
+        self.sync().await?;
+        let of_this_boot = |item: &&SpendItem| {
+            item.progress == SpendProgress::Reserved && item.context.keyset_digest.0 == session.keyset_digest().0
+        };
+        let wallet = self.store.wallet();
+        let spends = wallet.history().iter().filter_map(|item| match item {
+            HistoryItem::Spend(spend) => Some(spend),
+            HistoryItem::Deposit(_) => None,
+        });
+        let tabs: Vec<Tab> = spends
+            .filter(of_this_boot)
+            .map(|item| {
+                Tab::found(
+                    item.nullifier,
+                    wallet.tab_key(item.nullifier),
+                    item.c_max,
+                    item.context.not_after,
+                    session.keyset_digest(),
+                )
+            })
+            .collect();
+        let mut closed = 0;
+        for tab in tabs {
+            closed += usize::from(self.close_tab(session, &tab).await.is_ok());
+        }
+        Ok(closed)
+    }
+
+    fn require_acceptable(&self, session: &Session) -> Result<(), PaymentError> {
+        let (offer, known) = (session.offer(), &self.store.ledger().info);
+        if offer.ledger_id != known.ledger_id || offer.vk_digest != known.vk_digest {
+            return Err(PaymentError::OtherLedger {
+                got: offer.ledger_id.to_string(),
+                expected: known.ledger_id.to_string(),
+            });
+        }
+        let assurance = session.appraisal().assurance();
+        // Decision 4: real value only goes to vendor-rooted nodes.
+        if known.holds_value && assurance != AssuranceClass::Vendor {
+            return Err(PaymentError::Assurance { assurance });
+        }
+        Ok(())
+    }
+
+    /// What the ledger says now. The client has compared its identity with the pinned one; here it must not have turned from
+    /// play money into money, or back, behind the user's back.
+    async fn ledger_info(&self) -> Result<LedgerInfo, PaymentError> {
+        let info = self.ledger.info().await.map_err(PaymentError::Ledger)?;
+        if info.holds_value == self.store.ledger().info.holds_value {
+            Ok(info)
+        } else {
+            Err(PaymentError::LedgerChanged { url: self.store.ledger().url.clone() })
+        }
+    }
+
+    fn not_after(&self, session: &Session, info: &LedgerInfo) -> Result<u64, PaymentError> {
+        let now = self.clock.now().0;
+        let longest = session.offer().tab_secs_max.min(info.tab_secs_max).min(TAB_SECS_MAX);
+        let end =
+            now.saturating_add(longest.saturating_sub(SKEW_SECS.min(longest / 4))).min(session.keyset().not_after.0);
+        if end > now { Ok(end) } else { Err(PaymentError::NoTime) }
+    }
+
+    fn prepare(&mut self, session: &Session, amount: Amount, not_after: u64) -> Result<PreparedSpend, PaymentError> {
+        let tiers = tiers_to_try(&session.offer().tiers, amount.need, amount.wish);
+        let mut last = PaymentError::NoTiers;
+        for tier in tiers {
+            let context = session.spend_context(not_after);
+            match self.store.update(|wallet| wallet.prepare_spend(tier, context)).map_err(PaymentError::Store) {
+                Err(error) if error.is_insufficient() => last = error,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    fn abandon(&mut self, prepared: &PreparedSpend) -> Result<(), PaymentError> {
+        let nullifier = prepared.public.nullifier;
+        self.store
+            .update(|wallet| {
+                wallet.abandon(nullifier);
+                Ok(())
+            })
+            .map_err(PaymentError::Store)
+    }
+
+    async fn proving_params(
+        &mut self,
+        info: &LedgerInfo,
+        on_stage: &(dyn Fn(Stage) + Sync),
+    ) -> Result<Arc<ProvingParams>, PaymentError> {
+        if let Some(params) = &self.params {
+            return Ok(Arc::clone(params));
+        }
+        on_stage(Stage::ProvingKey);
+        let cached = self.store.cached_proving_key();
+        let bytes = match cached {
+            Some(bytes) => bytes,
+            None => {
+                let bytes = self.ledger.proving_key().await.map_err(PaymentError::Ledger)?;
+                self.store.cache_proving_key(&bytes).map_err(PaymentError::Store)?;
+                bytes
+            }
+        };
+        let vk_digest = info.vk_digest;
+        let parsed = tokio::task::spawn_blocking(move || ProvingParams::from_bytes(&bytes, vk_digest))
+            .await
+            .map_err(|error| PaymentError::ProvingKey { detail: error.to_string() })?;
+        let params = Arc::new(parsed.map_err(|error| PaymentError::ProvingKey { detail: error.to_string() })?);
+        self.params = Some(Arc::clone(&params));
+        Ok(params)
+    }
+}
+
+async fn prove_open(
+    params: Arc<ProvingParams>,
+    prepared: &PreparedSpend,
+    not_after: u64,
+) -> Result<OpenTabRequest, PaymentError> {
+    let (public, witness) = (prepared.public, prepared.witness.clone());
+    let failed = |detail: String| PaymentError::Prove { detail };
+    let proof = tokio::task::spawn_blocking(move || prove(&params, &public, &witness, &mut OsRng))
+        .await
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(OpenTabRequest {
+        version: TAB_VERSION.to_owned(),
+        root: public.root,
+        nullifier: public.nullifier,
+        inner_next: public.inner_next,
+        c_max: public.c_max,
+        not_after,
+        tab_key: prepared.tab_key.public(),
+        proof,
+    })
+}
+
+/// A node that is still finishing a request, or waits for its ledger, says so; it is asked again.
+async fn close_patiently(session: &Session, tab: &Tab) -> Result<Settlement, SessionError> {
+    let mut attempt = 1;
+    loop {
+        match session.close_tab(tab).await {
+            Err(SessionError::Node(NodeError::Refused { status, .. }))
+                if matches!(status.as_u16(), 429 | 503) && attempt < CLOSE_TRIES =>
+            {
+                attempt += 1;
+                tokio::time::sleep(Duration::from_millis(CLOSE_PAUSE_MS)).await;
+            }
+            other => return other.map(|signed| signed.statement),
+        }
+    }
+}
+
+/// Only a clear no means that the ledger has not seen the spend. A conflict means the opposite, and a request that may have been
+/// acted on proves nothing.
+fn was_never_reserved(error: &SessionError) -> bool {
+    match error {
+        SessionError::Node(NodeError::Closed) => true,
+        SessionError::Node(NodeError::Refused { status, code, .. }) => {
+            matches!(status.as_u16(), 400 | 402 | 403 | 404 | 413 | 422) && !code.starts_with("credits.")
+        }
+        _ => false,
+    }
+}
+
+/// The model to ask: the named one, or the only one.
+#[must_use]
+pub fn pick_model<'a>(offer: &'a Offer, named: Option<&str>) -> Option<&'a credits::offer::ModelOffer> {
+    match named {
+        Some(name) => offer.model(name),
+        None => match offer.models.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        },
+    }
+}

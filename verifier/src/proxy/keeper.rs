@@ -1,0 +1,367 @@
+//! The proxy's session and tabs.
+//!
+//! Decides: when a new connection is verified, which tab pays a request, and when tabs are closed. Trusts on entry: nothing but
+//! the user's configuration. Holds on exit of [`Keeper::lease`]: a verified session and an open tab that, as far as this side
+//! can tell, covers the request.
+//!
+//! One tab is current; requests in flight share it. It is retired when it runs low or near its end, and closed once nothing is
+//! in flight under it. A new connection is a new verification; a tab survives it when the node still has the same keyset, and
+//! is left to the ledger when it has not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use attestation::{Clock, Transcript};
+use credits::Credits;
+use credits::offer::Offer;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::error::{Error, chain};
+use crate::open::open_session;
+use crate::payment::{Amount, Payer, PaymentError, Stage};
+use crate::session::{Session, SessionError};
+use crate::tab::Tab;
+use crate::target::NodeUrl;
+use crate::verify::Trust;
+
+/// Without a word from the user, a tab is opened for this many requests like the first one.
+const WISH_REQUESTS: u64 = 8;
+/// A tab that ends sooner than this takes no new requests.
+const TAB_SECS_LEFT_MIN: u64 = 120;
+/// How long a client's idempotency key is remembered, so that a retry goes to the tab that was charged.
+const KEY_SECS: u64 = 600;
+/// Pause before a tab is closed again at a node that could not be reached.
+const CLOSE_PAUSE: Duration = Duration::from_secs(10);
+/// Most keys remembered.
+const KEYS_MAX: usize = 4096;
+
+/// Where the proxy's words go. They never contain a prompt, an answer, or a client's headers.
+pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What the keeper needs to know.
+pub(crate) struct KeeperConfig {
+    pub(crate) target: NodeUrl,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) reserve: Option<Credits>,
+    pub(crate) idle: Duration,
+    pub(crate) log: Log,
+}
+
+/// See the module.
+pub(crate) struct Keeper {
+    config: KeeperConfig,
+    state: Mutex<State>,
+}
+
+struct State {
+    payer: Payer,
+    session: Option<Session>,
+    current: Option<Arc<LiveTab>>,
+    retired: Vec<Arc<LiveTab>>,
+    keys: HashMap<String, (Arc<LiveTab>, Instant)>,
+    last_used: Instant,
+    close_again_at: Instant,
+    /// Set when the node charged what it may not charge: nothing more is sent to it.
+    condemned: Option<String>,
+}
+
+struct LiveTab {
+    tab: Arc<Tab>,
+    leases: AtomicU64,
+    committed: AtomicU64,
+}
+
+impl LiveTab {
+    fn is_idle(&self) -> bool {
+        self.leases.load(Ordering::SeqCst) == 0
+    }
+
+    /// What is left when every request under way costs its worst case.
+    fn covers(&self, need: Credits, now: u64) -> bool {
+        let taken = self.tab.charges().running_total.get().saturating_add(self.committed.load(Ordering::SeqCst));
+        let left = self.tab.reserve().get().saturating_sub(taken);
+        left >= need.get() && self.tab.not_after() > now.saturating_add(TAB_SECS_LEFT_MIN)
+    }
+}
+
+/// The right to send one request.
+pub(crate) struct Lease {
+    pub(crate) session: Session,
+    pub(crate) tab: Arc<Tab>,
+    live: Arc<LiveTab>,
+    need: u64,
+    /// The tab was opened for this very request: if it does not cover it, only a larger one will.
+    pub(crate) fresh: bool,
+}
+
+impl Lease {
+    fn new(session: &Session, live: &Arc<LiveTab>, need: Credits, fresh: bool) -> Self {
+        live.leases.fetch_add(1, Ordering::SeqCst);
+        live.committed.fetch_add(need.get(), Ordering::SeqCst);
+        Self { session: session.clone(), tab: Arc::clone(&live.tab), live: Arc::clone(live), need: need.get(), fresh }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.live.leases.fetch_sub(1, Ordering::SeqCst);
+        self.live.committed.fetch_sub(self.need, Ordering::SeqCst);
+    }
+}
+
+/// What a request needs.
+pub(crate) struct Demand<'a> {
+    /// Its worst case under an offer; nothing when the model is not offered.
+    pub(crate) cost: &'a (dyn Fn(&Offer) -> Option<Credits> + Sync),
+    /// At least this much, after a tab turned out too small.
+    pub(crate) floor: Credits,
+    /// The client's own idempotency key.
+    pub(crate) client_key: Option<&'a str>,
+}
+
+impl Keeper {
+    /// Verifies the node once, so that a proxy does not start in front of a node it will refuse.
+    pub(crate) async fn start(
+        config: KeeperConfig,
+        mut payer: Payer,
+        transcript: &mut Transcript,
+    ) -> Result<Self, Error> {
+        let session = open_session(&config.target, &config.trust, &config.clock, transcript).await?;
+        let closed = payer.close_leftovers(&session).await?;
+        if closed > 0 {
+            (config.log)(&format!("closed {closed} tabs that an earlier process left open"));
+        }
+        let state = State {
+            payer,
+            session: Some(session),
+            current: None,
+            retired: Vec::new(),
+            keys: HashMap::new(),
+            last_used: Instant::now(),
+            close_again_at: Instant::now(),
+            condemned: None,
+        };
+        Ok(Self { config, state: Mutex::new(state) })
+    }
+
+    /// A verified session, without a tab.
+    pub(crate) async fn session(&self) -> Result<Session, Error> {
+        let mut state = self.state.lock().await;
+        self.ensure_session(&mut state).await
+    }
+
+    /// A verified session and a tab that covers the demand.
+    pub(crate) async fn lease(&self, demand: &Demand<'_>) -> Result<Lease, Error> {
+        let mut state = self.state.lock().await;
+        state.last_used = Instant::now();
+        let session = self.ensure_session(&mut state).await?;
+        let need = (demand.cost)(session.offer()).ok_or_else(|| not_offered(session.offer()))?.max(demand.floor);
+        let lease = match state.remembered(demand.client_key) {
+            Some(live) => Lease::new(&session, &live, need, false),
+            None => self.lease_current(&mut state, &session, need).await?,
+        };
+        state.remember(demand.client_key, &lease.live);
+        Ok(lease)
+    }
+
+    async fn lease_current(&self, state: &mut State, session: &Session, need: Credits) -> Result<Lease, Error> {
+        let now = self.config.clock.now().0;
+        if let Some(live) = state.current.clone() {
+            if live.covers(need, now) {
+                return Ok(Lease::new(session, &live, need, false));
+            }
+            state.retire_current();
+            // A closed tab gives its refund back before the next note is chosen.
+            self.close_idle_retired(state).await;
+        }
+        let tab = self.open_tab(state, session, need).await?;
+        let live = Arc::new(LiveTab { tab: Arc::new(tab), leases: AtomicU64::new(0), committed: AtomicU64::new(0) });
+        state.current = Some(Arc::clone(&live));
+        Ok(Lease::new(session, &live, need, true))
+    }
+
+    async fn open_tab(&self, state: &mut State, session: &Session, need: Credits) -> Result<Tab, Error> {
+        let wish = self.config.reserve.or_else(|| need.checked_mul(WISH_REQUESTS)).unwrap_or(need);
+        let log = Arc::clone(&self.config.log);
+        let on_stage = move |stage: Stage| {
+            if stage == Stage::Prove {
+                log("proving a spend for a new tab");
+            }
+        };
+        let tab = state.payer.open_tab(session, Amount { need, wish }, &on_stage).await?;
+        (self.config.log)(&format!("tab {} open, {} credits reserved", short(&tab), tab.reserve()));
+        Ok(tab)
+    }
+
+    async fn ensure_session(&self, state: &mut State) -> Result<Session, Error> {
+        if let Some(reason) = &state.condemned {
+            return Err(Error::Choice { code: "proxy.node_condemned", message: reason.clone() });
+        }
+        if let Some(session) = state.session.as_ref().filter(|session| !session.is_closed()) {
+            return Ok(session.clone());
+        }
+        state.session = None;
+        let session =
+            open_session(&self.config.target, &self.config.trust, &self.config.clock, &mut Transcript::default())
+                .await?;
+        (self.config.log)("new connection, node verified again");
+        state.drop_tabs_of_other_boots(&session, &self.config.log);
+        state.session = Some(session.clone());
+        Ok(session)
+    }
+
+    /// The connection broke under a request: the next lease verifies a new one.
+    pub(crate) async fn forget_session(&self, session: &Session) {
+        let mut state = self.state.lock().await;
+        // Another request may have replaced it already.
+        if state.session.as_ref().is_some_and(|current| current.is_same(session)) {
+            state.session = None;
+        }
+    }
+
+    /// The node does not take the tab any more.
+    pub(crate) async fn retire(&self, lease: &Lease) {
+        let mut state = self.state.lock().await;
+        state.keys.retain(|_, (live, _)| !Arc::ptr_eq(live, &lease.live));
+        if state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &lease.live)) {
+            state.retire_current();
+        }
+    }
+
+    /// Housekeeping: closes what is idle. Called every second or so.
+    pub(crate) async fn tend(&self) {
+        let mut state = self.state.lock().await;
+        let now = self.config.clock.now().0;
+        let idle = state.last_used.elapsed() >= self.config.idle;
+        let ending = state.current.as_ref().is_some_and(|live| !live.covers(Credits::ZERO, now));
+        if state.current.as_ref().is_some_and(|live| live.is_idle()) && (idle || ending) {
+            state.retire_current();
+        }
+        state.keys.retain(|_, (_, since)| since.elapsed() < Duration::from_secs(KEY_SECS));
+        if Instant::now() >= state.close_again_at && state.retired.iter().any(|live| live.is_idle()) {
+            self.close_idle_retired(&mut state).await;
+        }
+    }
+
+    /// Waits for requests under way, then closes every tab.
+    pub(crate) async fn shut_down(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        loop {
+            let mut state = self.state.lock().await;
+            state.retire_current();
+            let busy = state.retired.iter().any(|live| !live.is_idle());
+            if !busy || Instant::now() >= deadline {
+                self.close_retired(&mut state, |_| true).await;
+                return;
+            }
+            drop(state);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn close_idle_retired(&self, state: &mut State) {
+        self.close_retired(state, LiveTab::is_idle).await;
+    }
+
+    async fn close_retired(&self, state: &mut State, ready: impl Fn(&LiveTab) -> bool) {
+        let (closing, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.retired).into_iter().partition(|live| ready(live));
+        state.retired = waiting;
+        for live in closing {
+            state.keys.retain(|_, (known, _)| !Arc::ptr_eq(known, &live));
+            match self.ensure_session(state).await {
+                Ok(session) if session.keyset_digest() == live.tab.keyset_digest() => {
+                    self.close(state, &session, &live.tab).await
+                }
+                Err(Error::Connect(_)) if live.tab.not_after() > self.config.clock.now().0 => {
+                    // The node may come back before the tab ends.
+                    state.close_again_at = Instant::now() + CLOSE_PAUSE;
+                    state.retired.push(live);
+                }
+                _ => (self.config.log)(&format!(
+                    "tab {} is left to the ledger, which refunds it when it ends",
+                    short(&live.tab)
+                )),
+            }
+        }
+    }
+
+    async fn close(&self, state: &mut State, session: &Session, tab: &Tab) {
+        let name = short(tab);
+        match state.payer.close_tab(session, tab).await {
+            Ok(closed) => {
+                let settlement = &closed.settlement;
+                let refund = if closed.refund_visible { "in the wallet" } else { "not yet in the ledger" };
+                (self.config.log)(&format!(
+                    "tab {name} settled: {} charged, {} refunded ({refund})",
+                    settlement.charge, settlement.refund
+                ));
+            }
+            Err(error) => {
+                let words = chain(&error);
+                (self.config.log)(&format!("tab {name} not settled: {words}"));
+                if is_fraud(&error) {
+                    state.condemned = Some(format!("the node's settlement of tab {name} was not acceptable: {words}"));
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn retire_current(&mut self) {
+        self.retired.extend(self.current.take());
+    }
+
+    fn remembered(&self, key: Option<&str>) -> Option<Arc<LiveTab>> {
+        self.keys.get(key?).map(|(live, _)| Arc::clone(live))
+    }
+
+    fn remember(&mut self, key: Option<&str>, live: &Arc<LiveTab>) {
+        if let Some(key) = key.filter(|_| self.keys.len() < KEYS_MAX) {
+            self.keys.entry(key.to_owned()).or_insert_with(|| (Arc::clone(live), Instant::now()));
+        }
+    }
+
+    fn drop_tabs_of_other_boots(&mut self, session: &Session, log: &Log) {
+        let same_boot = |live: &LiveTab| {
+            let same = live.tab.keyset_digest() == session.keyset_digest();
+            if !same {
+                log(&format!(
+                    "the node restarted: tab {} is left to the ledger, which refunds it when it ends",
+                    short(&live.tab)
+                ));
+            }
+            same
+        };
+        self.retired.retain(|live| same_boot(live));
+        self.current = self.current.take().filter(|live| same_boot(live));
+        self.keys.retain(|_, (live, _)| live.tab.keyset_digest() == session.keyset_digest());
+    }
+}
+
+/// A settlement that is signed but wrong, or not signed by the attested keyset.
+fn is_fraud(error: &PaymentError) -> bool {
+    matches!(
+        error,
+        PaymentError::Close(
+            SessionError::Settlement(_) | SessionError::Signature { .. } | SessionError::Statement { .. }
+        )
+    )
+}
+
+fn not_offered(offer: &Offer) -> Error {
+    let names: Vec<&str> = offer.models.iter().map(|model| model.id.as_str()).collect();
+    Error::Choice {
+        code: "choice.model",
+        message: format!("the node does not offer that model; it offers: {}", names.join(", ")),
+    }
+}
+
+fn short(tab: &Tab) -> String {
+    tab.id().to_string().chars().take(8).collect()
+}

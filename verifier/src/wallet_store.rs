@@ -1,0 +1,310 @@
+//! A wallet on disk.
+//!
+//! Decides: when a change of the wallet counts (once it is on disk: a spend is stored before anything about it is sent). Trusts
+//! on entry: the wallet's directory. Holds on exit: one process at a time uses a wallet; memory is never ahead of the disk.
+//!
+//! | file | content |
+//! |---|---|
+//! | `seed.txt` | the 24 words (BIP-39); whoever reads them owns the credits |
+//! | `state.json` | what the ledger's log says about them |
+//! | `ledger.json` | the ledger's address and identity |
+//! | `proving-key.bin` | cache; its verifying key must have the ledger's digest |
+//! | `receipts/` | receipts, see [`crate::bundle`] |
+//! | `lock` | held while a process uses the wallet |
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use attestation::Sha256Digest;
+use bip39::Mnemonic;
+use credits::ledger::LedgerInfo;
+use credits::wallet::{Wallet, WalletError, WalletSeed, WalletState};
+use rand_core::{OsRng, RngCore};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::files::{FileError, create_private_dir, read_capped, write_private};
+
+const SEED_FILE: &str = "seed.txt";
+const STATE_FILE: &str = "state.json";
+const LEDGER_FILE: &str = "ledger.json";
+const LOCK_FILE: &str = "lock";
+const PROVING_KEY_FILE: &str = "proving-key.bin";
+const PROVING_KEY_DIGEST_FILE: &str = "proving-key.sha256";
+
+const SEED_BYTES_MAX: u64 = 4096;
+const STATE_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// Largest proving key that is kept.
+pub const PROVING_KEY_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Entropy of 24 words.
+const ENTROPY_LEN: usize = 32;
+
+/// Why a wallet cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no wallet in the directory.
+    #[error("there is no wallet in {}", directory.display())]
+    Missing {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// There already is one.
+    #[error("there already is a wallet in {}", directory.display())]
+    Exists {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// Another process uses it.
+    #[error("another process uses the wallet in {}", directory.display())]
+    Locked {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// A file could not be used.
+    #[error("use the wallet's files")]
+    File(#[source] FileError),
+    /// A file of the wallet is not what it should be.
+    #[error("the wallet's {file} is damaged: {detail}")]
+    Damaged {
+        /// Which file.
+        file: &'static str,
+        /// What is wrong; never contains the words.
+        detail: String,
+    },
+    /// The words are not 24 words with a right checksum.
+    #[error("the recovery words are not 24 BIP-39 words with a right checksum")]
+    Words,
+    /// The operating system gave no randomness.
+    #[error("draw a seed")]
+    Random,
+    /// The wallet refused.
+    #[error("the wallet refused")]
+    Wallet(#[source] WalletError),
+    /// An earlier change could not be stored, so memory and disk differ.
+    #[error("an earlier change of the wallet could not be stored")]
+    Stale,
+}
+
+impl From<FileError> for StoreError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl StoreError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "wallet.missing",
+            Self::Exists { .. } => "wallet.exists",
+            Self::Locked { .. } => "wallet.locked",
+            Self::File(_) | Self::Stale => "wallet.storage",
+            Self::Damaged { .. } => "wallet.damaged",
+            Self::Words => "wallet.words",
+            Self::Random => "wallet.random",
+            Self::Wallet(error) => error.code(),
+        }
+    }
+}
+
+/// Where the ledger is and who it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerRecord {
+    /// Its address.
+    pub url: String,
+    /// What it said about itself when the wallet was made. Checkpoints are verified under this key from then on.
+    pub info: LedgerInfo,
+}
+
+/// The 24 recovery words. They are the money: not printed by `Debug`, erased on drop.
+pub struct RecoveryWords(Zeroizing<String>);
+
+impl RecoveryWords {
+    /// Draws new words from the operating system's generator.
+    ///
+    /// # Errors
+    /// When that generator fails.
+    pub fn generate() -> Result<Self, StoreError> {
+        let mut entropy = Zeroizing::new([0u8; ENTROPY_LEN]);
+        OsRng.try_fill_bytes(entropy.as_mut_slice()).map_err(|_| StoreError::Random)?;
+        let mnemonic = Mnemonic::from_entropy(entropy.as_slice()).map_err(|_| StoreError::Words)?;
+        Ok(Self(Zeroizing::new(mnemonic.to_string())))
+    }
+
+    /// Reads words, in any case and spacing.
+    ///
+    /// # Errors
+    /// When they are not 24 words with a right checksum.
+    pub fn parse(text: &str) -> Result<Self, StoreError> {
+        let joined = Zeroizing::new(text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" "));
+        let words = Self(joined);
+        words.seed()?;
+        Ok(words)
+    }
+
+    /// The words, to be shown once.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    fn seed(&self) -> Result<WalletSeed, StoreError> {
+        let mnemonic = Mnemonic::parse_normalized(&self.0).map_err(|_| StoreError::Words)?;
+        let entropy = Zeroizing::new(mnemonic.to_entropy());
+        let bytes = Zeroizing::new(<[u8; ENTROPY_LEN]>::try_from(entropy.as_slice()).map_err(|_| StoreError::Words)?);
+        Ok(WalletSeed::from_bytes(*bytes))
+    }
+}
+
+/// A wallet on disk, locked for this process.
+pub struct WalletStore {
+    directory: PathBuf,
+    wallet: Wallet,
+    ledger: LedgerRecord,
+    stale: bool,
+    _lock: File,
+}
+
+impl WalletStore {
+    /// Makes a wallet.
+    ///
+    /// # Errors
+    /// When there already is one, or it cannot be stored.
+    pub fn create(directory: &Path, words: &RecoveryWords, ledger: LedgerRecord) -> Result<Self, StoreError> {
+        create_private_dir(directory)?;
+        let lock = lock(directory)?;
+        if directory.join(SEED_FILE).exists() {
+            return Err(StoreError::Exists { directory: directory.to_owned() });
+        }
+        let wallet = Wallet::new(words.seed()?, &ledger.info);
+        let store = Self { directory: directory.to_owned(), wallet, ledger, stale: false, _lock: lock };
+        store.persist_ledger()?;
+        store.persist()?;
+        // The seed comes last: its presence says that the wallet is whole.
+        let line = Zeroizing::new(format!("{}\n", words.reveal()));
+        write_private(&directory.join(SEED_FILE), line.as_bytes())?;
+        Ok(store)
+    }
+
+    /// Opens a wallet.
+    ///
+    /// # Errors
+    /// When there is none, another process uses it, or a file is damaged.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        if !directory.join(SEED_FILE).exists() {
+            return Err(StoreError::Missing { directory: directory.to_owned() });
+        }
+        let lock = lock(directory)?;
+        let text = Zeroizing::new(read_capped(&directory.join(SEED_FILE), SEED_BYTES_MAX)?);
+        let text = std::str::from_utf8(&text).map_err(|_| damaged(SEED_FILE, "not text"))?;
+        let seed = RecoveryWords::parse(text)
+            .and_then(|words| words.seed())
+            .map_err(|_| damaged(SEED_FILE, "not 24 words"))?;
+        let state: WalletState = read_json(directory, STATE_FILE, STATE_BYTES_MAX)?;
+        let ledger: LedgerRecord = read_json(directory, LEDGER_FILE, SEED_BYTES_MAX)?;
+        let wallet = Wallet::from_state(seed, state).map_err(StoreError::Wallet)?;
+        Ok(Self { directory: directory.to_owned(), wallet, ledger, stale: false, _lock: lock })
+    }
+
+    /// The wallet, to look at.
+    #[must_use]
+    pub fn wallet(&self) -> &Wallet {
+        &self.wallet
+    }
+
+    /// The ledger it belongs to.
+    #[must_use]
+    pub fn ledger(&self) -> &LedgerRecord {
+        &self.ledger
+    }
+
+    /// Where receipts go.
+    #[must_use]
+    pub fn receipts_dir(&self) -> PathBuf {
+        self.directory.join("receipts")
+    }
+
+    /// Changes the wallet and stores the change before returning.
+    ///
+    /// # Errors
+    /// When the wallet refuses (nothing changed then), or the change cannot be stored: then no further change is taken, and the
+    /// wallet on disk is the one before.
+    pub fn update<T>(&mut self, change: impl FnOnce(&mut Wallet) -> Result<T, WalletError>) -> Result<T, StoreError> {
+        if self.stale {
+            return Err(StoreError::Stale);
+        }
+        let outcome = change(&mut self.wallet).map_err(StoreError::Wallet)?;
+        self.stale = true;
+        self.persist()?;
+        self.stale = false;
+        Ok(outcome)
+    }
+
+    /// Uses another address of the same ledger, for this process only.
+    pub fn use_ledger_url(&mut self, url: &str) {
+        url.clone_into(&mut self.ledger.url);
+    }
+
+    /// The cached proving key, when it is there and undamaged.
+    #[must_use]
+    pub fn cached_proving_key(&self) -> Option<Vec<u8>> {
+        let bytes = read_capped(&self.directory.join(PROVING_KEY_FILE), PROVING_KEY_BYTES_MAX).ok()?;
+        let digest = read_capped(&self.directory.join(PROVING_KEY_DIGEST_FILE), 256).ok()?;
+        (digest.trim_ascii() == Sha256Digest::of(&bytes).to_string().as_bytes()).then_some(bytes)
+    }
+
+    /// Keeps a proving key.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub fn cache_proving_key(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        write_private(&self.directory.join(PROVING_KEY_FILE), bytes)?;
+        let digest = Sha256Digest::of(bytes).to_string();
+        Ok(write_private(&self.directory.join(PROVING_KEY_DIGEST_FILE), digest.as_bytes())?)
+    }
+
+    fn persist(&self) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(self.wallet.state()).map_err(|error| damaged(STATE_FILE, &error.to_string()))?;
+        Ok(write_private(&self.directory.join(STATE_FILE), &bytes)?)
+    }
+
+    fn persist_ledger(&self) -> Result<(), StoreError> {
+        let bytes =
+            serde_json::to_vec_pretty(&self.ledger).map_err(|error| damaged(LEDGER_FILE, &error.to_string()))?;
+        Ok(write_private(&self.directory.join(LEDGER_FILE), &bytes)?)
+    }
+}
+
+/// The operating system drops the lock with the process, so a crash leaves nothing to clean up.
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join(LOCK_FILE);
+    let failed = |source| StoreError::File(FileError::Io { action: "lock", path: path.clone(), source });
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { directory: directory.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(
+    directory: &Path,
+    file: &'static str,
+    limit: u64,
+) -> Result<T, StoreError> {
+    let bytes = read_capped(&directory.join(file), limit)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| damaged(file, &format!("line {}, column {}", error.line(), error.column())))
+}
+
+fn damaged(file: &'static str, detail: &str) -> StoreError {
+    StoreError::Damaged { file, detail: detail.to_owned() }
+}
+
+#[cfg(test)]
+#[path = "wallet_store_tests.rs"]
+mod tests;
