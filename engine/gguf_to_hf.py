@@ -105,7 +105,9 @@ def write_safetensors(path: Path, tensors: dict[str, numpy.ndarray]) -> None:
 
 def special_ids(meta: Metadata) -> dict[str, int]:
     """Ids of the special tokens; a file without an unknown token reuses the first one."""
-    ids = {name: meta.tokenizer(f"{key}_token_id") for name, key in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"))}
+    ids = {
+        name: meta.tokenizer(f"{key}_token_id") for name, key in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"))
+    }
     return ids | {"unk": meta.tokenizer("unknown_token_id", ids["bos"])}
 
 

@@ -4,6 +4,7 @@ An engine runs in a session of its own, so that its process group can be ended a
 three processes. A process is remembered by its id *and* its start time, because ids are reused.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -80,10 +81,8 @@ def group_members(group: int) -> list[int]:
 
 def signal_group(group: int, number: int) -> None:
     """Send a signal to a group that may have ended meanwhile."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, number)
-    except ProcessLookupError:
-        pass
 
 
 def end_group(leader: ProcessId, grace_seconds: float = STOP_GRACE_SECONDS) -> bool:
@@ -115,6 +114,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.path = str(path)
 
     def connect(self) -> None:
+        """Connect to the socket file instead of a host and port."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
@@ -305,11 +305,16 @@ def open_pidfd(process: ProcessId) -> int | None:
 
 
 def guard(watched: ProcessId, leader: ProcessId, served: Path) -> None:
-    """Wait for either process to end, then clean up the engine."""
-    descriptors = [open_pidfd(watched), open_pidfd(leader)]
-    if None not in descriptors:
+    """Wait for either process to end, then end what is left of the engine.
+
+    When the engine ended first, whoever ended it removes its files: they may be a new engine's by now.
+    """
+    descriptors = [fd for fd in (open_pidfd(watched), open_pidfd(leader)) if fd is not None]
+    if len(descriptors) == 2:
         select.select(descriptors, [], [])
-    if end_group(leader):
+    orphaned = not watched.is_alive()
+    end_group(leader)
+    if orphaned:
         release_socket(served)
 
 

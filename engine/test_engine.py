@@ -19,6 +19,7 @@ import threading
 import time
 import unittest
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -50,7 +51,7 @@ class Scratch(unittest.TestCase):
         self.addCleanup(process.signal_group, started.pid, signal.SIGKILL)
         return started
 
-    def eventually(self, condition) -> None:
+    def eventually(self, condition: Callable[[], bool]) -> None:
         """Wait for something that takes a moment."""
         deadline = time.monotonic() + WAIT_SECONDS
         while not condition():
@@ -161,7 +162,7 @@ class Stamps(Scratch):
         self.lock.write_text("one")
         self.cache = self.folder / "cache"
 
-    def artefact(self, build=None) -> Artefact:
+    def artefact(self, build: Callable[[Path, Path], None] | None = None) -> Artefact:
         def count(target: Path, _cache: Path) -> None:
             self.built += 1
             (target / "file").write_text(self.lock.read_text())

@@ -83,7 +83,7 @@ impl TrustRoots {
         let product = chain::root_product(&root).ok_or(RootError::Name)?;
         let self_issued = root.issuer().as_raw() == root.subject().as_raw();
         let genuine = x509::require_role(Link::Ark, &root, true)
-            .and_then(|()| x509::verify_certificate(Link::Ark, &root, root.public_key(), Link::Ark));
+            .and_then(|()| x509::verify_certificate(Link::Ark, &der, &root, root.public_key(), Link::Ark));
         if !self_issued || genuine.is_err() {
             return Err(RootError::NotARoot);
         }

@@ -15,5 +15,5 @@ pub(crate) mod verify;
 pub(crate) mod x509;
 
 pub use product::Product;
-pub use report::{Cpu, FirmwareVersion, REPORT_LEN, SIGNED_LEN, SigningKey, SnpReport};
+pub use report::{Cpu, FirmwareVersion, KeyInformation, REPORT_LEN, SIGNED_LEN, SigningKey, SnpReport};
 pub use tcb::{RawTcb, Tcb};

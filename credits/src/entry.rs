@@ -232,3 +232,7 @@ impl VoidEntry {
             .finish()
     }
 }
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;

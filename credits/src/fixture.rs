@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 use rand_core::{CryptoRng, Error, RngCore};
 
 use crate::bytes::Bytes32;
@@ -57,6 +58,19 @@ impl RngCore for TestRng {
 }
 
 impl CryptoRng for TestRng {}
+
+/// Properties run on the same cases every time; a larger run changes the number here.
+pub(crate) fn seeded(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        rng_seed: RngSeed::Fixed(0x00c1_0157),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// A row of a table of refusals: what is wrong, how to make it so, the code it must be refused with.
+pub(crate) type Fault<T> = (&'static str, fn(&mut T), &'static str);
 
 pub(crate) fn credits(value: u64) -> Credits {
     Credits::new(value).expect("invariant: tests use small amounts")

@@ -82,11 +82,7 @@ impl SpendWitness {
 
     fn assignment(&self, public: &SpendPublic) -> Option<Assignment> {
         let [root, nullifier, inner_next, c_max, ctx] = public.inputs();
-        let value_next = self.value_next(public.c_max)?.get();
-        let bit = |number: u64, position: usize| {
-            let position = u32::try_from(position).unwrap_or(u32::MAX);
-            Fr::from(number.checked_shr(position).unwrap_or_default() & 1)
-        };
+        let mut value_next = self.value_next(public.c_max)?.get();
         let mut assignment = Assignment {
             root,
             nullifier,
@@ -111,7 +107,10 @@ impl SpendWitness {
             *bits = [Fr::from(position % 2 == 1), Fr::from(position >= 2)];
             node = crate::hash::poseidon(known);
         }
-        assignment.value_next_bits.iter_mut().enumerate().for_each(|(at, value)| *value = bit(value_next, at));
+        for bit in &mut assignment.value_next_bits {
+            *bit = Fr::from(value_next & 1);
+            value_next >>= 1;
+        }
         Some(assignment)
     }
 }

@@ -307,6 +307,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fixture::seeded;
 
     /// The definition: hash the padded leaves level by level.
     fn root_by_definition(leaves: &[Fe]) -> Root {
@@ -378,7 +379,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+        #![proptest_config(seeded(24))]
         #[test]
         fn stored_and_live_frontiers_agree_with_the_tree(leaves in proptest::collection::vec(any::<u64>(), 0..200), cut in 0usize..200) {
             let (mut tree, mut frontier) = (NoteTree::new(), NoteFrontier::new());

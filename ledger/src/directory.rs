@@ -26,7 +26,7 @@ use rand_core::{OsRng, RngCore};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::identity::{IdentityError, LedgerIdentity};
-use crate::redb_store::RedbLedger;
+use crate::redb_store::{RedbLedger, create_database};
 use crate::service::PublishedParams;
 
 const INFO_FILE: &str = "ledger.json";
@@ -68,9 +68,9 @@ impl Default for InitOptions {
 }
 
 /// A ledger that is ready to be served.
-pub struct OpenLedger {
+pub struct OpenLedger<V = VerifyingParams> {
     /// The ledger.
-    pub ledger: RedbLedger<VerifyingParams>,
+    pub ledger: RedbLedger<V>,
     /// Its parameters, for handing out.
     pub params: PublishedParams,
 }
@@ -165,11 +165,12 @@ pub fn init(directory: &Path, options: InitOptions) -> Result<LedgerInfo, Direct
         root_window,
         tab_secs_max,
     };
-    LedgerIdentity::new(info.clone(), ledger_key.clone()).map_err(DirectoryError::Identity)?;
+    let identity = LedgerIdentity::new(info.clone(), ledger_key.clone()).map_err(DirectoryError::Identity)?;
     write_new(&directory.join(LEDGER_KEY_FILE), SECRET_MODE, hex::encode(ledger_key.seed()).as_bytes())?;
     write_new(&directory.join(ADMIN_KEY_FILE), SECRET_MODE, hex::encode(admin_key.seed()).as_bytes())?;
     write_new(&directory.join(PROVING_KEY_FILE), PUBLIC_MODE, &proving.to_bytes())?;
     write_new(&directory.join(VERIFYING_KEY_FILE), PUBLIC_MODE, &verifying.to_bytes())?;
+    create_database(&directory.join(DATABASE_FILE), &identity).map_err(DirectoryError::Store)?;
     let path = directory.join(INFO_FILE);
     let text = serde_json::to_vec_pretty(&info).map_err(|_| DirectoryError::Malformed { path: path.clone() })?;
     write_new(&path, PUBLIC_MODE, &text)?;
@@ -189,6 +190,8 @@ pub fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<OpenLedger, Direc
     }
     // Only handed out: wallets judge it by the digest of the verifying key inside it.
     let proving_key = read(&directory.join(PROVING_KEY_FILE), PARAMS_BYTES_MAX)?;
+    // Never made anew: a ledger that lost its database has lost its money, and an empty one would take every spent
+    // note again.
     let ledger = RedbLedger::open_file(&directory.join(DATABASE_FILE), identity, verifier, clock);
     let ledger = ledger.map_err(DirectoryError::Store)?;
     Ok(OpenLedger {

@@ -63,9 +63,9 @@ pub enum ServeError {
 
 /// Serves a ledger until `shutdown` resolves or its store fails. Reservations that are overdue are ended every
 /// [`FINALISE_PERIOD`].
-pub async fn serve(
+pub async fn serve<V: SpendVerifier>(
     listener: TcpListener,
-    ledger: OpenLedger,
+    ledger: OpenLedger<V>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let OpenLedger { ledger, params } = ledger;
@@ -74,7 +74,7 @@ pub async fn serve(
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let shutdown = async {
         shutdown.await;
-        drop(stopping.send(()));
+        let _server_may_have_ended = stopping.send(());
     };
     let drained = async {
         match stopped.await {

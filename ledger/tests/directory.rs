@@ -13,6 +13,7 @@ use credits::{
     Blind, Bytes32, Fe, Ledger, LedgerError, LedgerInfo, Note, NoteTree, RedeemRequest, ReserveRequest, SpendContext,
     SpendKey, SpendProof, Voucher,
 };
+use ledger::redb_store::create_database;
 use ledger::{DirectoryError, InitOptions, OpenLedger, init, issue_voucher, open};
 use ledger_client::{LedgerClient, Pins};
 use support::*;
@@ -57,7 +58,8 @@ fn init_writes_private_keys_and_refuses_to_overwrite() {
 #[test]
 fn a_directory_that_does_not_hold_together_is_not_opened() {
     let key_file = |path: &Path, name: &str, bytes: &[u8]| fs::write(path.join(name), bytes).unwrap();
-    let table: [(&dyn Fn(&Path), &str); 8] = [
+    let table: [(&dyn Fn(&Path), &str); 9] = [
+        (&|p| fs::remove_file(p.join("ledger.redb")).unwrap(), "database is unusable"),
         (&|p| fs::remove_file(p.join("ledger.json")).unwrap(), "ledger.json is missing"),
         (&|p| fs::write(p.join("ledger.json"), "{}").unwrap(), "ledger.json is malformed"),
         (&|p| key_file(p, "ledger.key", &[b'x'; 64]), "ledger.key is malformed"),
@@ -82,7 +84,7 @@ fn a_ledger_is_opened_by_one_at_a_time_and_keeps_its_own_database() {
     assert!(code(open(&scratch(&directory), TestClock::new())).contains("database is unusable"));
     drop(opened);
     // A database of another ledger, put in place of its own.
-    drop(open_redb(&other.path().join("ledger.redb"), TestClock::new()));
+    create_database(&other.path().join("ledger.redb"), &identity()).unwrap();
     fs::copy(other.path().join("ledger.redb"), scratch(&directory).join("ledger.redb")).unwrap();
     match open(&scratch(&directory), TestClock::new()).map(|_| ()) {
         Err(DirectoryError::Store(error)) => assert!(matches!(error, ledger::StoreError::ForeignDatabase), "{error}"),

@@ -111,6 +111,9 @@ pub(crate) struct Chat {
     /// Also store the receipt in this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) keep_receipt: Option<PathBuf>,
+    /// Also write the JSON object of --json to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
     #[command(flatten)]

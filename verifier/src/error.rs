@@ -62,11 +62,11 @@ impl Exit {
     #[must_use]
     pub fn verdict(self) -> &'static str {
         match self {
-            Self::Ok => "verified",
-            Self::Rejected => "rejected",
-            Self::Unsupported => "unsupported",
-            Self::Malformed => "malformed",
-            Self::Internal | Self::Usage | Self::Payment | Self::Unavailable => "error",
+            Self::Ok => "VERIFIED",
+            Self::Rejected => "REJECTED",
+            Self::Unsupported => "UNSUPPORTED",
+            Self::Malformed => "MALFORMED",
+            Self::Internal | Self::Usage | Self::Payment | Self::Unavailable => "ERROR",
         }
     }
 

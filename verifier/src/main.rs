@@ -64,8 +64,14 @@ fn conclude(outcome: Result<Exit, Error>, out: Output, mut report: Report) -> Ex
             error.exit()
         }
     };
+    let file = report.file.take();
     if let Some(object) = report.take_object() {
         out.object(&object);
+        let written = file.map(|file| std::fs::write(&file, format!("{object:#}\n")).map_err(|error| (file, error)));
+        if let Some(Err((file, error))) = written {
+            out.error(&format!("write {}: {error}", file.display()), None);
+            return exit.max(Exit::Internal);
+        }
     }
     exit
 }

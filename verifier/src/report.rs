@@ -2,6 +2,8 @@
 //!
 //! Decides: nothing. Every object has `verdict`, `assurance`, `checks` and `error`; commands add members of their own.
 
+use std::path::PathBuf;
+
 use attestation::{Appraisal, Outcome, Transcript};
 use serde_json::{Map, Value, json};
 use verifier::{Error, Exit};
@@ -15,6 +17,8 @@ pub(crate) struct Report {
     members: Map<String, Value>,
     error: Option<Value>,
     printed: bool,
+    /// A file that gets the object too, in whatever mode.
+    pub(crate) file: Option<PathBuf>,
 }
 
 impl Report {
@@ -60,7 +64,7 @@ impl Report {
         }
         self.printed = true;
         let mut object = std::mem::take(&mut self.members);
-        object.insert("verdict".to_owned(), self.verdict.unwrap_or("ok").into());
+        object.insert("verdict".to_owned(), self.verdict.unwrap_or("OK").into());
         object.insert("assurance".to_owned(), self.assurance.clone().into());
         object.insert("checks".to_owned(), serde_json::to_value(&self.transcript).unwrap_or_default());
         object.insert("error".to_owned(), self.error.clone().unwrap_or_default());
@@ -77,14 +81,9 @@ impl Report {
     }
 }
 
-/// The word of a verdict for people; nothing when nothing was decided.
+/// The verdict line for people; nothing when nothing was decided.
 pub(crate) fn verdict_word(exit: Exit) -> Option<&'static str> {
-    match exit {
-        Exit::Rejected => Some("REJECTED"),
-        Exit::Unsupported => Some("UNSUPPORTED"),
-        Exit::Malformed => Some("MALFORMED"),
-        _ => None,
-    }
+    matches!(exit, Exit::Rejected | Exit::Unsupported | Exit::Malformed).then(|| exit.verdict())
 }
 
 #[cfg(test)]
@@ -100,7 +99,7 @@ mod tests {
         assert_eq!(report.summary(), "1 checks passed, 1 skipped");
         report.fail(&Error::Choice { code: "choice.model", message: "no such model".to_owned() });
         let object = report.take_object().unwrap();
-        assert_eq!(object["verdict"], "error");
+        assert_eq!(object["verdict"], "ERROR");
         assert_eq!(object["error"]["code"], "choice.model");
         assert!(object["error"]["hint"].as_str().unwrap().contains("--model"));
         assert_eq!(object["checks"][0], json!({"id": "snp.signature", "outcome": "PASS", "detail": "P-384"}));

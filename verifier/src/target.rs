@@ -101,10 +101,13 @@ impl FromStr for NodeUrl {
         {
             return Err(TargetError::Extra { got: got() });
         }
-        let port = match authority.port() {
-            Some(port) => port.as_u16(),
-            None if authority.as_str().ends_with(':') => return Err(TargetError::NotAUrl { got: got() }),
-            None => PORT_DEFAULT,
+        // `Authority::port` is silent about a port that is not one, so its text is read here.
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => PORT_DEFAULT,
+            Some(rest) => {
+                rest.strip_prefix(':').and_then(parse_port).ok_or_else(|| TargetError::NotAUrl { got: got() })?
+            }
+            None => return Err(TargetError::NotAUrl { got: got() }),
         };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let server_name = match host.parse::<IpAddr>() {
@@ -113,6 +116,11 @@ impl FromStr for NodeUrl {
         };
         Ok(Self { host, port, server_name })
     }
+}
+
+fn parse_port(text: &str) -> Option<u16> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && *port != 0)
 }
 
 impl fmt::Display for NodeUrl {

@@ -56,8 +56,9 @@ pub(crate) fn verify_chain(chain: ChainDer<'_>, roots: &TrustRoots, now: UnixTim
     x509::require_role(Link::Ark, &root, true)?;
 
     // 2. Algorithms and signatures. The root is trusted by its bytes, not by its own signature.
-    x509::verify_certificate(Link::Intermediate, &intermediate, root.public_key(), Link::Ark)?;
-    x509::verify_certificate(Link::Vek, &vek, intermediate.public_key(), Link::Intermediate)?;
+    let (ark, ask) = (root.public_key(), intermediate.public_key());
+    x509::verify_certificate(Link::Intermediate, chain.intermediate, &intermediate, ark, Link::Ark)?;
+    x509::verify_certificate(Link::Vek, chain.vek, &vek, ask, Link::Intermediate)?;
     let point = x509::p384_point(Link::Vek, vek.public_key())?.to_vec();
 
     // 3. Dates, at the time the caller names.
@@ -90,8 +91,8 @@ pub(crate) fn verify_not_revoked(
 
 /// 5. Verify that `key` is the key of the chip and TCB `report` names; the reported TCB on success.
 pub(crate) fn verify_endorses(key: &EndorsedKey, report: &SnpReport) -> Result<Tcb, Rejection> {
-    if report.signing_key != key.kind {
-        return Err(Rejection::SigningKeyMismatch { report: report.signing_key, certificate: key.kind });
+    if report.signing_key() != key.kind {
+        return Err(Rejection::SigningKeyMismatch { report: report.signing_key(), certificate: key.kind });
     }
     // Version 2 does not identify the CPU: there the endorsement key's own product, already equal to the chain's, stands.
     if let Some(reported) = report.product()?

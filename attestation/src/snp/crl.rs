@@ -8,7 +8,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::rejection::{Link, Rejection};
-use crate::snp::x509;
+use crate::snp::x509::{self, SignedObject};
 use crate::time::UnixTime;
 
 /// Extensions of a list that do not change what it means for us: authority key identifier and CRL number.
@@ -22,29 +22,38 @@ pub(crate) fn verify_not_revoked(
     now: UnixTime,
     max_age_secs: u64,
 ) -> Result<(), Rejection> {
-    let Ok(([], crl)) = CertificateRevocationList::from_der(crl) else {
+    let Ok(([], list)) = CertificateRevocationList::from_der(crl) else {
         return Err(Rejection::CertificateMalformed { link: Link::Crl });
     };
-    verify_issued_by(&crl, root)?;
-    require_fresh(&crl, now, max_age_secs)?;
+    verify_issued_by(crl, &list, root)?;
+    require_fresh(&list, now, max_age_secs)?;
     for (link, certificate) in [(Link::Intermediate, intermediate), (Link::Ark, root)] {
-        if crl.iter_revoked_certificates().any(|entry| *entry.serial() == certificate.tbs_certificate.serial) {
+        if list.iter_revoked_certificates().any(|entry| *entry.serial() == certificate.tbs_certificate.serial) {
             return Err(Rejection::Revoked { link });
         }
     }
     Ok(())
 }
 
-fn verify_issued_by(crl: &CertificateRevocationList<'_>, root: &X509Certificate<'_>) -> Result<(), Rejection> {
+fn verify_issued_by(
+    der: &[u8],
+    crl: &CertificateRevocationList<'_>,
+    root: &X509Certificate<'_>,
+) -> Result<(), Rejection> {
     let link = Link::Crl;
     if crl.issuer().as_raw() != root.subject().as_raw() {
         let text = |name: &x509_parser::x509::X509Name<'_>| name.to_string();
         return Err(Rejection::CertificateName { link, expected: text(root.subject()), got: text(crl.issuer()) });
     }
-    x509::require_pss_sha384(link, &crl.tbs_cert_list.signature)?;
-    x509::require_pss_sha384(link, &crl.signature_algorithm)?;
-    let key = x509::rsa_4096_key(Link::Ark, root.public_key())?;
-    x509::verify_signature(link, key, crl.tbs_cert_list.as_ref(), &crl.signature_value)?;
+    let object = SignedObject {
+        link,
+        der,
+        signed: crl.tbs_cert_list.as_ref(),
+        inner_algorithm: &crl.tbs_cert_list.signature,
+        outer_algorithm: &crl.signature_algorithm,
+        signature: &crl.signature_value,
+    };
+    object.verify(root.public_key(), Link::Ark)?;
     // RFC 5280 §5.2: a delta or partitioned list says so in a critical extension; such a list proves no absence.
     for extension in crl.extensions() {
         let oid = extension.oid.to_id_string();

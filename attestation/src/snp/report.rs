@@ -39,6 +39,15 @@ impl fmt::Display for SigningKey {
     }
 }
 
+/// The key bits of a report (offset 0x48).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyInformation {
+    /// Whether an author key signed the id key.
+    pub author_key_en: bool,
+    /// Which key signed the report.
+    pub signing_key: SigningKey,
+}
+
 /// CPU family, model and stepping, in reports of version 3 and later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cpu {
@@ -82,14 +91,14 @@ pub struct SnpReport {
     pub image_id: [u8; 16],
     /// Privilege level that asked; `u32::MAX` when the host asked.
     pub vmpl: u32,
+    /// Signature algorithm; always 1 after parsing.
+    pub signature_algo: u32,
     /// TCB of the running firmware.
     pub current_tcb: RawTcb,
     /// PLATFORM_INFO bits.
     pub platform_info: u64,
-    /// Whether an author key signed the id key.
-    pub author_key_en: bool,
-    /// Which key signed.
-    pub signing_key: SigningKey,
+    /// What the report says about keys.
+    pub key_information: KeyInformation,
     /// The guest's 64 bytes.
     pub report_data: [u8; 64],
     /// Launch digest.
@@ -156,72 +165,53 @@ impl SnpReport {
         if !matches!(version, 2 | 3 | 5) {
             return Err(Rejection::ReportVersion { got: version });
         }
-        let guest_svn = field.u32()?;
-        let policy = field.u64()?;
-        let family_id = field.take()?;
-        let image_id = field.take()?;
-        let vmpl = field.u32()?;
-        let algorithm = field.u32()?;
-        let current_tcb = field.tcb()?;
-        let platform_info = field.u64()?;
-        let (author_key_en, signing_key) = field.key_information()?;
-        // After the key: an unsigned report has no algorithm either, and "not signed" is what there is to say about it.
-        if algorithm != ALGORITHM_ECDSA_P384_SHA384 {
-            return Err(Rejection::SignatureAlgorithm { got: algorithm });
-        }
-        let report_data = field.take()?;
-        let measurement = field.take()?;
-        let host_data = field.take()?;
-        let id_key_digest = field.take()?;
-        let author_key_digest = field.take()?;
-        let report_id = field.take()?;
-        let report_id_ma = field.take()?;
-        let reported_tcb = field.tcb()?;
-        let cpu = if version >= 3 { Some(field.cpu()?) } else { field.reserved::<3>().map(|()| None)? };
-        field.reserved::<21>()?;
-        let chip_id = field.take()?;
-        let committed_tcb = field.tcb()?;
-        let current_version = field.firmware_version()?;
-        let committed_version = field.firmware_version()?;
-        let launch_tcb = field.tcb()?;
-        let (launch_mit_vector, current_mit_vector) = if version >= 5 {
-            (Some(field.u64()?), Some(field.u64()?))
-        } else {
-            field.reserved::<16>()?;
-            (None, None)
-        };
-        field.reserved::<152>()?;
-
-        Ok(Self {
+        // Fields are read in the order they are written here, which is the order of the ABI's table.
+        let report = Self {
             version,
-            guest_svn,
-            policy,
-            family_id,
-            image_id,
-            vmpl,
-            current_tcb,
-            platform_info,
-            author_key_en,
-            signing_key,
-            report_data,
-            measurement,
-            host_data,
-            id_key_digest,
-            author_key_digest,
-            report_id,
-            report_id_ma,
-            reported_tcb,
-            cpu,
-            chip_id,
-            committed_tcb,
-            current_version,
-            committed_version,
-            launch_tcb,
-            launch_mit_vector,
-            current_mit_vector,
+            guest_svn: field.u32()?,
+            policy: field.u64()?,
+            family_id: field.take()?,
+            image_id: field.take()?,
+            vmpl: field.u32()?,
+            signature_algo: field.u32()?,
+            current_tcb: field.tcb()?,
+            platform_info: field.u64()?,
+            key_information: field.key_information()?,
+            report_data: field.take()?,
+            measurement: field.take()?,
+            host_data: field.take()?,
+            id_key_digest: field.take()?,
+            author_key_digest: field.take()?,
+            report_id: field.take()?,
+            report_id_ma: field.take()?,
+            reported_tcb: field.tcb()?,
+            cpu: field.cpu(version)?,
+            chip_id: field.take()?,
+            committed_tcb: field.tcb()?,
+            current_version: field.firmware_version()?,
+            committed_version: field.firmware_version()?,
+            launch_tcb: field.tcb()?,
+            launch_mit_vector: field.mit_vector(version)?,
+            current_mit_vector: field.mit_vector(version)?,
             signed: *signed,
             signature: SignatureField::split(signature).ok_or_else(wrong_length)?,
-        })
+        };
+        field.reserved::<152>()?;
+        report.require_known_algorithm()?;
+        Ok(report)
+    }
+
+    /// Which key signed.
+    #[must_use]
+    pub fn signing_key(&self) -> SigningKey {
+        self.key_information.signing_key
+    }
+
+    fn require_known_algorithm(&self) -> Result<(), Rejection> {
+        match self.signature_algo {
+            ALGORITHM_ECDSA_P384_SHA384 => Ok(()),
+            got => Err(Rejection::SignatureAlgorithm { got }),
+        }
     }
 
     /// The product the report itself names; `None` in version 2, which has no CPU identification.
@@ -281,7 +271,7 @@ impl Fields<'_> {
     }
 
     /// Bytes 0x48..0x50: AUTHOR_KEY_EN (bit 0), MASK_CHIP_KEY (1), SIGNING_KEY (2-4), the rest reserved.
-    fn key_information(&mut self) -> Result<(bool, SigningKey), Rejection> {
+    fn key_information(&mut self) -> Result<KeyInformation, Rejection> {
         let offset = self.offset;
         let [low, b1, b2, b3] = self.take()?;
         if low & 0xe0 != 0 || [b1, b2, b3] != [0; 3] {
@@ -297,12 +287,23 @@ impl Fields<'_> {
         if low & 0x02 != 0 {
             return Err(Rejection::ChipKeyMasked);
         }
-        Ok((low & 0x01 != 0, signing_key))
+        Ok(KeyInformation { author_key_en: low & 0x01 != 0, signing_key })
     }
 
-    fn cpu(&mut self) -> Result<Cpu, Rejection> {
+    /// CPUID_FAM_ID, CPUID_MOD_ID, CPUID_STEP from version 3 on, and 21 reserved bytes; before, 24 reserved bytes.
+    fn cpu(&mut self, version: u32) -> Result<Option<Cpu>, Rejection> {
+        if version < 3 {
+            self.reserved::<24>()?;
+            return Ok(None);
+        }
         let [family, model, stepping] = self.take()?;
-        Ok(Cpu { family, model, stepping })
+        self.reserved::<21>()?;
+        Ok(Some(Cpu { family, model, stepping }))
+    }
+
+    /// LAUNCH_MIT_VECTOR or CURRENT_MIT_VECTOR from version 5 on; before, reserved.
+    fn mit_vector(&mut self, version: u32) -> Result<Option<u64>, Rejection> {
+        if version < 5 { self.reserved::<8>().map(|()| None) } else { self.u64().map(Some) }
     }
 
     /// BUILD, MINOR, MAJOR and a reserved byte.

@@ -4,7 +4,7 @@
 //! for the web refuse, so parsing is x509-parser's and every rule that matters is spelled out here.
 
 use x509_parser::certificate::X509Certificate;
-use x509_parser::der_parser::asn1_rs::{BitString, Class, Tag};
+use x509_parser::der_parser::asn1_rs::BitString;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
@@ -16,6 +16,8 @@ use crate::time::UnixTime;
 
 /// id-RSASSA-PSS (RFC 8017).
 const OID_RSASSA_PSS: &str = "1.2.840.113549.1.1.10";
+/// The same, as it is encoded.
+const OID_RSASSA_PSS_DER: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
 /// rsaEncryption (RFC 8017).
 const OID_RSA_ENCRYPTION: &str = "1.2.840.113549.1.1.1";
 /// id-ecPublicKey (RFC 5480).
@@ -58,14 +60,10 @@ pub(crate) fn common_name<'a>(name: &'a X509Name<'_>) -> Option<&'a str> {
 
 /// Whether an algorithm identifier is RSASSA-PSS with AMD's parameters.
 pub(crate) fn require_pss_sha384(link: Link, algorithm: &AlgorithmIdentifier<'_>) -> Result<(), Rejection> {
-    let parameters = algorithm.parameters.as_ref();
-    let is_sequence = parameters.is_some_and(|any| {
-        any.header.tag() == Tag::Sequence && any.header.class() == Class::Universal && any.header.is_constructed()
-    });
-    let accepted = is_sequence
-        && algorithm.algorithm.to_id_string() == OID_RSASSA_PSS
+    let parameters = algorithm.parameters.as_ref().map(|any| any.data);
+    let accepted = algorithm.algorithm.to_id_string() == OID_RSASSA_PSS
         && parameters
-            .and_then(|any| any.data.strip_prefix(PSS_SHA384_PARAMS))
+            .and_then(|data| data.strip_prefix(PSS_SHA384_PARAMS))
             .is_some_and(|rest| rest.is_empty() || rest == PSS_TRAILER_PARAM);
     if accepted { Ok(()) } else { Err(Rejection::CertificateAlgorithm { link }) }
 }
@@ -93,31 +91,78 @@ pub(crate) fn p384_point<'a>(link: Link, spki: &'a SubjectPublicKeyInfo<'_>) -> 
     if accepted { Ok(point) } else { Err(Rejection::CertificateKey { link }) }
 }
 
-/// Verify that `issuer` signed `certificate`, with AMD's algorithm in both places that name one.
+/// The three parts of a certificate or revocation list (RFC 5280 §4.1 and §5.1), and the bytes they came in.
+pub(crate) struct SignedObject<'a> {
+    pub(crate) link: Link,
+    pub(crate) der: &'a [u8],
+    /// The signed part, as received.
+    pub(crate) signed: &'a [u8],
+    /// The algorithm named inside the signed part.
+    pub(crate) inner_algorithm: &'a AlgorithmIdentifier<'a>,
+    /// The algorithm named beside it.
+    pub(crate) outer_algorithm: &'a AlgorithmIdentifier<'a>,
+    pub(crate) signature: &'a BitString<'a>,
+}
+
+impl SignedObject<'_> {
+    /// Verify that `issuer` signed this, with AMD's algorithm in both places that name one.
+    pub(crate) fn verify(&self, issuer: &SubjectPublicKeyInfo<'_>, issuer_link: Link) -> Result<(), Rejection> {
+        let link = self.link;
+        require_pss_sha384(link, self.inner_algorithm)?;
+        require_pss_sha384(link, self.outer_algorithm)?;
+        self.require_exact_wrapping()?;
+        let key = rsa_4096_key(issuer_link, issuer)?;
+        crypto::verify_rsa_pss_sha384(key, self.signed, self.signature.data.as_ref())
+            .map_err(|_| Rejection::CertificateSignature { link })
+    }
+
+    /// The signature covers neither the outer algorithm nor the tags and lengths around it. They have one right form:
+    /// write it and compare, so that no byte of a certificate can change.
+    fn require_exact_wrapping(&self) -> Result<(), Rejection> {
+        const SEQUENCE: u8 = 0x30;
+        const BIT_STRING: u8 = 0x03;
+        let malformed = Rejection::CertificateMalformed { link: self.link };
+        let inner_parameters = self.inner_algorithm.parameters.as_ref().map_or(&[][..], |any| any.data);
+        let algorithm = [OID_RSASSA_PSS_DER, &der_value(SEQUENCE, inner_parameters)].concat();
+        let signature = der_value(BIT_STRING, &[&[0], self.signature.data.as_ref()].concat());
+        let parts = [self.signed, &der_value(SEQUENCE, &algorithm), &signature].concat();
+        if der_value(SEQUENCE, &parts) == self.der { Ok(()) } else { Err(malformed) }
+    }
+}
+
+/// Tag, shortest length, content (X.690 §10.1).
+fn der_value(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length: Vec<u8> = content.len().to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
+    let mut out = vec![tag];
+    match length.as_slice() {
+        [] => out.push(0),
+        [short] if *short < 0x80 => out.push(*short),
+        bytes => {
+            out.push(0x80 | u8::try_from(bytes.len()).expect("invariant: a usize has at most 8 bytes"));
+            out.extend_from_slice(bytes);
+        }
+    }
+    out.extend_from_slice(content);
+    out
+}
+
+/// Verify that `issuer` signed the certificate, and that `der` is exactly it.
 pub(crate) fn verify_certificate(
     link: Link,
+    der: &[u8],
     certificate: &X509Certificate<'_>,
     issuer: &SubjectPublicKeyInfo<'_>,
     issuer_link: Link,
 ) -> Result<(), Rejection> {
-    require_pss_sha384(link, &certificate.tbs_certificate.signature)?;
-    require_pss_sha384(link, &certificate.signature_algorithm)?;
-    let key = rsa_4096_key(issuer_link, issuer)?;
-    verify_signature(link, key, certificate.tbs_certificate.as_ref(), &certificate.signature_value)
-}
-
-/// Verify one RSASSA-PSS signature; a signature is whole bytes.
-pub(crate) fn verify_signature(
-    link: Link,
-    key: &[u8],
-    signed: &[u8],
-    signature: &BitString<'_>,
-) -> Result<(), Rejection> {
-    let refused = Rejection::CertificateSignature { link };
-    if signature.unused_bits != 0 {
-        return Err(refused);
-    }
-    crypto::verify_rsa_pss_sha384(key, signed, signature.data.as_ref()).map_err(|_| refused)
+    let object = SignedObject {
+        link,
+        der,
+        signed: certificate.tbs_certificate.as_ref(),
+        inner_algorithm: &certificate.tbs_certificate.signature,
+        outer_algorithm: &certificate.signature_algorithm,
+        signature: &certificate.signature_value,
+    };
+    object.verify(issuer, issuer_link)
 }
 
 /// Whether `now` is inside the certificate's validity.

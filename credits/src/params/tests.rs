@@ -4,7 +4,7 @@ use ark_bn254::{Fq, Fq2, G1Projective};
 use ark_ff::{AdditiveGroup, UniformRand};
 
 use super::*;
-use crate::fixture::{TestRng, params, public, witness};
+use crate::fixture::{Fault, TestRng, params, public, witness};
 use crate::spend::{ProveError, prove};
 
 type Key = VerifyingKey<Bn254>;
@@ -28,7 +28,7 @@ fn a_verifying_key_survives_encoding() {
 
 #[test]
 fn n07_forgeable_and_degenerate_keys_are_refused() {
-    let faults: [(&str, fn(&mut Key), &str); 20] = [
+    let faults: [Fault<Key>; 20] = [
         ("gamma = delta", |key| key.gamma_g2 = key.delta_g2, "params.coincident"),
         ("gamma = -delta", |key| key.gamma_g2 = -key.delta_g2, "params.coincident"),
         ("beta = gamma", |key| key.beta_g2 = key.gamma_g2, "params.coincident"),
@@ -60,7 +60,7 @@ fn n07_forgeable_and_degenerate_keys_are_refused() {
 #[test]
 fn n07_bytes_that_are_no_key_are_refused() {
     let good = params().verifying().to_bytes();
-    let faults: [(&str, fn(&mut Vec<u8>), &str); 7] = [
+    let faults: [Fault<Vec<u8>>; 7] = [
         ("empty", |bytes| bytes.clear(), "params.length"),
         ("a byte short", |bytes| bytes.truncate(bytes.len() - 1), "params.length"),
         ("a byte long", |bytes| bytes.push(0), "params.length"),
@@ -118,7 +118,7 @@ fn bytes_that_are_no_proving_key_are_refused() {
     let good = params().to_bytes();
     // magic, verifying key, beta_g1, delta_g1.
     const DELTA_G1: usize = 20 + 436 + 64;
-    let faults: [(&str, fn(&mut Vec<u8>), &str); 8] = [
+    let faults: [Fault<Vec<u8>>; 8] = [
         ("empty", |bytes| bytes.clear(), "params.length"),
         ("a byte short", |bytes| bytes.truncate(bytes.len() - 1), "params.length"),
         ("a byte long", |bytes| bytes.push(0), "params.length"),

@@ -11,7 +11,7 @@ use ark_relations::gr1cs::{
 use super::*;
 use crate::bytes::Bytes32;
 use crate::context::SpendContext;
-use crate::fixture::{TestRng, context, credits, params, proof, public, witness};
+use crate::fixture::{Fault, TestRng, context, credits, params, proof, public, witness};
 use crate::params::setup;
 
 fn verify(public: &SpendPublic, proof: &SpendProof) -> Result<SpendPublic, &'static str> {
@@ -91,22 +91,22 @@ fn n04_garbage_is_malformed() {
     // The length is part of the type and of the text form.
     assert_eq!(hex::encode(&good[..127]).parse::<SpendProof>(), Err(HexError::Length { expected: 256, got: 254 }));
     let infinity = 0x40;
-    let cases: [(&str, fn(&mut [u8; 128])); 9] = [
-        ("zeros", |bytes| *bytes = [0; 128]),
-        ("ones", |bytes| *bytes = [0xff; 128]),
-        ("A at infinity", |bytes| bytes[..32].copy_from_slice(&at_infinity::<32>())),
-        ("B at infinity", |bytes| bytes[32..96].copy_from_slice(&at_infinity::<64>())),
-        ("C at infinity", |bytes| bytes[96..].copy_from_slice(&at_infinity::<32>())),
-        ("infinity beside a coordinate", |bytes| bytes[31] |= 0x40),
-        ("both flags", |bytes| bytes[31] |= 0xc0),
-        ("B infinity beside a coordinate", |bytes| bytes[95] |= 0x40),
-        ("coordinate above q", |bytes| bytes[..32].copy_from_slice(&above_q())),
+    let cases: [Fault<[u8; 128]>; 9] = [
+        ("zeros", |bytes| *bytes = [0; 128], "spend.proof_malformed"),
+        ("ones", |bytes| *bytes = [0xff; 128], "spend.proof_malformed"),
+        ("A at infinity", |bytes| bytes[..32].copy_from_slice(&at_infinity::<32>()), "spend.proof_malformed"),
+        ("B at infinity", |bytes| bytes[32..96].copy_from_slice(&at_infinity::<64>()), "spend.proof_malformed"),
+        ("C at infinity", |bytes| bytes[96..].copy_from_slice(&at_infinity::<32>()), "spend.proof_malformed"),
+        ("infinity beside a coordinate", |bytes| bytes[31] |= 0x40, "spend.proof_malformed"),
+        ("both flags", |bytes| bytes[31] |= 0xc0, "spend.proof_malformed"),
+        ("B infinity beside a coordinate", |bytes| bytes[95] |= 0x40, "spend.proof_malformed"),
+        ("coordinate above q", |bytes| bytes[..32].copy_from_slice(&above_q()), "spend.proof_malformed"),
     ];
     assert_eq!(at_infinity::<32>()[31], infinity);
-    for (name, change) in cases {
+    for (name, change, code) in cases {
         let mut bytes = good;
         change(&mut bytes);
-        assert_eq!(verify(&public(), &SpendProof::from_bytes(bytes)), MALFORMED, "{name}");
+        assert_eq!(verify(&public(), &SpendProof::from_bytes(bytes)), Err(code), "{name}");
     }
     // −A alone is a point, so well formed, and proves nothing.
     let mut negated = good;
@@ -126,6 +126,20 @@ fn above_q() -> [u8; 32] {
         crate::bytes::decode_hex("30644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd47").unwrap();
     bytes.reverse();
     bytes
+}
+
+proptest::proptest! {
+    #![proptest_config(crate::fixture::seeded(200))]
+    #[test]
+    fn n10_the_decoder_answers_every_input(at in 0usize..128, mask in 1u8..=255, noise: [u8; 32], part in 0usize..5) {
+        let mut bytes = *proof().as_bytes();
+        bytes[at] ^= mask;
+        if part < 4 {
+            bytes[part * 32..][..32].copy_from_slice(&noise);
+        }
+        let refused = verify(&public(), &SpendProof::from_bytes(bytes));
+        proptest::prop_assert!(refused == MALFORMED || refused == INVALID);
+    }
 }
 
 #[test]
@@ -226,23 +240,23 @@ fn n22_a_proof_of_perturbed_cells_is_invalid() {
 
 #[test]
 fn n23_n24_n26_n27_n29_the_context_is_bound() {
-    let other = Bytes32([0xee; 32]);
-    let changes: [(&str, fn(&mut SpendContext, Bytes32)); 8] = [
-        ("n29 another ledger", |context, other| context.ledger_id = other),
-        ("another verifying key", |context, other| context.vk_digest = other),
-        ("n23 another boot", |context, other| context.keyset_digest = other),
-        ("n23 another settle key", |context, other| context.settle_key = other),
-        ("n24 another payee", |context, other| context.payee = other),
-        ("n24 another price list", |context, other| context.price_sheet_digest = other),
-        ("n27 another deadline", |context, _| context.not_after += 1),
-        ("n26 another tab key", |context, other| context.tab_key = other),
+    const OTHER: Bytes32 = Bytes32([0xee; 32]);
+    let changes: [Fault<SpendContext>; 8] = [
+        ("n29 another ledger", |context| context.ledger_id = OTHER, "spend.proof_invalid"),
+        ("another verifying key", |context| context.vk_digest = OTHER, "spend.proof_invalid"),
+        ("n23 another boot", |context| context.keyset_digest = OTHER, "spend.proof_invalid"),
+        ("n23 another settle key", |context| context.settle_key = OTHER, "spend.proof_invalid"),
+        ("n24 another payee", |context| context.payee = OTHER, "spend.proof_invalid"),
+        ("n24 another price list", |context| context.price_sheet_digest = OTHER, "spend.proof_invalid"),
+        ("n27 another deadline", |context| context.not_after += 1, "spend.proof_invalid"),
+        ("n26 another tab key", |context| context.tab_key = OTHER, "spend.proof_invalid"),
     ];
-    for (name, change) in changes {
+    for (name, change, code) in changes {
         let mut changed = context();
-        change(&mut changed, other);
+        change(&mut changed);
         // n28: a verifier recomputes ctx, so this is what it sees.
         let seen = SpendPublic { ctx: changed.digest(public().c_max), ..public() };
-        assert_eq!(verify(&seen, &proof()), INVALID, "{name}");
+        assert_eq!(verify(&seen, &proof()), Err(code), "{name}");
     }
     let seen = SpendPublic { ctx: context().digest(credits(511)), ..public() };
     assert_eq!(verify(&seen, &proof()), INVALID, "another amount");
@@ -252,20 +266,21 @@ fn n23_n24_n26_n27_n29_the_context_is_bound() {
 
 #[test]
 fn n13_what_cannot_be_proved_is_said_before_proving() {
-    let faults: [(fn(&mut SpendPublic, &mut SpendWitness), &str); 8] = [
-        (|public, _| public.c_max = credits(1_025), "prove.insufficient_balance"),
-        (|_, witness| witness.note.refund = Credits::MAX, "prove.note_invalid"),
-        (|public, _| public.root = Root(Fe::from(1)), "prove.root_mismatch"),
-        (|_, witness| witness.note.value = credits(1_001), "prove.root_mismatch"),
-        (|_, witness| witness.spend_key = SpendKey::from_secret(Fe::from(1)), "prove.root_mismatch"),
-        (|public, _| public.nullifier = Nullifier(Fe::from(1)), "prove.nullifier_mismatch"),
-        (|public, _| public.inner_next = Inner(Fe::from(1)), "prove.inner_mismatch"),
-        (|_, witness| witness.blind_next = Blind(Fe::from(1)), "prove.inner_mismatch"),
+    let faults: [Fault<(SpendPublic, SpendWitness)>; 8] = [
+        ("more than the balance", |(public, _)| public.c_max = credits(1_025), "prove.insufficient_balance"),
+        ("no amount", |(_, witness)| witness.note.refund = Credits::MAX, "prove.note_invalid"),
+        ("another root", |(public, _)| public.root = Root(Fe::from(1)), "prove.root_mismatch"),
+        ("another value", |(_, witness)| witness.note.value = credits(1_001), "prove.root_mismatch"),
+        ("another key", |(_, witness)| witness.spend_key = SpendKey::from_secret(Fe::from(1)), "prove.root_mismatch"),
+        ("another nullifier", |(public, _)| public.nullifier = Nullifier(Fe::from(1)), "prove.nullifier_mismatch"),
+        ("another successor", |(public, _)| public.inner_next = Inner(Fe::from(1)), "prove.inner_mismatch"),
+        ("another blind", |(_, witness)| witness.blind_next = Blind(Fe::from(1)), "prove.inner_mismatch"),
     ];
-    for (at, (fault, code)) in faults.iter().enumerate() {
-        let (mut public, mut witness) = (public(), witness());
-        fault(&mut public, &mut witness);
+    for (name, fault, code) in faults {
+        let mut values = (public(), witness());
+        fault(&mut values);
+        let (public, witness) = values;
         let refused = prove(params(), &public, &witness, &mut TestRng::new(13)).map_err(ProveError::code);
-        assert_eq!(refused, Err(*code), "fault {at}");
+        assert_eq!(refused, Err(code), "{name}");
     }
 }

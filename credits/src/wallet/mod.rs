@@ -230,7 +230,7 @@ impl Wallet {
             return Err(WalletError::NotSynced);
         }
         let nullifier = self.pick(c_max)?;
-        let context = inputs.with_tab_key(self.keys.tab_key(nullifier).public());
+        let context = Box::new(inputs.with_tab_key(self.keys.tab_key(nullifier).public()));
         let owned = self.state.notes.iter_mut().find(|owned| owned.nullifier == nullifier);
         let owned = owned.ok_or(WalletError::NotPending { nullifier })?;
         owned.status = NoteStatus::Pending { c_max, context: context.clone() };
@@ -289,7 +289,12 @@ impl Wallet {
         if public.root != root {
             return Err(WalletError::NotePath { root });
         }
-        Ok(PreparedSpend { public, witness, context: context.clone(), tab_key: self.keys.tab_key(nullifier) })
+        Ok(PreparedSpend {
+            public,
+            witness,
+            context: SpendContext::clone(context),
+            tab_key: self.keys.tab_key(nullifier),
+        })
     }
 
     /// Frees the note of a pending spend that was certainly never reserved. Does nothing for any other.

@@ -201,7 +201,7 @@ impl Replay<'_> {
 
     fn remember_reserved(&mut self, nullifier: Nullifier, c_max: Credits, context: &SpendContext) {
         if let Some(item) = self.spend_item(nullifier) {
-            if item.context == *context && item.c_max == c_max {
+            if *item.context == *context && item.c_max == c_max {
                 item.progress = SpendProgress::Reserved;
                 return;
             }
@@ -211,7 +211,7 @@ impl Replay<'_> {
         self.remember(HistoryItem::Spend(SpendItem {
             nullifier,
             c_max,
-            context: context.clone(),
+            context: Box::new(context.clone()),
             progress: SpendProgress::Reserved,
             charge: None,
             refund: None,

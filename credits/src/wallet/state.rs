@@ -119,7 +119,7 @@ pub enum NoteStatus {
         /// What it reserves.
         c_max: Credits,
         /// What it is bound to.
-        context: SpendContext,
+        context: Box<SpendContext>,
     },
     /// The log shows it reserved.
     Reserved {
@@ -163,7 +163,7 @@ pub struct SpendItem {
     /// What it reserves.
     pub c_max: Credits,
     /// What it is bound to: the guardian's keyset, the payee, the prices, the deadline.
-    pub context: SpendContext,
+    pub context: Box<SpendContext>,
     /// How far it got.
     pub progress: SpendProgress,
     /// What was charged: the last journalled total while it is open.

@@ -8,12 +8,14 @@ mod tables;
 mod write_book;
 mod writer;
 
+use std::fs::OpenOptions;
 use std::future::Future;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use credits::LedgerError;
 use redb::Database;
+use redb::backends::FileBackend;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
@@ -36,18 +38,19 @@ const QUEUE_LEN: usize = 1024;
 pub type RedbLedger<V> = StoredLedger<RedbBackend, V>;
 
 impl<V: SpendVerifier> RedbLedger<V> {
-    /// Opens the database file, creating it when there is none.
+    /// Opens a database file that [`create_database`] made.
     pub fn open_file(
         path: &Path,
         identity: LedgerIdentity,
         verifier: V,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(doing("open"))?;
+        let database = Database::builder().set_cache_size(CACHE_BYTES).open(path).map_err(doing("open"))?;
         Self::over_database(database, identity, verifier, clock)
     }
 
-    /// A ledger over a database that was opened by other means, such as one on a test's storage.
+    /// A ledger over a database that was opened by other means, such as one on a test's storage. An empty database becomes an
+    /// empty ledger.
     pub fn over_database(
         database: Database,
         identity: LedgerIdentity,
@@ -68,6 +71,15 @@ impl<V: SpendVerifier> RedbLedger<V> {
             }
         }
     }
+}
+
+/// Makes the database file of an empty ledger; there must be no file yet.
+pub fn create_database(path: &Path, identity: &LedgerIdentity) -> Result<(), StoreError> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path);
+    let file = file.map_err(redb::Error::from).map_err(doing("create its file"))?;
+    let backend = FileBackend::new(file).map_err(doing("create its file"))?;
+    let database = Database::builder().create_with_backend(backend).map_err(doing("create"))?;
+    writer::make_empty(&database, identity)
 }
 
 /// Set once, by whoever first sees the database fail.

@@ -34,29 +34,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Reads where the log stands; a new database becomes an empty ledger.
+    /// Reads where the log stands; an empty database becomes an empty ledger.
     pub(super) fn prepare(
         database: Arc<Database>,
         identity: &LedgerIdentity,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let rules = identity.rules();
-        let transaction = begin(&database)?;
-        let book = WriteBook::open(&transaction, Meta::empty(identity.ledger_id()))?;
-        let meta = match book.stored_meta()? {
-            Some(meta) if meta.ledger_id != identity.ledger_id() => return Err(StoreError::ForeignDatabase),
-            Some(meta) => {
-                drop(book);
-                transaction.abort().map_err(doing("end a transaction"))?;
-                meta
-            }
-            None => {
-                let meta = book.close(rules.root_window)?;
-                transaction.commit().map_err(doing("commit"))?;
-                meta
-            }
-        };
-        Ok(Self { database, meta, rules, clock })
+        let meta = description_or_empty(&database, identity)?;
+        Ok(Self { database, meta, rules: identity.rules(), clock })
     }
 
     /// Serves the queue until it closes or the database fails. After a failure every operation is answered with
@@ -95,6 +80,30 @@ impl Writer {
             transaction.abort().map_err(doing("end a transaction"))?;
         }
         Ok(outcomes)
+    }
+}
+
+/// Makes an empty database an empty ledger.
+pub(super) fn make_empty(database: &Database, identity: &LedgerIdentity) -> Result<(), StoreError> {
+    description_or_empty(database, identity).map(|_meta| ())
+}
+
+fn description_or_empty(database: &Database, identity: &LedgerIdentity) -> Result<Meta, StoreError> {
+    let ledger_id = identity.ledger_id();
+    let transaction = begin(database)?;
+    let book = WriteBook::open(&transaction, Meta::empty(ledger_id))?;
+    match book.stored_meta()? {
+        Some(meta) if meta.ledger_id != ledger_id => Err(StoreError::ForeignDatabase),
+        Some(meta) => {
+            drop(book);
+            transaction.abort().map_err(doing("end a transaction"))?;
+            Ok(meta)
+        }
+        None => {
+            let meta = book.close(identity.rules().root_window)?;
+            transaction.commit().map_err(doing("commit"))?;
+            Ok(meta)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this module")]
 
+pub(crate) mod disk;
 pub(crate) mod oracle;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use credits::{
     RedeemRequest, ReserveRequest, Root, SettleRequest, SigningKey, SpendContext, SpendProof, SpendPublic, Voucher,
     journal_message, settle_message,
 };
+use ledger::redb_store::create_database;
 use ledger::{Clock, LedgerIdentity, PublishedParams, RedbLedger, SpendVerifier, VolatileLedger};
 use ledger_client::{LedgerClient, Pins};
 use tokio::net::TcpListener;
@@ -122,12 +124,10 @@ pub(crate) async fn memory() -> World<VolatileLedger<FakeProofs>> {
 pub(crate) async fn redb() -> World<RedbLedger<FakeProofs>> {
     let directory = tempfile::tempdir().unwrap();
     let clock = TestClock::new();
-    let ledger = open_redb(&directory.path().join("ledger.redb"), clock.clone());
+    let path = directory.path().join("ledger.redb");
+    create_database(&path, &identity()).unwrap();
+    let ledger = RedbLedger::open_file(&path, identity(), FakeProofs, clock.clone()).unwrap();
     World { ledger: Arc::new(ledger), clock, info: identity().info().clone(), _directory: Some(directory) }
-}
-
-pub(crate) fn open_redb(path: &std::path::Path, clock: Arc<TestClock>) -> RedbLedger<FakeProofs> {
-    RedbLedger::open_file(path, identity(), FakeProofs, clock).unwrap()
 }
 
 /// The client, the service and the store on disk behind each other.

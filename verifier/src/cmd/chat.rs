@@ -3,14 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use attestation::Transcript;
 use credits::Credits;
 use serde_json::{Map, Value, json};
 use verifier::estimate::RequestShape;
 use verifier::exchange::ExchangeError;
+use verifier::payment::PaymentError;
 use verifier::payment::pick_model;
+use verifier::session::SessionError;
 use verifier::session::{Session, fresh_idempotency_key};
 use verifier::sse::EventReader;
-use verifier::{Amount, Answer, Error, Exchange, InferenceRequest, NodeUrl, Payer, Reply, Stage, Tab, open_session};
+use verifier::{
+    Amount, Answer, ClosedTab, Error, Exchange, InferenceRequest, NodeUrl, Payer, Reply, Stage, Tab, Trust,
+    open_session,
+};
 
 use super::{assurance_words, clock, connect_payer, read_text, trust};
 use crate::cli::Chat;
@@ -28,12 +34,13 @@ pub(crate) async fn run(args: Chat, out: Output, report: &mut Report) -> Result<
         None => read_text(None, "the prompt from stdin")?,
     };
     report.put("url", json!(target.to_string()));
+    report.file.clone_from(&args.report);
     // 1. The wallet first: without it nothing else is worth doing.
     let mut payer = connect_payer(&args.wallet).await?;
     // 2. The node, verified on the connection that will carry the prompt.
     let session = open_session(&target, &trust, &clock(), &mut report.transcript).await?;
     report.put_appraisal(session.appraisal());
-    report.verified("verified", Some(session.appraisal().assurance().to_string()));
+    report.verified("VERIFIED", Some(session.appraisal().assurance().to_string()));
     out.say(&format!("VERIFIED  {}, {}", assurance_words(session.appraisal(), &args.trust), report.summary()));
     if payer.close_leftovers(&session).await? > 0 {
         out.say("closed a tab that an earlier process left open");
@@ -53,10 +60,15 @@ pub(crate) async fn run(args: Chat, out: Output, report: &mut Report) -> Result<
         completion_tokens_max: shape.completion_tokens_max,
     };
     let answered = converse(&session, &tab, request, out, report).await;
-    let mut directories = vec![payer.store().receipts_dir()];
-    directories.extend(args.keep_receipt);
+    let directories: Vec<PathBuf> = args.keep_receipt.into_iter().chain([payer.store().receipts_dir()]).collect();
     let kept = answered.and_then(|answer| keep(&answer, &directories, out, report));
-    let settled = settle(&mut payer, &session, &tab, out, report).await;
+    let closed = match payer.close_tab(&session, &tab).await {
+        Err(PaymentError::Close(SessionError::Node(error))) if error.is_connection_lost() => {
+            close_again(&mut payer, &target, &trust, &tab).await
+        }
+        other => other.map_err(Error::from),
+    };
+    let settled = closed.map(|closed| tell_settlement(&closed, out, report));
     kept.and(settled).map(|()| Exit::Ok)
 }
 
@@ -126,7 +138,7 @@ async fn converse(
         read = show(&mut exchange, &mut text, out) => read,
         _ = tokio::signal::ctrl_c() => Err(Error::Interrupted),
     };
-    report.put("text", json!(text.shown));
+    report.put("answer", json!(text.shown));
     if !text.shown.ends_with('\n') && !text.shown.is_empty() {
         out.line("");
     }
@@ -135,7 +147,7 @@ async fn converse(
         Err(Error::Interrupted) => {
             out.say("interrupted; asking the node what was charged");
             if let Ok(checked) = exchange.give_up().await {
-                super::receipt::put_receipt(&checked, report);
+                super::receipt::put_receipt(&checked, None, report);
                 out.say(&format!("{} credits were charged", checked.usage.cost));
             }
             Err(Error::Interrupted)
@@ -177,38 +189,40 @@ impl Text {
 
 fn keep(answer: &Answer, directories: &[PathBuf], out: Output, report: &mut Report) -> Result<(), Error> {
     let usage = &answer.receipt.usage;
-    super::receipt::put_receipt(&answer.receipt, report);
     out.say(&format!(
         "receipt {} verified: {} prompt and {} completion tokens, {} credits",
         answer.receipt.receipt.receipt_id, usage.prompt_tokens, usage.completion_tokens, usage.cost
     ));
     let mut files = Vec::new();
     for directory in directories {
-        files.push(answer.bundle.store(directory)?.display().to_string());
+        files.push(answer.bundle.store(directory)?);
     }
-    out.say(&format!("kept as {}", files.join(" and ")));
-    report.put("receipt_files", json!(files));
+    super::receipt::put_receipt(&answer.receipt, files.first().map(PathBuf::as_path), report);
+    for file in &files {
+        out.say(&format!("kept as {}", file.display()));
+    }
     Ok(())
 }
 
-async fn settle(
-    payer: &mut Payer,
-    session: &Session,
-    tab: &Tab,
-    out: Output,
-    report: &mut Report,
-) -> Result<(), Error> {
-    let closed = payer.close_tab(session, tab).await?;
+/// The connection is gone, the node perhaps not: a new connection, verified again, can close the tab if it is the same boot.
+async fn close_again(payer: &mut Payer, target: &NodeUrl, trust: &Trust, tab: &Tab) -> Result<ClosedTab, Error> {
+    let session = open_session(target, trust, &clock(), &mut Transcript::default()).await?;
+    if session.keyset_digest() != tab.keyset_digest() {
+        let message = "the node restarted; the ledger refunds the tab when it ends".to_owned();
+        return Err(Error::Choice { code: "tab.left_to_ledger", message });
+    }
+    Ok(payer.close_tab(&session, tab).await?)
+}
+
+fn tell_settlement(closed: &ClosedTab, out: Output, report: &mut Report) {
     let settlement = &closed.settlement;
     report.put("settlement", json!(settlement));
     report.put("refund_visible", json!(closed.refund_visible));
-    let refund = if closed.refund_visible {
-        "in the wallet"
-    } else {
-        "not yet in the ledger; cloister wallet sync will find it"
+    let refund = match closed.refund_visible {
+        true => "in the wallet",
+        false => "not yet in the ledger; cloister wallet sync will find it",
     };
     out.say(&format!("settled: {} credits charged, {} refunded ({refund})", settlement.charge, settlement.refund));
-    Ok(())
 }
 
 pub(super) fn credits(number: u64) -> Result<Credits, Error> {

@@ -47,7 +47,7 @@ async fn announce(proxy: &Proxy, trust: &TrustArgs, out: Output, report: &mut Re
     report.put_appraisal(appraisal);
     report.put("url", json!(session.target().to_string()));
     report.put("listening", json!(format!("http://{address}/v1")));
-    report.verified("verified", Some(appraisal.assurance().to_string()));
+    report.verified("VERIFIED", Some(appraisal.assurance().to_string()));
     out.say(&format!("VERIFIED  {}, {}", assurance_words(appraisal, trust), report.summary()));
     out.say("set OPENAI_BASE_URL to the address below; any API key will do; stop with Ctrl-C");
     out.line(&format!("http://{address}/v1"));

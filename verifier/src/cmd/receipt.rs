@@ -1,5 +1,7 @@
 //! `cloister receipt`.
 
+use std::path::Path;
+
 use attestation::UnixTime;
 use serde_json::json;
 use verifier::bundle::{BUNDLE_BYTES_MAX, BundleVerdict};
@@ -29,12 +31,12 @@ pub(crate) fn verify(args: &ReceiptVerify, out: Output, report: &mut Report) -> 
     let outcome = judge(args, &bundle, trust.as_ref(), at, report);
     out.transcript(&report.transcript);
     let verdict = outcome?;
-    put_receipt(&verdict.checked, report);
+    put_receipt(&verdict.checked, Some(&args.file), report);
     report.put("judged_at", json!(at.0));
     let receipt = &verdict.checked.receipt.receipt_id;
     match verdict.assurance {
         Some(assurance) => {
-            report.verified("verified", Some(assurance.to_string()));
+            report.verified("VERIFIED", Some(assurance.to_string()));
             out.verdict(
                 "VERIFIED",
                 &format!("assurance: {assurance}, receipt {receipt}, judged at {}", format_time(at)),
@@ -42,7 +44,7 @@ pub(crate) fn verify(args: &ReceiptVerify, out: Output, report: &mut Report) -> 
             Ok(Exit::Ok)
         }
         None => {
-            report.verified("unanchored", None);
+            report.verified("UNANCHORED", None);
             out.verdict(
                 "UNANCHORED",
                 &format!("receipt {receipt} is consistent, but nothing ties its key to a machine"),
@@ -83,7 +85,7 @@ fn judging_time(at: Option<&str>, bundle: &ReceiptBundle) -> Result<UnixTime, Er
 
 pub(crate) fn show(args: &ReceiptShow, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let bundle = read_bundle(&args.file)?;
-    report.verified("not_verified", None);
+    report.verified("NOT_VERIFIED", None);
     report.put("receipt", json!(bundle.receipt));
     out.line(&format!("receipt   {}  (not verified: cloister receipt verify FILE)", bundle.receipt.receipt_id));
     out.line(&format!(
@@ -101,13 +103,14 @@ pub(crate) fn show(args: &ReceiptShow, out: Output, report: &mut Report) -> Resu
     Ok(Exit::Ok)
 }
 
-pub(crate) fn put_receipt(checked: &CheckedReceipt, report: &mut Report) {
-    let usage = &checked.usage;
+/// What a verified receipt says, and where it is kept.
+pub(crate) fn put_receipt(checked: &CheckedReceipt, file: Option<&Path>, report: &mut Report) {
+    let (receipt, usage) = (&checked.receipt, &checked.usage);
+    let file = file.map(|file| file.display().to_string());
+    report.put("receipt", json!({"id": receipt.receipt_id, "served_at": receipt.served_at, "file": file}));
     report.put(
-        "receipt",
+        "usage",
         json!({
-            "id": checked.receipt.receipt_id,
-            "served_at": checked.receipt.served_at,
             "model": usage.model,
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
@@ -118,7 +121,7 @@ pub(crate) fn put_receipt(checked: &CheckedReceipt, report: &mut Report) {
     );
 }
 
-fn read_bundle(path: &std::path::Path) -> Result<ReceiptBundle, Error> {
+fn read_bundle(path: &Path) -> Result<ReceiptBundle, Error> {
     let limit = u64::try_from(BUNDLE_BYTES_MAX).unwrap_or(u64::MAX);
     Ok(ReceiptBundle::from_json(&read_capped(path, limit)?)?)
 }

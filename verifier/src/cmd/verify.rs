@@ -18,7 +18,7 @@ pub(crate) async fn run(args: Verify, out: Output, report: &mut Report) -> Resul
     let channel = outcome?;
     let appraisal = channel.appraisal();
     report.put_appraisal(appraisal);
-    report.verified("verified", Some(appraisal.assurance().to_string()));
+    report.verified("VERIFIED", Some(appraisal.assurance().to_string()));
     out.verdict("VERIFIED", &assurance_words(appraisal, &args.trust));
     Ok(Exit::Ok)
 }

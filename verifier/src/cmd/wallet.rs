@@ -143,7 +143,9 @@ impl Loaded {
 
 fn show_balance(wallet: &Wallet, out: Output, report: &mut Report) {
     let Balance { spendable, reserved, pending } = wallet.balance();
-    report.put("balance", json!({"spendable": spendable, "reserved": reserved, "pending": pending}));
+    report.put("spendable", json!(spendable));
+    report.put("reserved", json!(reserved));
+    report.put("pending", json!(pending));
     out.line(&format!("spendable {spendable}"));
     out.line(&format!("reserved  {reserved}"));
     out.line(&format!("pending   {pending}"));

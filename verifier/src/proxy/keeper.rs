@@ -29,7 +29,7 @@ use crate::verify::Trust;
 
 /// Without a word from the user, a tab is opened for this many requests like the first one.
 const WISH_REQUESTS: u64 = 8;
-/// A tab that ends sooner than this takes no new requests.
+/// A tab that ends sooner than this, or than a quarter of its life, takes no new requests.
 const TAB_SECS_LEFT_MIN: u64 = 120;
 /// How long a client's idempotency key is remembered, so that a retry goes to the tab that was charged.
 const KEY_SECS: u64 = 600;
@@ -71,6 +71,7 @@ struct State {
 
 struct LiveTab {
     tab: Arc<Tab>,
+    opened: u64,
     leases: AtomicU64,
     committed: AtomicU64,
 }
@@ -82,9 +83,10 @@ impl LiveTab {
 
     /// What is left when every request under way costs its worst case.
     fn covers(&self, need: Credits, now: u64) -> bool {
+        let secs_left_min = TAB_SECS_LEFT_MIN.min(self.tab.not_after().saturating_sub(self.opened) / 4);
         let taken = self.tab.charges().running_total.get().saturating_add(self.committed.load(Ordering::SeqCst));
         let left = self.tab.reserve().get().saturating_sub(taken);
-        left >= need.get() && self.tab.not_after() > now.saturating_add(TAB_SECS_LEFT_MIN)
+        left >= need.get() && self.tab.not_after() > now.saturating_add(secs_left_min)
     }
 }
 
@@ -179,7 +181,12 @@ impl Keeper {
             self.close_idle_retired(state).await;
         }
         let tab = self.open_tab(state, session, need).await?;
-        let live = Arc::new(LiveTab { tab: Arc::new(tab), leases: AtomicU64::new(0), committed: AtomicU64::new(0) });
+        let live = Arc::new(LiveTab {
+            tab: Arc::new(tab),
+            opened: now,
+            leases: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
+        });
         state.current = Some(Arc::clone(&live));
         Ok(Lease::new(session, &live, need, true))
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use attestation::{Clock, Transcript};
 use credits::Credits;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -31,7 +31,7 @@ use crate::error::Error;
 use crate::exchange::Answer;
 use crate::fetch::NodeError;
 use crate::payment::Payer;
-use crate::session::SessionError;
+use crate::session::{SessionError, fresh_idempotency_key};
 use crate::target::NodeUrl;
 use crate::verify::Trust;
 use keeper::{Keeper, KeeperConfig};
@@ -189,7 +189,7 @@ async fn serve_connection(shared: Arc<Shared>, socket: TcpStream, mut stopped: w
     let _ = socket.set_nodelay(true);
     let service = service_fn(move |request| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, std::convert::Infallible>(route(shared, request).await) }
+        async move { Ok::<_, std::convert::Infallible>(answer(shared, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -202,6 +202,19 @@ async fn serve_connection(shared: Arc<Shared>, socket: TcpStream, mut stopped: w
         _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
+}
+
+/// Every answer has a request id: programs quote it in reports.
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Response<ReplyBody> {
+    let mut response = route(shared, request).await;
+    let id = HeaderName::from_static("x-request-id");
+    if !response.headers().contains_key(&id)
+        && let Ok(fresh) = fresh_idempotency_key()
+        && let Ok(value) = HeaderValue::from_str(&format!("req-{}", fresh.chars().take(24).collect::<String>()))
+    {
+        response.headers_mut().insert(id, value);
+    }
+    response
 }
 
 async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Response<ReplyBody> {

@@ -16,6 +16,10 @@ pub(crate) fn rows() -> Vec<Row> {
     vec![
         ("chain.malformed", Document(|document| document.endorsements.vek.0.push(0))),
         ("chain.malformed", Document(|document| document.endorsements.intermediate.0.clear())),
+        // The outer tag and algorithm are not signed; they have one form all the same.
+        ("chain.malformed", Document(|document| document.endorsements.vek.0[0] ^= 0x40)),
+        ("chain.malformed", Document(|document| document.endorsements.intermediate.0[0] ^= 0x80)),
+        ("chain.malformed", Document(|document| document.endorsements.crl.as_mut().unwrap().0[0] ^= 0x20)),
         ("chain.root_unknown", Document(|document| document.endorsements.root.0.clear())),
         ("chain.root_unknown", Document(|document| document.endorsements.root.0[40] ^= 1)),
         ("chain.name", Case(|case| case.vek.common_name = "SEV-ASK".to_owned())),

@@ -16,4 +16,3 @@ mod statements;
 mod support;
 mod synthetic_vectors;
 mod transcript;
-mod zz;

@@ -299,7 +299,7 @@ fn compare_fields(name: &str, report: &SnpReport, fields: &Fields) {
     assert_eq!(hex::encode(report.family_id), fields.family_id, "{name}");
     assert_eq!(hex::encode(report.image_id), fields.image_id, "{name}");
     assert_eq!(report.vmpl, fields.vmpl, "{name}");
-    assert_eq!(report.signing_key.to_string(), fields.signing_key, "{name}");
+    assert_eq!(report.signing_key().to_string(), fields.signing_key, "{name}");
     assert_eq!(format!("{:#x}", report.platform_info), fields.platform_info, "{name}");
     assert_eq!(hex::encode(report.report_data), fields.report_data, "{name}");
     assert_eq!(hex::encode(report.measurement), fields.measurement, "{name}");

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::fake::{FakeLedger, inputs};
 use crate::Nullifier;
-use crate::fixture::credits;
+use crate::fixture::{credits, seeded};
 use crate::wallet::{Balance, PreparedSpend, Wallet, WalletSeed};
 
 #[derive(Clone, Debug)]
@@ -249,7 +249,7 @@ fn without_pending(wallet: &Wallet) -> Balance {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(seeded(40))]
     #[test]
     fn no_schedule_loses_or_makes_credits(ops in proptest::collection::vec(op(), 1..60)) {
         let mut world = World::new();
