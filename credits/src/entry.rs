@@ -16,6 +16,10 @@ use crate::value::Credits;
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "entries are handled by the page of at most 1,000, half of them reservations"
+)]
 pub enum LogEntry {
     /// A note was minted for a voucher.
     Mint(MintEntry),

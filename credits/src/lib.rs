@@ -31,7 +31,9 @@ pub mod wallet;
 
 pub use bytes::{Bytes32, SignatureBytes};
 pub use checkpoint::{Checkpoint, CheckpointError, UnsignedCheckpoint};
+pub use context::{SpendContext, SpendContextInputs};
 pub use entry::{JournalEntry, LogEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry};
+pub use field::Fe;
 pub use http_sig::{HttpSigRejection, RequestHeaders, sign_request, verify_request};
 pub use keys::{AdminKey, BadSignature, KeyError, LedgerKey, SigningKey, TabKey, verify_ed25519};
 pub use ledger::{
@@ -39,13 +41,11 @@ pub use ledger::{
     RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse, journal_message, settle_message,
 };
 pub use merkle::LogFrontier;
+pub use note::{Blind, Inner, Leaf, Note, NotePublicKey, Nullifier, Root, SpendKey};
 pub use offer::{ModelOffer, Offer, OfferError};
 pub use settlement::Settlement;
-pub use tab::{OpenTabRequest, OpenTabResponse, TabState, TabStatus};
-pub use voucher::{Voucher, VoucherError};
-pub use context::{SpendContext, SpendContextInputs};
-pub use field::Fe;
-pub use note::{Blind, Inner, Leaf, Note, NotePublicKey, Nullifier, Root, SpendKey};
 pub use spend::{SpendProof, SpendPublic, SpendRejection, VerifiedSpend};
+pub use tab::{OpenTabRequest, OpenTabResponse, TabState, TabStatus};
 pub use tree::{NoteFrontier, NotePath, NoteTree};
 pub use value::Credits;
+pub use voucher::{Voucher, VoucherError};

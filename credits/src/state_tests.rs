@@ -77,7 +77,8 @@ const FRESH: ReserveFacts<'_> = ReserveFacts { recorded: None, inner_used: false
 #[test]
 fn reserve_refuses_each_fault() {
     assert_eq!(decide_reserve(&request(), FRESH, &RULES, NOW), Ok(ReserveDecision::Record));
-    let faults: [(fn(&mut ReserveRequest), &str); 6] = [
+    type Fault = fn(&mut ReserveRequest);
+    let faults: [(Fault, &str); 6] = [
         (|r| r.context.ledger_id.0[0] ^= 1, "spend.ledger_mismatch"),
         (|r| r.context.vk_digest.0[0] ^= 1, "spend.ledger_mismatch"),
         (|r| r.c_max = Credits::ZERO, "spend.reserve_zero"),

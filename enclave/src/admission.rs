@@ -71,14 +71,13 @@ fn cheap_checks(guardian: &Guardian, request: &OpenTabRequest) -> Result<(), Pro
 fn same_tab(tab: &Tab, request: &OpenTabRequest) -> Result<OpenTabResponse, Problem> {
     let same = tab.tab_key == request.tab_key && tab.reserve == request.c_max && tab.not_after == request.not_after;
     if !same {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "credits.spend_conflict", "this note was spent in another way"));
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "credits.spend_conflict",
+            "this note was spent in another way",
+        ));
     }
-    Ok(OpenTabResponse {
-        tab_id: tab.id,
-        reserve: tab.reserve,
-        not_after: tab.not_after,
-        entry_index: tab.entry_index,
-    })
+    Ok(OpenTabResponse { tab_id: tab.id, reserve: tab.reserve, not_after: tab.not_after, entry_index: tab.entry_index })
 }
 
 fn context(guardian: &Guardian, request: &OpenTabRequest) -> SpendContext {
@@ -115,7 +114,11 @@ async fn verify_proof(guardian: &Guardian, request: &OpenTabRequest, context: &S
 }
 
 fn refused_proof(rejection: &SpendRejection) -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, rejection.code(), "the spend proof does not hold for this node, price sheet and tab")
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        rejection.code(),
+        "the spend proof does not hold for this node, price sheet and tab",
+    )
 }
 
 fn draining() -> Problem {
@@ -141,13 +144,21 @@ pub fn authenticate(
     cost_bound: Option<u64>,
 ) -> Result<Authenticated, Problem> {
     let Some(id) = header(headers, TAB_HEADER) else {
-        return Err(Problem::payment("payment.required", "open a tab first: POST /v1/tabs with a spend proof", terms(guardian, cost_bound)));
+        return Err(Problem::payment(
+            "payment.required",
+            "open a tab first: POST /v1/tabs with a spend proof",
+            terms(guardian, cost_bound),
+        ));
     };
-    let id: Nullifier = id
-        .parse()
-        .map_err(|_| Problem::invalid("tab.malformed", TAB_HEADER, "must be the tab's id: 64 lowercase hex characters"))?;
+    let id: Nullifier = id.parse().map_err(|_| {
+        Problem::invalid("tab.malformed", TAB_HEADER, "must be the tab's id: 64 lowercase hex characters")
+    })?;
     let tab = guardian.tab(&id).ok_or_else(|| {
-        Problem::payment("tab.unknown", "this node has no such tab; it may have restarted: verify it again and open a new tab", terms(guardian, cost_bound))
+        Problem::payment(
+            "tab.unknown",
+            "this node has no such tab; it may have restarted: verify it again and open a new tab",
+            terms(guardian, cost_bound),
+        )
     })?;
     let signed = RequestHeaders {
         cloister_tab: id.to_string(),
@@ -171,7 +182,8 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
 pub fn terms(guardian: &Guardian, cost_bound: Option<u64>) -> Value {
     let ledger = &guardian.config.ledger;
     let prices = &guardian.config.prices;
-    let smallest_tier = prices.tiers.iter().map(|tier| tier.get()).filter(|tier| cost_bound.is_none_or(|cost| *tier >= cost)).min();
+    let smallest_tier =
+        prices.tiers.iter().map(|tier| tier.get()).filter(|tier| cost_bound.is_none_or(|cost| *tier >= cost)).min();
     json!({
         "x402Version": 1,
         "accepts": [{

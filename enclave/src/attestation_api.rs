@@ -44,12 +44,15 @@ pub fn report_data(keys: &BootKeys, role: Role, nonce: &Nonce, exporter: Option<
 
 /// The attestation document for this connection.
 pub async fn attest(guardian: &Guardian, channel: &Channel, nonce: &str) -> Result<Vec<u8>, Problem> {
-    let nonce: Nonce = nonce
-        .parse()
-        .map_err(|_| Problem::invalid("attestation.nonce", "nonce", "must be 64 lowercase hex characters: 32 fresh random bytes"))?;
+    let nonce: Nonce = nonce.parse().map_err(|_| {
+        Problem::invalid("attestation.nonce", "nonce", "must be 64 lowercase hex characters: 32 fresh random bytes")
+    })?;
     if channel.asked.fetch_add(1, Ordering::Relaxed) >= ATTESTATIONS_PER_CONNECTION_MAX {
         let text = "this connection asked for too many reports; open another one";
-        return Err(Problem { retry_after: Some(1), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "attestation.rate", text) });
+        return Err(Problem {
+            retry_after: Some(1),
+            ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "attestation.rate", text)
+        });
     }
     let data = report_data(&guardian.keys, Role::Tls, &nonce, Some(&channel.exporter));
     let _slot = guardian.attestation_slots.acquire().await.map_err(|_| unavailable())?;

@@ -30,7 +30,12 @@ pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Resul
     let socket = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let local = socket.local_addr()?;
     tracing::info!(listen = %local, keyset_digest = %guardian.keys.keyset_digest, "ready");
-    let serving = tokio::spawn(listener::serve(socket, tls, routes::router(Arc::clone(&guardian)), guardian.draining.subscribe()));
+    let serving = tokio::spawn(listener::serve(
+        socket,
+        tls,
+        routes::router(Arc::clone(&guardian)),
+        guardian.draining.subscribe(),
+    ));
     let expiry = tokio::spawn(settlement::expiry_loop(Arc::clone(&guardian)));
     stop_signal().await?;
     tracing::info!("stopping: no new work");
@@ -73,7 +78,9 @@ async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<G
 async fn connect_ledger(config: &GuardianConfig) -> anyhow::Result<(LedgerClient, credits::params::VerifyingParams)> {
     let ledger = &config.ledger;
     let pins = Pins { ledger_id: ledger.ledger_id, ledger_key: ledger.ledger_key, vk_digest: ledger.vk_digest };
-    let client = LedgerClient::connect(&ledger.url, pins).await.with_context(|| format!("connect to the ledger at {}", ledger.url))?;
+    let client = LedgerClient::connect(&ledger.url, pins)
+        .await
+        .with_context(|| format!("connect to the ledger at {}", ledger.url))?;
     let params = client.verifying_key().await.context("fetch the verifying key")?;
     if params.digest() != ledger.vk_digest {
         bail!("the ledger's verifying key is not the pinned one");

@@ -34,11 +34,16 @@ pub fn fresh_id(prefix: &str) -> Result<String, Problem> {
 }
 
 /// The handler.
-pub async fn completions(State(guardian): State<Arc<Guardian>>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+pub async fn completions(
+    State(guardian): State<Arc<Guardian>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     let body = read_body(body).await?;
     let request = request::parse(&body);
     let bound = request.as_ref().ok().and_then(|request| cost_bound(&guardian, request)).map(Credits::get);
-    let Authenticated { tab, idempotency_key } = admission::authenticate(&guardian, "POST", PATH, &headers, &body, bound)?;
+    let Authenticated { tab, idempotency_key } =
+        admission::authenticate(&guardian, "POST", PATH, &headers, &body, bound)?;
     let request = request?;
     let digest = Sha256Digest::of(&body);
     if let Some(refusal) = tab.known_call(&idempotency_key, &digest) {
@@ -59,10 +64,18 @@ pub async fn completions(State(guardian): State<Arc<Guardian>>, headers: HeaderM
 
 fn check_open(guardian: &Guardian, tab: &Tab) -> Result<(), Problem> {
     if guardian.is_draining() {
-        return Err(Problem::unavailable("node.draining", 5, "this node is stopping; close the tab and use another one"));
+        return Err(Problem::unavailable(
+            "node.draining",
+            5,
+            "this node is stopping; close the tab and use another one",
+        ));
     }
     if guardian.clock.now().0 >= tab.not_after {
-        return Err(Problem::payment("tab.expired", "the tab's end has passed; open a new one", admission::terms(guardian, None)));
+        return Err(Problem::payment(
+            "tab.expired",
+            "the tab's end has passed; open a new one",
+            admission::terms(guardian, None),
+        ));
     }
     Ok(())
 }
@@ -81,7 +94,11 @@ fn affordable(guardian: &Guardian, tab: &Tab, request: &ChatRequest, prices: &Mo
     let fits = |completion: u64| cost(completion).is_some_and(|cost| cost <= tab.available());
     let insufficient = |needed: Option<Credits>| {
         let terms = admission::terms(guardian, needed.map(Credits::get));
-        Problem::payment("tab.insufficient", "what is left of the tab cannot cover this request; close it and open a larger one", terms)
+        Problem::payment(
+            "tab.insufficient",
+            "what is left of the tab cannot cover this request; close it and open a larger one",
+            terms,
+        )
     };
     if let Some(wanted) = request.completion_tokens_max {
         let wanted = wanted.min(prices.context_tokens_max);
@@ -121,7 +138,8 @@ async fn forward(
 /// Prefix caches are shared within a tab and with nobody else. Tab ids are public on the ledger, so the salt is keyed with
 /// something that never leaves this process.
 fn cache_salt(guardian: &Guardian, tab: &Tab) -> String {
-    let signed = guardian.keys.receipt.sign(&attestation::Lp::new("cloister/cache-salt/v1").bytes(tab.id.as_bytes()).finish());
+    let signed =
+        guardian.keys.receipt.sign(&attestation::Lp::new("cloister/cache-salt/v1").bytes(tab.id.as_bytes()).finish());
     Sha256Digest::of(&signed).to_hex()
 }
 
@@ -139,17 +157,28 @@ fn response(receipt_id: &str, streamed: bool, body: Body) -> Response {
 
 fn refused(guardian: &Guardian, tab: &Tab, refusal: CallRefusal) -> Result<Response, Problem> {
     let forbidden = |code, text| Problem::new(StatusCode::FORBIDDEN, code, text);
-    let later = |code, text| Problem { retry_after: Some(1), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, code, text) };
+    let later =
+        |code, text| Problem { retry_after: Some(1), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, code, text) };
     Err(match refusal {
         CallRefusal::Repeat(outcome) => return repeated(guardian, tab, &outcome),
-        CallRefusal::InFlight => Problem::unavailable("tab.request_in_flight", 1, "this very request is being served; ask again for its answer"),
-        CallRefusal::Conflict => forbidden("tab.idempotency_conflict", "this idempotency key was used for another body"),
+        CallRefusal::InFlight => Problem::unavailable(
+            "tab.request_in_flight",
+            1,
+            "this very request is being served; ask again for its answer",
+        ),
+        CallRefusal::Conflict => {
+            forbidden("tab.idempotency_conflict", "this idempotency key was used for another body")
+        }
         CallRefusal::Closed => forbidden("tab.closed", "this tab is closed; open a new one"),
         CallRefusal::Busy => later("tab.busy", "too many requests in flight under this tab"),
-        CallRefusal::TooManyCalls => forbidden("tab.too_many_calls", "this tab has served its number of requests; open a new one"),
+        CallRefusal::TooManyCalls => {
+            forbidden("tab.too_many_calls", "this tab has served its number of requests; open a new one")
+        }
         CallRefusal::Insufficient(left) => Problem::payment(
             "tab.insufficient",
-            format!("{left} credits are left of the tab, which cannot cover this request; close it and open a larger one"),
+            format!(
+                "{left} credits are left of the tab, which cannot cover this request; close it and open a larger one"
+            ),
             admission::terms(guardian, None),
         ),
     })
@@ -158,7 +187,10 @@ fn refused(guardian: &Guardian, tab: &Tab, refusal: CallRefusal) -> Result<Respo
 /// A repeat of a call that was charged: the same answer while it is held, the fact and the receipt's id later.
 fn repeated(guardian: &Guardian, tab: &Tab, outcome: &CallOutcome) -> Result<Response, Problem> {
     let Some(replay) = &outcome.replay else {
-        let text = format!("this request was served and charged once; its answer is no longer held. Receipt: {}", outcome.receipt_id);
+        let text = format!(
+            "this request was served and charged once; its answer is no longer held. Receipt: {}",
+            outcome.receipt_id
+        );
         return Err(Problem::new(StatusCode::FORBIDDEN, "tab.request_served", text));
     };
     let receipt = guardian.receipt(&tab.id, &outcome.receipt_id);
@@ -169,6 +201,7 @@ fn repeated(guardian: &Guardian, tab: &Tab, outcome: &CallOutcome) -> Result<Res
 /// 404 with OpenAI's code for it.
 #[must_use]
 pub fn no_such_model() -> Problem {
-    let problem = Problem::new(StatusCode::NOT_FOUND, "model_not_found", "this node does not serve that model; see /v1/models");
+    let problem =
+        Problem::new(StatusCode::NOT_FOUND, "model_not_found", "this node does not serve that model; see /v1/models");
     Problem { param: Some("model".to_owned()), ..problem }
 }

@@ -144,7 +144,9 @@ async fn refusal_text(body: Incoming) -> String {
 #[must_use]
 pub fn usage_of(value: &Value) -> Option<Usage> {
     let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_u64);
-    if let (Some(prompt_tokens), Some(completion_tokens)) = (number("/usage/prompt_tokens"), number("/usage/completion_tokens")) {
+    if let (Some(prompt_tokens), Some(completion_tokens)) =
+        (number("/usage/prompt_tokens"), number("/usage/completion_tokens"))
+    {
         return Some(Usage { prompt_tokens, completion_tokens });
     }
     let prompt_tokens = number("/timings/prompt_n")?.saturating_add(number("/timings/cache_n").unwrap_or(0));

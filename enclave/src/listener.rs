@@ -19,7 +19,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::attestation_api::Channel;
 use crate::keys::BootKeys;
-use crate::limits::{CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
+use crate::limits::{
+    CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, STREAMS_PER_CONNECTION_MAX,
+};
 
 /// TLS settings for the boot key.
 pub fn tls_config(keys: &BootKeys) -> anyhow::Result<ServerConfig> {
@@ -35,7 +37,12 @@ pub fn tls_config(keys: &BootKeys) -> anyhow::Result<ServerConfig> {
 }
 
 /// Serves until `stop` turns true, then lets open connections finish what they are doing.
-pub async fn serve(listener: TcpListener, tls: ServerConfig, router: Router, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    tls: ServerConfig,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {

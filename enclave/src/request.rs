@@ -94,8 +94,9 @@ impl std::fmt::Debug for ChatRequest {
 
 /// Parses the body of `POST /v1/chat/completions`.
 pub fn parse(body: &[u8]) -> Result<ChatRequest, Problem> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| invalid("body", format!("the body is not JSON (line {}, column {})", error.line(), error.column())))?;
+    let value: Value = serde_json::from_slice(body).map_err(|error| {
+        invalid("body", format!("the body is not JSON (line {}, column {})", error.line(), error.column()))
+    })?;
     let Value::Object(members) = value else {
         return Err(invalid("body", "the body must be a JSON object"));
     };
@@ -105,7 +106,11 @@ pub fn parse(body: &[u8]) -> Result<ChatRequest, Problem> {
             continue;
         }
         let Some((_, shape)) = FORWARDED.iter().find(|(known, _)| known == name) else {
-            return Err(Problem::invalid("request.unknown_parameter", name, "this parameter is not supported; remove it"));
+            return Err(Problem::invalid(
+                "request.unknown_parameter",
+                name,
+                "this parameter is not supported; remove it",
+            ));
         };
         if !shape.matches(member) {
             return Err(invalid(name, "has the wrong JSON type"));
@@ -168,9 +173,15 @@ fn stream_options(members: &Map<String, Value>) -> Result<bool, Problem> {
     match members.get("stream_options") {
         None | Some(Value::Null) => Ok(false),
         Some(Value::Object(options)) => {
-            if let Some(unknown) = options.keys().find(|name| !["include_usage", "include_obfuscation"].contains(&name.as_str())) {
+            if let Some(unknown) =
+                options.keys().find(|name| !["include_usage", "include_obfuscation"].contains(&name.as_str()))
+            {
                 let name = format!("stream_options.{unknown}");
-                return Err(Problem::invalid("request.unknown_parameter", &name, "this option is not supported; remove it"));
+                return Err(Problem::invalid(
+                    "request.unknown_parameter",
+                    &name,
+                    "this option is not supported; remove it",
+                ));
             }
             flag(options, "include_usage")
         }
@@ -211,7 +222,9 @@ fn check_message(message: &Value) -> Result<(), &'static str> {
 
 fn is_text_part(part: &Value) -> bool {
     part.as_object().is_some_and(|part| {
-        part.len() == 2 && part.get("type").and_then(Value::as_str) == Some("text") && part.get("text").is_some_and(Value::is_string)
+        part.len() == 2
+            && part.get("type").and_then(Value::as_str) == Some("text")
+            && part.get("text").is_some_and(Value::is_string)
     })
 }
 
@@ -256,15 +269,27 @@ mod tests {
             (r#"{"model":"m","messages":["x"]}"#, invalid, "messages[0]"),
             (r#"{"model":"m","messages":[{"role":"root","content":"x"}]}"#, invalid, "messages[0]"),
             (r#"{"model":"m","messages":[{"role":"user","content":"x","extra":1}]}"#, invalid, "messages[0]"),
-            (r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://x"}}]}]}"#, invalid, "messages[0]"),
+            (
+                r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://x"}}]}]}"#,
+                invalid,
+                "messages[0]",
+            ),
             (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"stream":"yes"}"#, invalid, "stream"),
             (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":0}"#, invalid, "max_tokens"),
             (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":-1}"#, invalid, "max_tokens"),
             (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"n":5}"#, invalid, "n"),
             (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":"hot"}"#, invalid, "temperature"),
             (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"cache_salt":"mine"}"#, unknown, "cache_salt"),
-            (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"chat_template":"{{x}}"}"#, unknown, "chat_template"),
-            (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"stream_options":{"continuous_usage_stats":true}}"#, unknown, "stream_options.continuous_usage_stats"),
+            (
+                r#"{"model":"m","messages":[{"role":"user","content":"x"}],"chat_template":"{{x}}"}"#,
+                unknown,
+                "chat_template",
+            ),
+            (
+                r#"{"model":"m","messages":[{"role":"user","content":"x"}],"stream_options":{"continuous_usage_stats":true}}"#,
+                unknown,
+                "stream_options.continuous_usage_stats",
+            ),
         ];
         for (body, expected, param) in table {
             assert_eq!(code(body), (*expected, Some((*param).to_owned())), "{body}");

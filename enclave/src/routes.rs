@@ -74,7 +74,8 @@ async fn method_not_allowed() -> Problem {
 
 async fn health(State(guardian): Shared) -> Response {
     let ready = !guardian.is_draining() && guardian.engine.is_ready().await;
-    let (status, text) = if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
+    let (status, text) =
+        if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
     (status, axum::Json(json!({"status": text}))).into_response()
 }
 
@@ -90,7 +91,11 @@ async fn attestation(
     query: Result<Query<AttestationQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|_| {
-        Problem::invalid("attestation.nonce", "nonce", "exactly one query parameter: nonce, 64 lowercase hex characters")
+        Problem::invalid(
+            "attestation.nonce",
+            "nonce",
+            "exactly one query parameter: nonce, 64 lowercase hex characters",
+        )
     })?;
     Ok(json_bytes(attestation_api::attest(&guardian, &channel, &query.nonce).await?))
 }
@@ -116,7 +121,11 @@ async fn models(State(guardian): Shared) -> Response {
 }
 
 async fn model(State(guardian): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
-    if id == guardian.config.engine.model { Ok(axum::Json(model_object(&guardian)).into_response()) } else { Err(chat::no_such_model()) }
+    if id == guardian.config.engine.model {
+        Ok(axum::Json(model_object(&guardian)).into_response())
+    } else {
+        Err(chat::no_such_model())
+    }
 }
 
 async fn open_tab(State(guardian): Shared, body: Body) -> Result<Response, Problem> {
@@ -161,7 +170,8 @@ async fn close_tab(
 ) -> Result<Response, Problem> {
     let tab = authenticated_tab(&guardian, "POST", &id, "/close", &headers, body).await?;
     if tab.in_flight() {
-        let busy = Problem::new(StatusCode::TOO_MANY_REQUESTS, "tab.busy", "requests are still being served under this tab");
+        let busy =
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "tab.busy", "requests are still being served under this tab");
         return Err(Problem { retry_after: Some(1), ..busy });
     }
     Ok(axum::Json(settlement::settle(&guardian, &tab).await?).into_response())
@@ -177,7 +187,9 @@ async fn receipt(
     let path = format!("/v1/aci/receipts/{id}");
     let authenticated = admission::authenticate(&guardian, "GET", &path, &headers, &body, None)?;
     let receipt = guardian.receipt(&authenticated.tab.id, &id);
-    let receipt = receipt.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "receipt.not_found", "there is no such receipt for this tab"))?;
+    let receipt = receipt.ok_or_else(|| {
+        Problem::new(StatusCode::NOT_FOUND, "receipt.not_found", "there is no such receipt for this tab")
+    })?;
     Ok(axum::Json(&*receipt).into_response())
 }
 

@@ -66,8 +66,9 @@ pub async fn settle(guardian: &Guardian, tab: &Tab) -> Result<Signed<Settlement>
         requests: tab.requests(),
         keyset_digest: Bytes32(guardian.keys.keyset_digest.0),
     };
-    let signed = Signed::sign(SETTLEMENT_PURPOSE, statement, &guardian.keys.receipt)
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the settlement could not be signed"))?;
+    let signed = Signed::sign(SETTLEMENT_PURPOSE, statement, &guardian.keys.receipt).map_err(|_| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the settlement could not be signed")
+    })?;
     tab.closed(signed.clone());
     Ok(signed)
 }

@@ -54,7 +54,8 @@ impl SseReader {
 mod tests {
     use super::{BadEvent, SseReader};
 
-    const STREAM: &[u8] = ": hi\r\nevent: x\ndata: {\"a\":\"é\"}\r\n\r\ndata:one\ndata: two\n\n\n\ndata: [DONE]\n\n".as_bytes();
+    const STREAM: &[u8] =
+        ": hi\r\nevent: x\ndata: {\"a\":\"é\"}\r\n\r\ndata:one\ndata: two\n\n\n\ndata: [DONE]\n\n".as_bytes();
 
     #[test]
     fn every_split_gives_the_same_events() {

@@ -19,7 +19,9 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 
 use crate::inference::{self, EngineError, Usage};
-use crate::limits::{ENGINE_IDLE_TIMEOUT, JOURNAL_INTERVAL, JOURNAL_TOKENS, RECEIPT_TAKEN_TIMEOUT, REPLAY_BODY_BYTES_MAX};
+use crate::limits::{
+    ENGINE_IDLE_TIMEOUT, JOURNAL_INTERVAL, JOURNAL_TOKENS, RECEIPT_TAKEN_TIMEOUT, REPLAY_BODY_BYTES_MAX,
+};
 use crate::problem::Problem;
 use crate::receipt::{self, CallFacts, Metered, Outcome};
 use crate::request::ChatRequest;
@@ -132,7 +134,8 @@ impl Call {
 
     async fn relay(self, engine_body: Incoming, mut output: Output) {
         let mut cut = self.hold.tab().cut.subscribe();
-        let mut relay = Relay { call: &self, usage: Usage::default(), finished: 0, usage_seen: false, journalled: None };
+        let mut relay =
+            Relay { call: &self, usage: Usage::default(), finished: 0, usage_seen: false, journalled: None };
         let outcome = relay.run(engine_body, &mut output, &mut cut).await;
         let metered = match outcome {
             // A broken answer is not what was bought.
@@ -284,7 +287,8 @@ impl Relay<'_> {
             return Step::Failed;
         }
         let choices = chunk.get("choices").and_then(Value::as_array).cloned().unwrap_or_default();
-        let finishes = choices.iter().filter(|choice| choice.get("finish_reason").is_some_and(Value::is_string)).count();
+        let finishes =
+            choices.iter().filter(|choice| choice.get("finish_reason").is_some_and(Value::is_string)).count();
         if let Some(usage) = inference::usage_of(&chunk) {
             self.usage = usage;
             self.usage_seen |= chunk.get("usage").is_some_and(Value::is_object);
@@ -319,10 +323,8 @@ const CHUNK_CHOICE_MEMBERS: &[&str] = &["index", "delta", "finish_reason", "logp
 
 /// A choice with OpenAI's members only: engines add their own, some of which (token ids, timings) tell more than was asked.
 fn keep(choice: &Value, members: &[&str]) -> Value {
-    let kept: Map<String, Value> = members
-        .iter()
-        .map(|name| ((*name).to_owned(), choice.get(*name).cloned().unwrap_or(Value::Null)))
-        .collect();
+    let kept: Map<String, Value> =
+        members.iter().map(|name| ((*name).to_owned(), choice.get(*name).cloned().unwrap_or(Value::Null))).collect();
     Value::Object(kept)
 }
 
@@ -345,7 +347,9 @@ pub fn engine_problem(error: EngineError) -> Problem {
         EngineError::Unavailable | EngineError::Malformed => {
             Problem::unavailable("engine.unavailable", 2, "the engine is not available; nothing was charged")
         }
-        EngineError::Timeout => Problem::unavailable("engine.timeout", 5, "the engine did not answer in time; nothing was charged"),
+        EngineError::Timeout => {
+            Problem::unavailable("engine.timeout", 5, "the engine did not answer in time; nothing was charged")
+        }
         EngineError::Busy => Problem::unavailable("engine.busy", 1, "the engine is busy; nothing was charged"),
         EngineError::Refused(text) => Problem::new(http::StatusCode::BAD_REQUEST, "request.engine_refused", text),
     }

@@ -159,7 +159,8 @@ impl Tab {
             return Err(CallRefusal::TooManyCalls);
         }
         let left = available(self.reserve, &account);
-        let held = account.held.checked_add(amount).filter(|_| amount <= left).ok_or(CallRefusal::Insufficient(left))?;
+        let held =
+            account.held.checked_add(amount).filter(|_| amount <= left).ok_or(CallRefusal::Insufficient(left))?;
         account.held = held;
         account.in_flight = account.in_flight.saturating_add(1);
         account.calls.insert(key.to_owned(), Call { body, outcome: None });

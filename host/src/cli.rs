@@ -45,7 +45,9 @@ pub(crate) enum Ledger {
         tab_secs_max: u64,
     },
     /// Serve a ledger over HTTP until SIGTERM.
-    #[command(after_help = "Example:\n  cloister-host ledger serve --dir /var/lib/cloister/ledger --listen 127.0.0.1:7800")]
+    #[command(
+        after_help = "Example:\n  cloister-host ledger serve --dir /var/lib/cloister/ledger --listen 127.0.0.1:7800"
+    )]
     Serve {
         /// The ledger's directory.
         #[arg(long)]
@@ -82,7 +84,9 @@ pub(crate) enum Ledger {
 #[derive(Subcommand)]
 pub(crate) enum SimTee {
     /// Sign reports on a Unix socket. Makes its own vendor chain in the state directory at first use.
-    #[command(after_help = "Example:\n  cloister-host sim-tee serve --state sim --socket sim/tee.sock --launch ./cloister-guardian --launch guardian.toml")]
+    #[command(
+        after_help = "Example:\n  cloister-host sim-tee serve --state sim --socket sim/tee.sock --launch ./cloister-guardian --launch guardian.toml"
+    )]
     Serve {
         /// Directory of the simulated vendor chain (`root.pem` is what clients must name).
         #[arg(long)]
@@ -95,7 +99,9 @@ pub(crate) enum SimTee {
         launch: Vec<PathBuf>,
     },
     /// Print the measurement that `serve` puts into its reports for these files.
-    #[command(after_help = "Example:\n  cloister-host sim-tee measure --launch ./cloister-guardian --launch guardian.toml")]
+    #[command(
+        after_help = "Example:\n  cloister-host sim-tee measure --launch ./cloister-guardian --launch guardian.toml"
+    )]
     Measure {
         /// The files, in order.
         #[arg(long, required = true)]
@@ -105,7 +111,9 @@ pub(crate) enum SimTee {
         json: bool,
     },
     /// Print an appraisal policy that accepts the simulated TEE with this launch, and nothing else.
-    #[command(after_help = "Example:\n  cloister-host sim-tee policy --launch ./cloister-guardian --launch guardian.toml > policy.toml")]
+    #[command(
+        after_help = "Example:\n  cloister-host sim-tee policy --launch ./cloister-guardian --launch guardian.toml > policy.toml"
+    )]
     Policy {
         /// The files, in order.
         #[arg(long, required = true)]

@@ -53,7 +53,11 @@ async fn serve_until_signal(open: OpenLedger, listen: SocketAddr) -> anyhow::Res
 fn voucher(dir: &Path, value: u64, json: bool) -> anyhow::Result<()> {
     let value = Credits::new(value).context("the value is not an amount of credits")?;
     let voucher = ledger::issue_voucher(dir, value)?.to_text();
-    output::line(&if json { serde_json::json!({"voucher": voucher, "value": value.get()}).to_string() } else { voucher })
+    output::line(&if json {
+        serde_json::json!({"voucher": voucher, "value": value.get()}).to_string()
+    } else {
+        voucher
+    })
 }
 
 fn info(dir: &Path, json: bool) -> anyhow::Result<()> {

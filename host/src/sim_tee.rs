@@ -40,7 +40,9 @@ fn measure(launch: &[PathBuf]) -> anyhow::Result<[u8; 48]> {
 /// The strict policy with this launch filled in: the simulated platform is held to what real hardware is held to.
 fn policy(launch_digest: &[u8; 48]) -> anyhow::Result<String> {
     let digests = format!("launch_digests = [\"{}\"]", hex::encode(launch_digest));
-    let filled = STRICT_POLICY.replace("launch_digests = []", &digests).replace("name = \"strict\"", "name = \"simulated-launch\"");
+    let filled = STRICT_POLICY
+        .replace("launch_digests = []", &digests)
+        .replace("name = \"strict\"", "name = \"simulated-launch\"");
     if !filled.contains(&digests) {
         bail!("the strict policy has no empty list of launch digests to fill in");
     }
@@ -115,9 +117,13 @@ fn load_or_make(state: &Path) -> anyhow::Result<TestPki> {
     let file = state.join("pki.json");
     if file.exists() {
         let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-        return TestPki::from_json(text.as_bytes()).with_context(|| format!("{} is not a simulated vendor chain", file.display()));
+        return TestPki::from_json(text.as_bytes())
+            .with_context(|| format!("{} is not a simulated vendor chain", file.display()));
     }
-    if state.exists() && fs::read_dir(state)?.next().is_some_and(|entry| entry.is_ok()) && state.join("root.pem").exists() {
+    if state.exists()
+        && fs::read_dir(state)?.next().is_some_and(|entry| entry.is_ok())
+        && state.join("root.pem").exists()
+    {
         bail!("{} holds a root without its keys; use an empty directory", state.display());
     }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;

@@ -143,7 +143,7 @@ impl<B: Backend, V: SpendVerifier> StoredLedger<B, V> {
             })?;
             // 2 The proof.
             match repeat {
-                Some(reservation) => Ok(Admission::Repeat(reservation)),
+                Some(reservation) => Ok(Admission::Repeat(Box::new(reservation))),
                 None => Ok(Admission::Proved(ProvedReserve::verify(request, &shared.verifier)?)),
             }
         })
@@ -160,7 +160,7 @@ impl<B: Backend, V: SpendVerifier> StoredLedger<B, V> {
 }
 
 enum Admission {
-    Repeat(Reservation),
+    Repeat(Box<Reservation>),
     Proved(ProvedReserve),
 }
 
@@ -181,7 +181,7 @@ impl<B: Backend, V: SpendVerifier> Ledger for StoredLedger<B, V> {
     async fn reserve(&self, request: ReserveRequest) -> Result<Reservation, LedgerError> {
         let nullifier = request.nullifier;
         match self.admit(request).await? {
-            Admission::Repeat(reservation) => Ok(reservation),
+            Admission::Repeat(reservation) => Ok(*reservation),
             // 3 The decision is made again inside the transaction: only there it is final.
             Admission::Proved(proved) => {
                 self.shared.backend.submit(Op::Reserve(proved)).await?;

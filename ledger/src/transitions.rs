@@ -89,7 +89,7 @@ impl VerifiedRedeem {
 
 /// A reservation whose proof verified.
 #[derive(Debug)]
-pub struct ProvedReserve(ReserveRequest);
+pub struct ProvedReserve(Box<ReserveRequest>);
 
 impl ProvedReserve {
     /// Verifies the proof.
@@ -98,7 +98,7 @@ impl ProvedReserve {
         verifier: &impl crate::spend_verifier::SpendVerifier,
     ) -> Result<Self, LedgerError> {
         verifier.verify_spend(&request.public(), &request.proof)?;
-        Ok(Self(request))
+        Ok(Self(Box::new(request)))
     }
 }
 
@@ -155,7 +155,7 @@ fn apply_reserve(book: &mut impl Book, rules: &Rules, now: u64, proved: &ProvedR
         ReserveDecision::Repeat { .. } => {}
         ReserveDecision::Record => {
             let entry_index = book.append_entry(&LogEntry::Reserve(request.entry()))?;
-            let ReserveRequest { nullifier, inner_next, c_max, context, .. } = request.clone();
+            let ReserveRequest { nullifier, inner_next, c_max, context, .. } = ReserveRequest::clone(request);
             book.use_inner(&inner_next, &nullifier)?;
             book.set_due(context.not_after, &nullifier)?;
             let spend = ReservedSpend { inner_next, c_max, context, entry_index, journalled: None };

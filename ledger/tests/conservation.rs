@@ -1,6 +1,8 @@
 //! n37: whatever the schedule, no credit is made or lost. Random schedules against the oracle, which has the ledger's rules
 //! written a second time, on the model store and on the store on disk.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod support;
 
 use proptest::prelude::*;

@@ -6,6 +6,8 @@
 //!
 //! Not covered: a disk that forgets synced writes, or acknowledges a sync it did not do.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::Arc;

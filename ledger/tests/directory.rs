@@ -1,5 +1,7 @@
 //! A ledger made, opened and served as an operator does it, with real parameters and real proofs.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fs;
@@ -58,7 +60,8 @@ fn init_writes_private_keys_and_refuses_to_overwrite() {
 #[test]
 fn a_directory_that_does_not_hold_together_is_not_opened() {
     let key_file = |path: &Path, name: &str, bytes: &[u8]| fs::write(path.join(name), bytes).unwrap();
-    let table: [(&dyn Fn(&Path), &str); 9] = [
+    type Fault<'a> = &'a dyn Fn(&Path);
+    let table: [(Fault<'_>, &str); 9] = [
         (&|p| fs::remove_file(p.join("ledger.redb")).unwrap(), "database is unusable"),
         (&|p| fs::remove_file(p.join("ledger.json")).unwrap(), "ledger.json is missing"),
         (&|p| fs::write(p.join("ledger.json"), "{}").unwrap(), "ledger.json is malformed"),

@@ -1,5 +1,7 @@
 //! The service seen as bytes: what is refused before the ledger is asked, and in which words.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod support;
 
 use credits::{Bytes32, Fe, Ledger, LedgerError, Nullifier};
@@ -102,7 +104,8 @@ async fn bodies_are_strict_and_bounded() {
     service.world.mint(1, 100).await;
     let spend = service.world.spend(1, 10).await;
     let good = serde_json::to_value(&spend).unwrap();
-    let faults: [(&str, fn(&mut Value)); 9] = [
+    type Fault = fn(&mut Value);
+    let faults: [(&str, Fault); 9] = [
         ("unknown member", |v| v["surprise"] = json!(1)),
         ("unknown member of the context", |v| v["context"]["surprise"] = json!(1)),
         ("missing member", |v| drop(v.as_object_mut().unwrap().remove("proof"))),

@@ -27,12 +27,18 @@ impl Run {
 
     /// An integer at a JSON pointer.
     pub fn number(&self, pointer: &str) -> anyhow::Result<u64> {
-        self.json.pointer(pointer).and_then(Value::as_u64).with_context(|| format!("no number at {pointer} in {}", self.json))
+        self.json
+            .pointer(pointer)
+            .and_then(Value::as_u64)
+            .with_context(|| format!("no number at {pointer} in {}", self.json))
     }
 
     /// A string at a JSON pointer.
     pub fn text(&self, pointer: &str) -> anyhow::Result<&str> {
-        self.json.pointer(pointer).and_then(Value::as_str).with_context(|| format!("no string at {pointer} in {}", self.json))
+        self.json
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .with_context(|| format!("no string at {pointer} in {}", self.json))
     }
 
     /// This run, if it ended with success.
@@ -51,7 +57,8 @@ pub fn collect(mut command: Command) -> anyhow::Result<Run> {
     let output = command.output().with_context(|| format!("run {command:?}"))?;
     let stdout = String::from_utf8(output.stdout)?;
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let json = serde_json::from_str(&stdout).with_context(|| format!("{command:?} printed no JSON object: {stdout}\n{stderr}"))?;
+    let json = serde_json::from_str(&stdout)
+        .with_context(|| format!("{command:?} printed no JSON object: {stdout}\n{stderr}"))?;
     Ok(Run { code: output.status.code().unwrap_or(-1), json, stderr })
 }
 

@@ -114,7 +114,9 @@ pub fn bin_dir() -> anyhow::Result<PathBuf> {
     let exe = std::env::current_exe()?;
     // Test executables live one level deeper, in deps/.
     let found = exe.ancestors().skip(1).take(2).find(|dir| dir.join("cloister-guardian").is_file());
-    found.map(Path::to_path_buf).with_context(|| format!("no cloister-guardian near {}: run `cargo build --workspace --bins` first", exe.display()))
+    found.map(Path::to_path_buf).with_context(|| {
+        format!("no cloister-guardian near {}: run `cargo build --workspace --bins` first", exe.display())
+    })
 }
 
 /// The checkout's root.

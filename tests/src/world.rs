@@ -242,7 +242,12 @@ impl World {
 
     fn write_guardian_config(&self, tab_secs_max: u64) -> anyhow::Result<()> {
         let info = self.ledger_info()?;
-        let field = |name: &str| info.get(name).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("ledger info has no {name}"));
+        let field = |name: &str| {
+            info.get(name)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .with_context(|| format!("ledger info has no {name}"))
+        };
         let engine = self.engine.as_ref().context("the engine is started first")?;
         let config = format!(
             r#"# Written for a simulated node. On a real one this file is part of the measured image.

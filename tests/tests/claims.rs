@@ -36,14 +36,22 @@ fn rows() -> Vec<Row> {
 
 /// Names of all test functions of the tree, Rust and Python.
 fn test_names() -> BTreeSet<String> {
-    let output = std::process::Command::new("git").args(["ls-files", "--cached", "--others", "--exclude-standard", "*.rs", "*.py"]).current_dir(root()).output().unwrap();
+    let output = std::process::Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "*.rs", "*.py"])
+        .current_dir(root())
+        .output()
+        .unwrap();
     let mut names = BTreeSet::new();
     for file in String::from_utf8(output.stdout).unwrap().lines() {
         let Ok(text) = fs::read_to_string(root().join(file)) else { continue };
         let mut is_test = false;
         for line in text.lines().map(str::trim) {
-            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test") || line.starts_with("proptest!");
-            let function = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn ")).or_else(|| line.strip_prefix("def test_").map(|_| &line[4..]));
+            is_test |=
+                line.starts_with("#[test]") || line.starts_with("#[tokio::test") || line.starts_with("proptest!");
+            let function = line
+                .strip_prefix("async fn ")
+                .or_else(|| line.strip_prefix("fn "))
+                .or_else(|| line.strip_prefix("def test_").map(|_| &line[4..]));
             if let Some(function) = function
                 && (is_test || line.starts_with("def test_"))
             {

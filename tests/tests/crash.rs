@@ -13,7 +13,8 @@ const TAB_SECS: u64 = 12;
 const DEPOSIT: u64 = 64 * 16_384;
 
 fn spawn_chat(world: &World, wallet: &str) -> Child {
-    let mut command = world.cloister(&["chat", &world.guardian_url(), "Tell me a long story about the sea.", "--max-tokens", "120"]);
+    let mut command =
+        world.cloister(&["chat", &world.guardian_url(), "Tell me a long story about the sea.", "--max-tokens", "120"]);
     command.args(["--reserve", "1024", "--quiet", "--wallet", wallet]).args(cli::trust(world));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
@@ -39,7 +40,10 @@ fn receipted(world: &World, wallet: &str) -> u64 {
 fn kills(cycles: u32) {
     let mut world = World::builder().grace_secs(GRACE_SECS).tab_secs_max(TAB_SECS).start().unwrap();
     let wallet = cli::funded_wallet(&world, "w", DEPOSIT).unwrap();
-    cli::json(&world, &["wallet", "deposit", "--notes", "8", "--wallet", &wallet, &world.voucher(DEPOSIT).unwrap()]).unwrap().success().unwrap();
+    cli::json(&world, &["wallet", "deposit", "--notes", "8", "--wallet", &wallet, &world.voucher(DEPOSIT).unwrap()])
+        .unwrap()
+        .success()
+        .unwrap();
     let (mut interrupted, mut answered) = (0, 0);
     for cycle in 0..cycles {
         let mut chat = spawn_chat(&world, &wallet);
@@ -56,13 +60,19 @@ fn kills(cycles: u32) {
         }
         world.start_guardian().unwrap();
     }
-    assert!(interrupted > cycles / 4, "{interrupted} of {cycles} requests were interrupted: the moments are well chosen");
+    assert!(
+        interrupted > cycles / 4,
+        "{interrupted} of {cycles} requests were interrupted: the moments are well chosen"
+    );
     std::thread::sleep(Duration::from_secs(TAB_SECS + GRACE_SECS + 3));
     let (spendable, reserved, pending) = cli::balance(&world, &wallet).unwrap();
     assert_eq!((reserved, pending), (0, 0), "nothing is stuck");
     let spent = 2 * DEPOSIT - spendable;
     let receipted = receipted(&world, &wallet);
-    assert!(spent <= receipted, "spent {spent}, but only {receipted} is receipted ({answered} answered, {interrupted} interrupted)");
+    assert!(
+        spent <= receipted,
+        "spent {spent}, but only {receipted} is receipted ({answered} answered, {interrupted} interrupted)"
+    );
 }
 
 #[test]
@@ -90,7 +100,11 @@ fn an_engine_that_dies_mid_stream_breaks_the_stream_and_costs_nothing() {
     });
     assert!(answer.contains("data: {"), "something was streamed: {answer}");
     assert!(!answer.contains("[DONE]"), "no clean end");
-    assert!(answer.contains("\"error\""), "an error event says what happened: {}", &answer[answer.len().saturating_sub(600)..]);
+    assert!(
+        answer.contains("\"error\""),
+        "an error event says what happened: {}",
+        &answer[answer.len().saturating_sub(600)..]
+    );
     assert!(proxy.stop().unwrap());
     assert_eq!(cli::balance(&world, &wallet).unwrap(), (100_000, 0, 0), "nothing was charged");
 }

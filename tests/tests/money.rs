@@ -10,12 +10,18 @@ use serde_json::json;
 fn one_paid_answer_is_receipted_settled_and_refunded() {
     let world = World::builder().start().unwrap();
     let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
-    let run = cli::chat(&world, &wallet, "Write one short sentence about the sea.", &["--max-tokens", "24"]).unwrap().success().unwrap();
+    let run = cli::chat(&world, &wallet, "Write one short sentence about the sea.", &["--max-tokens", "24"])
+        .unwrap()
+        .success()
+        .unwrap();
     assert_eq!(run.text("/verdict").unwrap(), "VERIFIED");
     assert_eq!(run.text("/assurance").unwrap(), "simulated");
     assert!(!run.text("/answer").unwrap().is_empty());
-    let (reserve, cost, refund) =
-        (run.number("/settlement/reserve").unwrap(), run.number("/settlement/charge").unwrap(), run.number("/settlement/refund").unwrap());
+    let (reserve, cost, refund) = (
+        run.number("/settlement/reserve").unwrap(),
+        run.number("/settlement/charge").unwrap(),
+        run.number("/settlement/refund").unwrap(),
+    );
     assert_eq!(cost + refund, reserve, "cost and refund sum to the reserve");
     assert!(cost > 0);
     let usage = (run.number("/usage/prompt_tokens").unwrap(), run.number("/usage/completion_tokens").unwrap());
@@ -34,7 +40,7 @@ fn tampered_receipts_are_refused(world: &World, receipt: &str) {
     let original: serde_json::Value = serde_json::from_slice(&std::fs::read(receipt).unwrap()).unwrap();
     let faults: [(&str, serde_json::Value); 4] = [
         ("/receipt/model", json!("another-model")),
-        ("/receipt/served_at", json!(1)),
+        ("/receipt/served_at", json!(original["receipt"]["served_at"].as_u64().unwrap() + 1)),
         ("/receipt/event_log/0/body_hash", json!(format!("sha256:{}", "0".repeat(64)))),
         ("/receipt/signature", json!("0".repeat(128))),
     ];
@@ -44,7 +50,8 @@ fn tampered_receipts_are_refused(world: &World, receipt: &str) {
         let file = world.dir().join("tampered.json");
         std::fs::write(&file, tampered.to_string()).unwrap();
         let (file, trust) = (file.display().to_string(), cli::trust(world));
-        let args: Vec<&str> = ["receipt", "verify", &file].into_iter().chain(trust.iter().map(String::as_str)).collect();
+        let args: Vec<&str> =
+            ["receipt", "verify", &file].into_iter().chain(trust.iter().map(String::as_str)).collect();
         let run = cli::json(world, &args).unwrap();
         assert_eq!((run.code, run.error_code()), (10, "receipt.signature"), "{pointer}");
     }
@@ -75,7 +82,10 @@ async fn bad_requests_get_their_own_code() {
     let answer = raw::post(port, chat, &[], body.clone()).await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (402, "payment.required"));
     assert_eq!(answer.json()["accepts"][0]["scheme"], "cloister-tab");
-    assert!(answer.json()["accepts"][0]["maxAmountRequired"].as_str().unwrap().parse::<u64>().unwrap() > 0, "the price of this request");
+    assert!(
+        answer.json()["accepts"][0]["maxAmountRequired"].as_str().unwrap().parse::<u64>().unwrap() > 0,
+        "the price of this request"
+    );
     assert_eq!(answer.headers["x-should-retry"], "false");
     let unknown_tab = "00".repeat(32);
     let answer = raw::post(port, chat, &[("cloister-tab", &unknown_tab)], body.clone()).await.unwrap();
@@ -85,7 +95,11 @@ async fn bad_requests_get_their_own_code() {
     let answer = raw::post(port, chat, &[], vec![b' '; (1 << 20) + 1]).await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (413, "request.too_large"));
     let answer = raw::post(port, "/v1/tabs", &[], "{\"version\":\"cloister/tab/v1\",\"surprise\":1}").await.unwrap();
-    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "tab.malformed"), "unknown members of our schema");
+    assert_eq!(
+        (answer.status.as_u16(), answer.code().as_str()),
+        (400, "tab.malformed"),
+        "unknown members of our schema"
+    );
     let answer = raw::get(port, "/v1/attestation?nonce=abc").await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "attestation.nonce"));
     for path in ["/metrics", "/tokenize", "/invocations", "/v1/embeddings", "/docs", "/v1/models/other"] {

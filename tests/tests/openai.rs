@@ -12,7 +12,12 @@ fn client_matrix(kind: EngineKind) {
     let proxy = Proxy::start(&world, &wallet).unwrap();
     let root = processes::repo_root();
     let clients = root.join("target/clients");
-    let python = Command::new("python3").arg(root.join("tests/clients/client_env.py")).arg("--dir").arg(clients).output().unwrap();
+    let python = Command::new("python3")
+        .arg(root.join("tests/clients/client_env.py"))
+        .arg("--dir")
+        .arg(clients)
+        .output()
+        .unwrap();
     let python = String::from_utf8(python.stdout).unwrap();
     let output = Command::new(python.trim())
         .arg(root.join("tests/clients/openai_matrix.py"))
@@ -42,7 +47,12 @@ fn vllm_the_openai_client_works_unchanged() {
 fn vllm_one_paid_answer_is_receipted_and_settled() {
     let world = World::builder().engine(EngineKind::Vllm).start().unwrap();
     let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
-    let run = cli::chat(&world, &wallet, "Write one short sentence about the sea.", &["--max-tokens", "12", "--temperature", "0"]);
+    let run = cli::chat(
+        &world,
+        &wallet,
+        "Write one short sentence about the sea.",
+        &["--max-tokens", "12", "--temperature", "0"],
+    );
     let run = run.unwrap().success().unwrap();
     assert!(!run.text("/answer").unwrap().is_empty());
     let (charge, refund) = (run.number("/settlement/charge").unwrap(), run.number("/settlement/refund").unwrap());

@@ -12,10 +12,19 @@ fn root() -> &'static Path {
 }
 
 fn tracked() -> Vec<PathBuf> {
-    let output = Command::new("git").args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]).current_dir(root()).output().unwrap();
+    let output = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
+        .current_dir(root())
+        .output()
+        .unwrap();
     let names = String::from_utf8(output.stdout).unwrap();
-    let files: Vec<_> = names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).filter(|file| root().join(file).is_file()).collect();
-    assert!(files.len() > 20, "git lists the tree's files");
+    let files: Vec<_> = names
+        .split('\0')
+        .filter(|name| !name.is_empty())
+        .map(PathBuf::from)
+        .filter(|file| root().join(file).is_file())
+        .collect();
+    assert!(files.len() > 20, "git lists the files of the tree");
     files
 }
 
@@ -49,7 +58,9 @@ fn lines_stay_readable() {
 #[test]
 fn nothing_is_left_for_later() {
     let words = ["todo!", "unimplemented!", "FIXME", "#[ignore", "dbg!("];
-    for file in tracked().iter().filter(|file| has_extension(file, &["rs", "py"]) && !file.ends_with("tests/tests/tidy.rs")) {
+    for file in
+        tracked().iter().filter(|file| has_extension(file, &["rs", "py"]) && !file.ends_with("tests/tests/tidy.rs"))
+    {
         let text = text(file).unwrap();
         for word in words {
             assert!(!text.contains(word), "{} contains {word}", file.display());
@@ -60,7 +71,15 @@ fn nothing_is_left_for_later() {
 /// A reader elsewhere has none of these: absolute paths of one machine, and hosts that a package client knows by itself.
 #[test]
 fn nothing_names_a_machine_or_a_registry() {
-    let banned = [["/wo", "rk/"].concat(), ["/ro", "ot/"].concat(), ["../sha", "red"].concat(), ["crates", ".io/"].concat(), ["pypi", ".org"].concat(), ["registry.npm", "js"].concat(), ["deb.deb", "ian"].concat()];
+    let banned = [
+        ["/wo", "rk/"].concat(),
+        ["/ro", "ot/"].concat(),
+        ["../sha", "red"].concat(),
+        ["crates", ".io/"].concat(),
+        ["pypi", ".org"].concat(),
+        ["registry.npm", "js"].concat(),
+        ["deb.deb", "ian"].concat(),
+    ];
     for file in tracked() {
         if has_extension(&file, &["lock", "bin", "der", "fd"]) {
             continue;
@@ -91,7 +110,11 @@ fn decisions_are_numbered_without_gaps() {
     let mut numbers: Vec<usize> = tracked()
         .iter()
         .filter(|file| file.starts_with("docs/decisions"))
-        .map(|file| file.file_name().unwrap().to_str().unwrap()[..4].parse().unwrap_or_else(|_| panic!("{} has no number", file.display())))
+        .map(|file| {
+            file.file_name().unwrap().to_str().unwrap()[..4]
+                .parse()
+                .unwrap_or_else(|_| panic!("{} has no number", file.display()))
+        })
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());

@@ -10,7 +10,7 @@
 //! 3. endpoint, machine, model;
 //! 4. tab, price sheet, cost.
 
-use attestation::{Event, Keyset, Receipt, ReceiptRejection, Sha256Digest, Transcript};
+use attestation::{Event, Keyset, Receipt, ReceiptRejection, Role, Sha256Digest, Transcript};
 use credits::offer::{ModelOffer, Offer};
 use credits::{Bytes32, Credits, Nullifier};
 
@@ -201,7 +201,7 @@ fn check_subject<'a>(receipt: &Receipt, expected: &Expected<'a>) -> Result<&'a M
     equal("method", &receipt.method, expected.method)?;
     equal("endpoint", &receipt.endpoint, expected.endpoint)?;
     let launch_digest = one(receipt, "attestation.bound", |event| match event {
-        Event::AttestationBound { launch_digest, .. } => Some(launch_digest.clone()),
+        Event::AttestationBound { launch_digest, role: Role::Keyset, .. } => Some(launch_digest.clone()),
         _ => None,
     })?;
     if let Some(attested) = &expected.launch_digest {

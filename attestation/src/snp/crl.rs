@@ -11,9 +11,6 @@ use crate::rejection::{Link, Rejection};
 use crate::snp::x509::{self, SignedObject};
 use crate::time::UnixTime;
 
-/// Extensions of a list that do not change what it means for us: authority key identifier and CRL number.
-const INFORMATIVE_EXTENSIONS: [&str; 2] = ["2.5.29.35", "2.5.29.20"];
-
 /// Verify the list and look for `intermediate` (and the root itself) in it.
 pub(crate) fn verify_not_revoked(
     crl: &[u8],
@@ -55,11 +52,8 @@ fn verify_issued_by(
     };
     object.verify(root.public_key(), Link::Ark)?;
     // RFC 5280 §5.2: a delta or partitioned list says so in a critical extension; such a list proves no absence.
-    for extension in crl.extensions() {
-        let oid = extension.oid.to_id_string();
-        if extension.critical && !INFORMATIVE_EXTENSIONS.contains(&oid.as_str()) {
-            return Err(Rejection::CertificateCriticalExtension { link, oid });
-        }
+    if let Some(extension) = crl.extensions().iter().find(|extension| extension.critical) {
+        return Err(Rejection::CertificateCriticalExtension { link, oid: extension.oid.to_id_string() });
     }
     Ok(())
 }

@@ -102,7 +102,19 @@ fn demo(engine: &str, prompt: &str) -> anyhow::Result<()> {
     let report = world.dir().join("report.json");
     let receipts = world.dir().join("receipts").display().to_string();
     let report_path = report.display().to_string();
-    let args = ["chat", &url, prompt, "--max-tokens", "48", "--wallet", &wallet, "--keep-receipt", &receipts, "--report", &report_path];
+    let args = [
+        "chat",
+        &url,
+        prompt,
+        "--max-tokens",
+        "48",
+        "--wallet",
+        &wallet,
+        "--keep-receipt",
+        &receipts,
+        "--report",
+        &report_path,
+    ];
     show(with_trust(&world, world.cloister(&args)))?;
     let (spendable, _, _) = cli::balance(&world, &wallet)?;
     let dir = world.dir().to_path_buf();
@@ -113,9 +125,18 @@ fn demo(engine: &str, prompt: &str) -> anyhow::Result<()> {
 }
 
 fn summary(report: &Value, spendable: u64, dir: &Path, began: Instant) -> anyhow::Result<()> {
-    let text = |pointer: &str| report.pointer(pointer).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("the report has no {pointer}"));
-    let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).with_context(|| format!("the report has no {pointer}"));
-    let (reserve, charge, refund) = (number("/settlement/reserve")?, number("/settlement/charge")?, number("/settlement/refund")?);
+    let text = |pointer: &str| {
+        report
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .with_context(|| format!("the report has no {pointer}"))
+    };
+    let number = |pointer: &str| {
+        report.pointer(pointer).and_then(Value::as_u64).with_context(|| format!("the report has no {pointer}"))
+    };
+    let (reserve, charge, refund) =
+        (number("/settlement/reserve")?, number("/settlement/charge")?, number("/settlement/refund")?);
     if charge + refund != reserve {
         bail!("the settlement does not add up: {charge} + {refund} is not {reserve}");
     }
@@ -125,7 +146,11 @@ fn summary(report: &Value, spendable: u64, dir: &Path, began: Instant) -> anyhow
     println!("────────────────────────────────────────────────────────────────────────");
     println!("verdict     {}  (root: {})", text("/verdict")?, text("/assurance")?);
     println!("answer      {}", text("/answer")?.trim().replace('\n', "\n            "));
-    println!("tokens      {} prompt, {} completion", number("/usage/prompt_tokens")?, number("/usage/completion_tokens")?);
+    println!(
+        "tokens      {} prompt, {} completion",
+        number("/usage/prompt_tokens")?,
+        number("/usage/completion_tokens")?
+    );
     println!("settlement  reserved {reserve} = cost {charge} + refund {refund} credits; wallet holds {spendable}");
     println!("receipt     {}", text("/receipt/id")?);
     println!("            {receipt}");
@@ -148,7 +173,8 @@ fn serve(engine: &str, port: u16) -> anyhow::Result<()> {
     step("wallet: new, with a deposit");
     let wallet = cli::funded_wallet(&world, "serve", DEPOSIT)?;
     step("verifying proxy");
-    let proxy = Proxy::start_on(&world, &wallet, port).with_context(|| format!("is port {port} taken? try `cloister-demo serve --port`"))?;
+    let proxy = Proxy::start_on(&world, &wallet, port)
+        .with_context(|| format!("is port {port} taken? try `cloister-demo serve --port`"))?;
     println!("export OPENAI_BASE_URL={} OPENAI_API_KEY=none", proxy.base_url());
     println!(
         "curl -N {}/chat/completions -H 'content-type: application/json' -d '{{\"model\":\"smollm2-135m\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"{PROMPT}\"}}]}}'",

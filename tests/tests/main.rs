@@ -1,0 +1,10 @@
+//! All acceptance tests, in one binary.
+
+mod claims;
+mod crash;
+mod layering;
+mod licences;
+mod money;
+mod openai;
+mod tidy;
+mod trust;

@@ -1,0 +1,9 @@
+//! The library and the program against a node that can misbehave in one way at a time.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
+mod answers;
+mod fake;
+mod program;
+mod tls;
+mod verdicts;
