@@ -4,6 +4,7 @@ pub mod cli;
 pub mod clock;
 pub mod engine;
 pub mod mitm;
+pub mod payer;
 pub mod processes;
 pub mod proxy;
 pub mod raw;

@@ -56,6 +56,11 @@ impl Proxy {
 
     /// POSTs a chat body and returns the whole answer as text, head included.
     pub fn post(&self, body: &str) -> anyhow::Result<String> {
+        self.post_watching(body, |_| {})
+    }
+
+    /// The same; `watch` sees the answer as it grows.
+    pub fn post_watching(&self, body: &str, mut watch: impl FnMut(&[u8])) -> anyhow::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         let head = format!(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
@@ -65,8 +70,12 @@ impl Proxy {
         stream.write_all(head.as_bytes())?;
         stream.write_all(body.as_bytes())?;
         let mut answer = Vec::new();
+        let mut buffer = [0_u8; 4096];
         // A stream that is broken off on purpose ends in an error; what came before it is the answer.
-        let _ = stream.read_to_end(&mut answer);
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            answer.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            watch(&answer);
+        }
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 

@@ -92,14 +92,21 @@ fn an_engine_that_dies_mid_stream_breaks_the_stream_and_costs_nothing() {
     let proxy = Proxy::start(&world, &wallet).unwrap();
     let body = json!({"model": "smollm2-135m", "stream": true, "max_tokens": 900,
         "messages": [{"role": "user", "content": "Count from one to one thousand in words."}]});
+    let (streaming, first_tokens) = std::sync::mpsc::channel();
     let answer = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| proxy.post(&body.to_string()).unwrap());
-        std::thread::sleep(Duration::from_millis(3500));
+        let asked = scope.spawn(|| {
+            proxy.post_watching(&body.to_string(), |answer| {
+                if answer.windows(6).filter(|window| window == b"data: ").count() >= 3 {
+                    let _ = streaming.send(());
+                }
+            })
+        });
+        first_tokens.recv().unwrap();
         world.kill_engine().unwrap();
-        asked.join().unwrap()
+        asked.join().unwrap().unwrap()
     });
     assert!(answer.contains("data: {"), "something was streamed: {answer}");
-    assert!(!answer.contains("[DONE]"), "no clean end");
+    assert!(!answer.contains("[DONE]"), "no clean end: {answer}");
     assert!(
         answer.contains("\"error\""),
         "an error event says what happened: {}",

@@ -65,7 +65,7 @@ fn primitives_stay_in_two_libraries() {
         "aws_lc_rs::signature",
         "aws_lc_rs::digest",
         "use ring::",
-        "ark_",
+        "ark_bn254", "ark_ec", "ark_ff", "ark_groth16",
         "light_poseidon",
         "ed25519_dalek",
     ];

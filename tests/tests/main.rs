@@ -1,5 +1,6 @@
 //! All acceptance tests, in one binary.
 
+mod abuse;
 mod claims;
 mod crash;
 mod layering;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use credits::Credits;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use verifier::proxy::require_loopback;
 use verifier::{Error, Exit, NodeUrl, Proxy, ProxyConfig};
 
 use super::{assurance_words, clock, connect_payer, trust};
@@ -15,6 +16,7 @@ use crate::report::Report;
 
 pub(crate) async fn run(args: cli::Proxy, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let target: NodeUrl = args.url.parse()?;
+    require_loopback(args.listen, args.danger_listen_anywhere)?;
     let trust = Arc::new(trust(&args.trust)?);
     let reserve = args.reserve.map(super::chat::credits).transpose()?;
     let payer = connect_payer(&args.wallet).await?;

@@ -4,17 +4,12 @@
 //! there. So a request is refused when its `Host` is not a loopback name (DNS rebinding) or when a browser says that it comes
 //! from a page (`Origin`).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, StatusCode};
 
 use super::reply::Problem;
-
-/// Refuses addresses that others can reach, unless the user said the dangerous words.
-pub(crate) fn may_listen(address: SocketAddr, anywhere: bool) -> bool {
-    anywhere || address.ip().is_loopback()
-}
 
 /// Refuses requests that a web page made a browser send.
 pub(crate) fn admit(headers: &HeaderMap, anywhere: bool) -> Result<(), Problem> {
@@ -63,20 +58,6 @@ mod tests {
         for anywhere in [false, true] {
             let page = headers(&[("host", "localhost"), ("origin", "https://evil.example")]);
             assert_eq!(admit(&page, anywhere).unwrap_err().code, "proxy.origin_refused");
-        }
-    }
-
-    #[test]
-    fn listening_beyond_loopback_needs_the_dangerous_flag() {
-        for (address, allowed) in [
-            ("127.0.0.1:1", true),
-            ("[::1]:1", true),
-            ("0.0.0.0:1", false),
-            ("192.168.1.2:1", false),
-            ("[::]:1", false),
-        ] {
-            assert_eq!(may_listen(address.parse().unwrap(), false), allowed, "{address}");
-            assert!(may_listen(address.parse().unwrap(), true));
         }
     }
 }

@@ -113,14 +113,7 @@ impl Proxy {
     /// When the address is not allowed, the node is not accepted, or the address is taken.
     pub async fn bind(config: ProxyConfig, payer: Payer, transcript: &mut Transcript) -> Result<Self, Error> {
         let ProxyConfig { target, trust, clock, listen, danger_listen_anywhere, reserve, idle, receipts, log } = config;
-        if !guard::may_listen(listen, danger_listen_anywhere) {
-            return Err(Error::Choice {
-                code: "proxy.listen_refused",
-                message: format!(
-                    "{listen} can be reached by others, who would spend your credits; use a loopback address"
-                ),
-            });
-        }
+        require_loopback(listen, danger_listen_anywhere)?;
         let keeper_config = KeeperConfig { target, trust, clock, reserve, idle, log: Arc::clone(&log) };
         let keeper = Keeper::start(keeper_config, payer, transcript).await?;
         let listener = TcpListener::bind(listen)
@@ -182,6 +175,18 @@ impl Proxy {
         let _ = keeper_task.await;
         self.shared.keeper.shut_down(Duration::from_secs(SHUTDOWN_SECS)).await;
     }
+}
+
+/// Refuses addresses that others can reach, unless the user said the dangerous words.
+///
+/// # Errors
+/// When the address is not a loopback address and `danger_anywhere` is not set.
+pub fn require_loopback(listen: SocketAddr, danger_anywhere: bool) -> Result<(), Error> {
+    if danger_anywhere || listen.ip().is_loopback() {
+        return Ok(());
+    }
+    let message = format!("{listen} can be reached by others, who would spend your credits; use a loopback address");
+    Err(Error::Choice { code: "proxy.listen_refused", message })
 }
 
 async fn serve_connection(shared: Arc<Shared>, socket: TcpStream, mut stopped: watch::Receiver<bool>) {
@@ -298,6 +303,20 @@ async fn models(shared: &Shared, path: &str) -> Response<ReplyBody> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listening_beyond_loopback_needs_the_dangerous_flag() {
+        for (address, allowed) in [
+            ("127.0.0.1:1", true),
+            ("[::1]:1", true),
+            ("0.0.0.0:1", false),
+            ("192.168.1.2:1", false),
+            ("[::]:1", false),
+        ] {
+            assert_eq!(require_loopback(address.parse().unwrap(), false).is_ok(), allowed, "{address}");
+            assert!(require_loopback(address.parse().unwrap(), true).is_ok());
+        }
+    }
 
     #[test]
     fn model_paths_stay_model_paths() {

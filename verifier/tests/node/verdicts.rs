@@ -1,7 +1,7 @@
 //! Which nodes are accepted, and what happens before they are.
 
 use attestation::{AppraisalPolicy, Outcome, STRICT_POLICY, Transcript, TrustRoots};
-use attestation_testing::{NAME_PREFIX, TestPki};
+use attestation_testing::NAME_PREFIX;
 use verifier::{Error, Exit, Trust, open_session, verify_node};
 
 use crate::fake::{FakeNode, Faults, pki, trust};
@@ -36,9 +36,8 @@ async fn another_root_or_policy_is_a_rejection_with_a_failing_line() {
         let (outcome, transcript) = verdict(&node, &trust).await;
         let error = outcome.unwrap_err();
         assert_eq!(error.exit(), Exit::Rejected, "{error}");
-        assert_eq!(transcript.checks.last().unwrap().outcome, Outcome::Fail, "{}", error.code());
+        assert!(transcript.checks.iter().any(|check| check.outcome == Outcome::Fail), "{}", error.code());
     }
-    let _: &TestPki = pki();
 }
 
 #[tokio::test]
