@@ -57,6 +57,8 @@ pub const ENGINE_READY_TIMEOUT: Duration = Duration::from_secs(120);
 pub const JOURNAL_INTERVAL: Duration = Duration::from_secs(10);
 /// … or after this many further tokens, whichever comes first (decision 7).
 pub const JOURNAL_TOKENS: u64 = 256;
+/// Time an error event gets to leave before its stream is broken off.
+pub const LAST_WORDS_TIME: Duration = Duration::from_millis(100);
 /// Time a connection gets to take the receipt before the charge is journalled all the same.
 pub const RECEIPT_TAKEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers held in memory for replay under their idempotency key: each …

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::inference::{self, EngineError, Usage};
 use crate::limits::{
-    ENGINE_IDLE_TIMEOUT, JOURNAL_INTERVAL, JOURNAL_TOKENS, RECEIPT_TAKEN_TIMEOUT, REPLAY_BODY_BYTES_MAX,
+    ENGINE_IDLE_TIMEOUT, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME, RECEIPT_TAKEN_TIMEOUT, REPLAY_BODY_BYTES_MAX,
 };
 use crate::problem::Problem;
 use crate::receipt::{self, CallFacts, Metered, Outcome};
@@ -197,6 +197,8 @@ impl Call {
 async fn fail(tx: &FrameSender, code: &'static str, message: &str) {
     let problem = Problem::unavailable(code, 1, message);
     let _ = tx.send(Ok(Frame::data(event(&json!({"error": problem.error_object()}))))).await;
+    // A failing body makes the HTTP library drop what it has not written yet; the event must be out before that.
+    tokio::time::sleep(LAST_WORDS_TIME).await;
     let _ = tx.send(Err(Aborted)).await;
 }
 

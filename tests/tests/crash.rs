@@ -90,8 +90,8 @@ fn an_engine_that_dies_mid_stream_breaks_the_stream_and_costs_nothing() {
     let mut world = World::builder().start().unwrap();
     let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
     let proxy = Proxy::start(&world, &wallet).unwrap();
-    let body = json!({"model": "smollm2-135m", "stream": true, "max_tokens": 900,
-        "messages": [{"role": "user", "content": "Count from one to one thousand in words."}]});
+    let body = json!({"model": "smollm2-135m", "stream": true, "max_tokens": 900, "temperature": 0,
+        "messages": [{"role": "user", "content": "Write a very long story about the sea, with many chapters."}]});
     let (streaming, first_tokens) = std::sync::mpsc::channel();
     let answer = std::thread::scope(|scope| {
         let asked = scope.spawn(|| {

@@ -212,9 +212,14 @@ async fn relay_stream(shared: &Shared, mut exchange: Exchange, reply: ReplySende
     }
 }
 
+/// Time an error event gets to leave before its stream is broken off.
+const LAST_WORDS_TIME: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// An error event, then a cut: never a clean end.
 async fn abort(pieces: &mpsc::Sender<Result<Bytes, Aborted>>, problem: &Problem) {
     let _ = pieces.send(Ok(problem.event())).await;
+    // A failing body makes the HTTP library drop what it has not written yet; the event must be out before that.
+    tokio::time::sleep(LAST_WORDS_TIME).await;
     let _ = pieces.send(Err(Aborted)).await;
 }
 
