@@ -7,7 +7,7 @@ need() { # program, how to get it
   echo "missing: $1. $2" >&2
   missing=1
 }
-need cargo "Install Rust 1.95 with rustup (https://rustup.rs)."
+need cargo "Install Rust 1.95 with rustup."
 need gcc "As root: apt-get install gcc"
 need python3 "As root: apt-get install python3 python3-venv"
 need git "As root: apt-get install git"

@@ -20,7 +20,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::inference::{self, EngineError, Usage};
 use crate::limits::{
-    ENGINE_IDLE_TIMEOUT, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME, RECEIPT_TAKEN_TIMEOUT, REPLAY_BODY_BYTES_MAX,
+    ENGINE_IDLE_TIMEOUT, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME, RECEIPT_TAKEN_TIMEOUT,
+    REPLAY_BODY_BYTES_MAX,
 };
 use crate::problem::Problem;
 use crate::receipt::{self, CallFacts, Metered, Outcome};

@@ -6,7 +6,8 @@ use credits::params::ProvingParams;
 use credits::spend::prove;
 use credits::wallet::{PreparedSpend, Wallet, WalletSeed};
 use credits::{
-    Bytes32, Credits, Ledger, LedgerInfo, Nullifier, Offer, OpenTabRequest, RedeemRequest, SpendContextInputs, TabKey, sign_request,
+    Bytes32, Credits, Ledger, LedgerInfo, Nullifier, Offer, OpenTabRequest, RedeemRequest, SpendContextInputs, TabKey,
+    sign_request,
 };
 use ledger_client::{LedgerClient, Pins};
 use rand_core::OsRng;
@@ -110,14 +111,27 @@ impl Payer {
     }
 
     /// A signed POST under a tab, with any key.
-    pub async fn signed(&self, path: &str, tab: &Nullifier, key: &TabKey, idempotency: &str, body: &Value) -> anyhow::Result<Answer> {
+    pub async fn signed(
+        &self,
+        path: &str,
+        tab: &Nullifier,
+        key: &TabKey,
+        idempotency: &str,
+        body: &Value,
+    ) -> anyhow::Result<Answer> {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let headers = sign_request(key, "POST", path, tab, idempotency, &body, WallClock.now().0);
         raw::post(self.port, path, &headers.pairs(), body).await
     }
 
     /// A signed chat request.
-    pub async fn chat(&self, spend: &PreparedSpend, idempotency: &str, prompt: &str, max_tokens: u64) -> anyhow::Result<Answer> {
+    pub async fn chat(
+        &self,
+        spend: &PreparedSpend,
+        idempotency: &str,
+        prompt: &str,
+        max_tokens: u64,
+    ) -> anyhow::Result<Answer> {
         let body = json!({"model": "smollm2-135m", "max_tokens": max_tokens, "temperature": 0,
             "messages": [{"role": "user", "content": prompt}]});
         self.signed(CHAT, &spend.public.nullifier, &spend.tab_key, idempotency, &body).await

@@ -54,7 +54,8 @@ async fn bad_spends_are_refused_and_reserve_nothing() {
     for (request, expected, what) in table {
         assert_eq!(verdict(&payer.open(&request).await.unwrap()), expected, "{what}");
     }
-    let flipped = verdict(&payer.open(&altered(&|request| request.proof = SpendProof::from_bytes(bytes))).await.unwrap());
+    let flipped =
+        verdict(&payer.open(&altered(&|request| request.proof = SpendProof::from_bytes(bytes))).await.unwrap());
     assert!(flipped.0 == 403 && flipped.1.starts_with("spend.proof_"), "one flipped bit: {flipped:?}");
     assert_eq!(verdict(&payer.open(&good).await.unwrap()), (200, String::new()), "the honest twin opens");
     payer.sync().await.unwrap();
@@ -80,7 +81,11 @@ async fn a_note_is_spent_once() {
     assert_eq!(verdict(&payer.open(&conflict).await.unwrap()), refused(403, "credits.spend_conflict"));
     let closed = payer.close(&spend).await.unwrap().json();
     assert_eq!(closed["statement"]["refund"], 1024, "nothing was used");
-    assert_eq!(verdict(&payer.open(&conflict).await.unwrap()), refused(403, "credits.spend_conflict"), "after settlement too");
+    assert_eq!(
+        verdict(&payer.open(&conflict).await.unwrap()),
+        refused(403, "credits.spend_conflict"),
+        "after settlement too"
+    );
     payer.sync().await.unwrap();
     assert_eq!(payer.balance(), (100_000, 0, 0));
     stopped(world).await;
@@ -122,11 +127,21 @@ async fn requests_under_a_tab_need_its_key_and_stay_within_its_reserve() {
     assert_eq!(forged.status, 403);
     assert!(forged.code().starts_with("tab."), "{}", forged.code());
     let large = json!({"model": "smollm2-135m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2000});
-    assert_eq!(verdict(&payer.signed(CHAT, &tab, &spend.tab_key, "k", &large).await.unwrap()), refused(402, "tab.insufficient"));
+    assert_eq!(
+        verdict(&payer.signed(CHAT, &tab, &spend.tab_key, "k", &large).await.unwrap()),
+        refused(402, "tab.insufficient")
+    );
     let other_model = json!({"model": "gpt-9", "messages": [{"role": "user", "content": "hi"}]});
-    assert_eq!(verdict(&payer.signed(CHAT, &tab, &spend.tab_key, "k", &other_model).await.unwrap()), refused(404, "model_not_found"));
-    let salted = json!({"model": "smollm2-135m", "messages": [{"role": "user", "content": "hi"}], "cache_salt": "mine"});
-    assert_eq!(verdict(&payer.signed(CHAT, &tab, &spend.tab_key, "k", &salted).await.unwrap()), refused(400, "request.unknown_parameter"));
+    assert_eq!(
+        verdict(&payer.signed(CHAT, &tab, &spend.tab_key, "k", &other_model).await.unwrap()),
+        refused(404, "model_not_found")
+    );
+    let salted =
+        json!({"model": "smollm2-135m", "messages": [{"role": "user", "content": "hi"}], "cache_salt": "mine"});
+    assert_eq!(
+        verdict(&payer.signed(CHAT, &tab, &spend.tab_key, "k", &salted).await.unwrap()),
+        refused(400, "request.unknown_parameter")
+    );
     let settlement = payer.close(&spend).await.unwrap().json();
     assert_eq!(settlement["statement"]["charge"], 0, "refused requests cost nothing");
     stopped(world).await;
@@ -140,7 +155,10 @@ async fn an_expired_tab_serves_nothing_and_is_refunded() {
     tokio::time::sleep(Duration::from_millis(3500)).await;
     let late = payer.chat(&spend, "late", "hello", 4).await.unwrap();
     let (status, code) = verdict(&late);
-    assert!(["tab.expired", "tab.closed", "tab.unknown"].contains(&code.as_str()) && [402, 403].contains(&status), "{status} {code}");
+    assert!(
+        ["tab.expired", "tab.closed", "tab.unknown"].contains(&code.as_str()) && [402, 403].contains(&status),
+        "{status} {code}"
+    );
     tokio::time::sleep(Duration::from_secs(4)).await;
     payer.sync().await.unwrap();
     assert_eq!(payer.balance(), (100_000, 0, 0), "everything came back");

@@ -65,7 +65,10 @@ fn primitives_stay_in_two_libraries() {
         "aws_lc_rs::signature",
         "aws_lc_rs::digest",
         "use ring::",
-        "ark_bn254", "ark_ec", "ark_ff", "ark_groth16",
+        "ark_bn254",
+        "ark_ec",
+        "ark_ff",
+        "ark_groth16",
         "light_poseidon",
         "ed25519_dalek",
     ];

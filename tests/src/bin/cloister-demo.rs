@@ -14,6 +14,7 @@ use serde_json::Value;
 const PROMPT: &str = "Write one short sentence about the sea.";
 const DEPOSIT: u64 = 1_000_000;
 const PROXY_PORT: u16 = 8787;
+const RULE: &str = "────────────────────────────────────────────────────────────";
 
 #[derive(Parser)]
 #[command(about = "Run the whole appliance on this machine with a simulated TEE")]
@@ -143,7 +144,7 @@ fn summary(report: &Value, spendable: u64, dir: &Path, began: Instant) -> anyhow
     let receipt = relative(&PathBuf::from(text("/receipt/file")?));
     let (root, policy) = (relative(&dir.join("sim/root.pem")), relative(&dir.join("policy.toml")));
     println!();
-    println!("────────────────────────────────────────────────────────────────────────");
+    println!("{RULE}");
     println!("verdict     {}  (root: {})", text("/verdict")?, text("/assurance")?);
     println!("answer      {}", text("/answer")?.trim().replace('\n', "\n            "));
     println!(
@@ -160,7 +161,7 @@ fn summary(report: &Value, spendable: u64, dir: &Path, began: Instant) -> anyhow
     println!("  target/debug/cloister receipt verify {receipt} --root {root} --policy {policy}");
     println!("  make serve        an OpenAI endpoint for your own programs");
     println!("  make test         what would fail if a claim in SECURITY.md were false");
-    println!("────────────────────────────────────────────────────────────────────────");
+    println!("{RULE}");
     Ok(())
 }
 
@@ -176,10 +177,10 @@ fn serve(engine: &str, port: u16) -> anyhow::Result<()> {
     let proxy = Proxy::start_on(&world, &wallet, port)
         .with_context(|| format!("is port {port} taken? try `cloister-demo serve --port`"))?;
     println!("export OPENAI_BASE_URL={} OPENAI_API_KEY=none", proxy.base_url());
-    println!(
-        "curl -N {}/chat/completions -H 'content-type: application/json' -d '{{\"model\":\"smollm2-135m\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"{PROMPT}\"}}]}}'",
-        proxy.base_url()
-    );
+    let body = serde_json::json!({
+        "model": "smollm2-135m", "stream": true, "messages": [{"role": "user", "content": PROMPT}],
+    });
+    println!("curl -N {}/chat/completions -H 'content-type: application/json' -d '{body}'", proxy.base_url());
     step("serving until ^C");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
