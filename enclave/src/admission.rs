@@ -41,7 +41,7 @@ pub async fn open_tab(guardian: &Arc<Guardian>, body: &[u8]) -> Result<OpenTabRe
         inner_next: request.inner_next,
         c_max: request.c_max,
         context,
-        proof: request.proof.clone(),
+        proof: request.proof,
     };
     let reservation = guardian.ledger.reserve(reserve).await?;
     let tab = Tab::new(request.nullifier, request.tab_key, request.c_max, request.not_after, reservation.entry_index);
@@ -102,7 +102,7 @@ async fn verify_proof(guardian: &Guardian, request: &OpenTabRequest, context: &S
         c_max: request.c_max,
         ctx: context.digest(request.c_max),
     };
-    let proof = request.proof.clone();
+    let proof = request.proof;
     let params = Arc::clone(&guardian.spend_params);
     let _slot = guardian.proof_slots.acquire().await.map_err(|_| draining())?;
     let checked = tokio::task::spawn_blocking(move || params.verify(&public, &proof)).await;

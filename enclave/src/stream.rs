@@ -72,7 +72,6 @@ impl http_body::Body for ChannelBody {
 }
 
 /// A response body of known bytes and, if any, the receipt trailer.
-#[must_use]
 pub fn replayed_body(bytes: Bytes, receipt: Option<&attestation::Receipt>) -> Body {
     let (tx, rx) = mpsc::channel(2);
     // Two frames fit the channel, so neither send can fail.
@@ -126,7 +125,6 @@ impl Call {
     }
 
     /// Serves an event stream.
-    #[must_use]
     pub fn stream(self, engine_body: Incoming) -> Body {
         let (tx, rx) = mpsc::channel(1);
         tokio::spawn(self.relay(engine_body, Output::new(tx)));

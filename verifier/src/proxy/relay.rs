@@ -27,6 +27,8 @@ use crate::session::fresh_idempotency_key;
 const TRIES: u32 = 4;
 /// Pause before a request is sent again under a tab that had too many.
 const BUSY_PAUSE_MS: u64 = 1000;
+/// Time for the last piece taken from the queue to be written to the socket.
+const FLUSH_PAUSE_MS: u64 = 100;
 /// Pieces of a stream held for a slow client before the node is slowed down too.
 const PIECES_MAX: usize = 16;
 
@@ -215,11 +217,12 @@ async fn relay_stream(shared: &Shared, mut exchange: Exchange, reply: ReplySende
 /// Time an error event gets to leave before its stream is broken off.
 const LAST_WORDS_TIME: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// An error event, then a cut: never a clean end.
+/// An error event, then a cut: never a clean end. The cut discards what is not written yet, so it waits until the event was.
 async fn abort(pieces: &mpsc::Sender<Result<Bytes, Aborted>>, problem: &Problem) {
-    let _ = pieces.send(Ok(problem.event())).await;
-    // A failing body makes the HTTP library drop what it has not written yet; the event must be out before that.
-    tokio::time::sleep(LAST_WORDS_TIME).await;
+    let sent = pieces.send(Ok(problem.event())).await;
+    if sent.is_ok() && pieces.reserve_many(PIECES_MAX).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(FLUSH_PAUSE_MS)).await;
+    }
     let _ = pieces.send(Err(Aborted)).await;
 }
 
