@@ -61,7 +61,7 @@ claims: build ## Every claim and threat of SECURITY.md names a test that exists
 	@cargo nextest run -p acceptance --locked -E 'test(/^claims::/)'
 
 bench: build ## Ratios: spend proof to its pairing, spend path to a synced log, receipt to its signature
-	@cargo bench --workspace --locked
+	@cargo bench -p acceptance --bench ratios --locked --quiet
 
 nightly: engine clients build ## The large counts
 	@$(NEXTEST) --locked --profile nightly

@@ -214,9 +214,6 @@ async fn relay_stream(shared: &Shared, mut exchange: Exchange, reply: ReplySende
     }
 }
 
-/// Time an error event gets to leave before its stream is broken off.
-const LAST_WORDS_TIME: std::time::Duration = std::time::Duration::from_millis(100);
-
 /// An error event, then a cut: never a clean end. The cut discards what is not written yet, so it waits until the event was.
 async fn abort(pieces: &mpsc::Sender<Result<Bytes, Aborted>>, problem: &Problem) {
     let sent = pieces.send(Ok(problem.event())).await;

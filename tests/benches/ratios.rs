@@ -1,0 +1,228 @@
+//! Speed as ratios to the bare primitive, measured in the same run. Absolute times are printed for orientation only: they say
+//! more about the machine and its neighbours than about the code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a bench is a program for a terminal"
+)]
+
+use std::hint::black_box;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use ark_bn254::{Bn254, G1Affine, G2Affine};
+use ark_ec::AffineRepr;
+use ark_ec::pairing::Pairing;
+use attestation::{Product, ReceiptKey, Transcript, TrustRoots};
+use attestation_testing::{AcceptedCase, NAME_PREFIX, TestPki};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_SHA384, UnparsedPublicKey,
+};
+use credits::params::setup;
+use credits::spend::prove;
+use credits::wallet::{Wallet, WalletSeed};
+use credits::{Credits, Ledger, RedeemRequest};
+use rand_core::OsRng;
+
+const ROUNDS: usize = 15;
+const REDEMPTIONS: usize = 512;
+const BATCH: usize = 64;
+
+/// Median time of one call.
+fn median(rounds: usize, mut work: impl FnMut()) -> Duration {
+    work();
+    let mut times: Vec<Duration> = (0..rounds)
+        .map(|_| {
+            let began = Instant::now();
+            work();
+            began.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn report(what: &str, ours: Duration, peer: &str, bare: Duration) {
+    let ratio = ours.as_secs_f64() / bare.as_secs_f64();
+    println!(
+        "{what:<34} {:>9.3} ms   {ratio:>6.2} x {peer} ({:.3} ms)",
+        ours.as_secs_f64() * 1e3,
+        bare.as_secs_f64() * 1e3
+    );
+}
+
+fn main() {
+    // `cargo bench` passes flags of its own harness; there is nothing to choose here.
+    spends();
+    appraisal();
+    receipts();
+    tokio::runtime::Runtime::new().unwrap().block_on(spend_path());
+}
+
+fn spends() {
+    let (params, verifying) = setup(&mut OsRng).unwrap();
+    let (spend, _) = one_spend(verifying.digest());
+    let proof = prove(&params, &spend.public, &spend.witness, &mut OsRng).unwrap();
+    let (g1, g2) = (G1Affine::generator(), G2Affine::generator());
+    let pairing = median(ROUNDS, || drop(black_box(Bn254::multi_pairing([g1; 3], [g2; 3]))));
+    let verify = median(ROUNDS, || drop(black_box(verifying.verify(&spend.public, &proof).unwrap())));
+    report("spend proof: verify", verify, "three bare pairings", pairing);
+    let proving = median(5, || drop(black_box(prove(&params, &spend.public, &spend.witness, &mut OsRng).unwrap())));
+    report("spend proof: prove (self-checked)", proving, "one verification", verify);
+}
+
+/// A spendable note in a ledger of its own.
+fn one_spend(vk_digest: credits::Bytes32) -> (credits::wallet::PreparedSpend, Wallet) {
+    use credits::{
+        Checkpoint, LedgerInfo, LogEntry, LogFrontier, LogPage, MintEntry, NoteFrontier, SigningKey, UnsignedCheckpoint,
+    };
+    let key = SigningKey::generate().unwrap();
+    let ledger_id = credits::checkpoint::ledger_id(key.public(), vk_digest);
+    let info = LedgerInfo {
+        version: credits::ledger::LEDGER_VERSION.to_owned(),
+        ledger_id,
+        ledger_key: key.public(),
+        admin_key: key.public(),
+        vk_digest,
+        holds_value: false,
+        setup: "single-party".to_owned(),
+        grace_secs: 60,
+        root_window: 16,
+        tab_secs_max: 3600,
+    };
+    let mut wallet = Wallet::new(WalletSeed::from_bytes([7; 32]), &info);
+    let output = wallet.deposit_outputs(Credits::new(4096).unwrap(), 1).unwrap().remove(0);
+    let rho = credits::note::mint_rho(ledger_id, 0);
+    let inner = credits::note::inner(output.pk, output.value, rho, credits::Blind(output.b));
+    let leaf = credits::note::leaf(inner, Credits::ZERO);
+    let mint = MintEntry {
+        mint_seq: 0,
+        value: output.value,
+        pk: output.pk,
+        rho,
+        b: output.b,
+        leaf_index: 0,
+        leaf,
+        voucher_id: credits::Bytes32([1; 32]),
+    };
+    let entry = LogEntry::Mint(mint);
+    let (mut notes, mut log) = (NoteFrontier::new(), LogFrontier::new());
+    notes.append(leaf).unwrap();
+    log.append(entry.leaf_hash());
+    let unsigned = UnsignedCheckpoint {
+        ledger_id,
+        log_size: 1,
+        log_root: log.root(),
+        note_count: 1,
+        note_root: notes.root(),
+        time: 1,
+    };
+    let page = LogPage { entries: vec![entry], checkpoint: Checkpoint::sign(unsigned, &key) };
+    wallet.apply_page(&page).unwrap();
+    let inputs = credits::SpendContextInputs {
+        ledger_id,
+        vk_digest,
+        keyset_digest: credits::Bytes32([2; 32]),
+        settle_key: key.public(),
+        payee: credits::Bytes32([3; 32]),
+        price_sheet_digest: credits::Bytes32([4; 32]),
+        not_after: 600,
+    };
+    (wallet.prepare_spend(Credits::new(1024).unwrap(), inputs).unwrap(), wallet)
+}
+
+fn appraisal() {
+    let pki = TestPki::generate(Product::Genoa, NAME_PREFIX).unwrap();
+    let case = AcceptedCase::new(&pki);
+    let document = case.document();
+    let roots = TrustRoots::named(pki.ark_der()).unwrap();
+    let policy = attestation::AppraisalPolicy::from_toml(attestation::DEMO_POLICY).unwrap();
+    let appraise = median(ROUNDS, || {
+        let mut transcript = Transcript::default();
+        drop(black_box(attestation::appraise(&document, &roots, &policy, case.now, &mut transcript).unwrap()));
+    });
+    report("appraisal of an SNP document", appraise, "its bare signatures", bare_signatures());
+}
+
+/// One P-384 report, and RSA-4096 over root, intermediate, endorsement key and revocation list.
+fn bare_signatures() -> Duration {
+    let rng = SystemRandom::new();
+    let ec = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+    let rsa = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa4096).unwrap();
+    let message = vec![7_u8; 1024];
+    let ec_signature = ec.sign(&rng, &message).unwrap();
+    let mut rsa_signature = vec![0; rsa.public_modulus_len()];
+    rsa.sign(&RSA_PSS_SHA384, &rng, &message, &mut rsa_signature).unwrap();
+    let ec_key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, ec.public_key().as_ref().to_vec());
+    let rsa_key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, rsa.public_key().as_ref().to_vec());
+    median(ROUNDS, || {
+        ec_key.verify(&message, ec_signature.as_ref()).unwrap();
+        for _ in 0..4 {
+            rsa_key.verify(&message, &rsa_signature).unwrap();
+        }
+    })
+}
+
+fn receipts() {
+    let key = ReceiptKey::generate().unwrap();
+    let digest = attestation::Sha256Digest::of(b"body");
+    let unsigned = || attestation::UnsignedReceipt {
+        receipt_id: "rcpt-bench".to_owned(),
+        chat_id: None,
+        model: Some("model".to_owned()),
+        workload_keyset_digest: digest,
+        endpoint: "/v1/chat/completions".to_owned(),
+        method: "POST".to_owned(),
+        served_at: attestation::UnixTime(1),
+        event_log: vec![attestation::Event::RequestReceived { body_hash: digest }],
+    };
+    let bare = median(200, || drop(black_box(key.sign(&[7; 512]).to_vec())));
+    let signed = median(200, || drop(black_box(unsigned().sign(&key).unwrap())));
+    report("receipt: canonical form and signature", signed, "one bare Ed25519 signature", bare);
+}
+
+struct WallClock;
+
+impl ledger::Clock for WallClock {
+    fn now(&self) -> u64 {
+        attestation::Clock::now(&acceptance::clock::WallClock).0
+    }
+}
+
+/// Durable deposits, many at once, against an append-only file that is synced once per batch.
+async fn spend_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("ledger");
+    let info = ledger::init(&store, ledger::InitOptions::default()).unwrap();
+    let open = ledger::open(&store, std::sync::Arc::new(WallClock)).unwrap();
+    let mut wallet = Wallet::new(WalletSeed::from_bytes([9; 32]), &info);
+    let requests: Vec<RedeemRequest> = (0..REDEMPTIONS)
+        .map(|_| RedeemRequest {
+            voucher: ledger::issue_voucher(&store, Credits::new(8).unwrap()).unwrap().to_text(),
+            outputs: wallet.deposit_outputs(Credits::new(8).unwrap(), 1).unwrap(),
+        })
+        .collect();
+    let began = Instant::now();
+    for batch in requests.chunks(BATCH) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for request in batch {
+            let (ledger, request) = (open.ledger.clone(), request.clone());
+            tasks.spawn(async move { ledger.redeem(request).await.unwrap() });
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+    let ours = began.elapsed() / u32::try_from(REDEMPTIONS).unwrap();
+    let mut file = std::fs::File::create(dir.path().join("raw.log")).unwrap();
+    let began = Instant::now();
+    for _ in 0..REDEMPTIONS / BATCH {
+        for _ in 0..BATCH {
+            file.write_all(&[7; 128]).unwrap();
+        }
+        file.sync_data().unwrap();
+    }
+    let raw = began.elapsed() / u32::try_from(REDEMPTIONS).unwrap();
+    report("ledger: durable deposit, 64 at once", ours, "a raw log synced per 64", raw);
+}
