@@ -19,9 +19,6 @@ pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 /// Names this construction inside the hash.
 const REPORT_DATA_TAG: &str = "cloister/report-data/v1";
 
-/// A path for a tree of `u64` leaves is never longer than this.
-const BATCH_PATH_LEN_MAX: usize = 64;
-
 /// What a report vouches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -99,7 +96,7 @@ impl BatchPosition {
     /// # Errors
     /// [`Rejection::BatchPath`] when the path does not have the shape of its tree.
     pub fn root(&self, leaf: [u8; 32]) -> Result<[u8; 32], Rejection> {
-        if self.leaf_index >= self.tree_size || self.path.len() > BATCH_PATH_LEN_MAX {
+        if self.leaf_index >= self.tree_size {
             return Err(Rejection::BatchPath);
         }
         let mut index = self.leaf_index;

@@ -169,11 +169,6 @@ async fn close_tab(
     body: Body,
 ) -> Result<Response, Problem> {
     let tab = authenticated_tab(&guardian, "POST", &id, "/close", &headers, body).await?;
-    if tab.in_flight() {
-        let busy =
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "tab.busy", "requests are still being served under this tab");
-        return Err(Problem { retry_after: Some(1), ..busy });
-    }
     Ok(axum::Json(settlement::settle(&guardian, &tab).await?).into_response())
 }
 

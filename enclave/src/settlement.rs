@@ -13,7 +13,7 @@ use http::StatusCode;
 
 use crate::problem::Problem;
 use crate::state::Guardian;
-use crate::tabs::Tab;
+use crate::tabs::{Closing, Tab};
 
 /// Purpose under which settlements are signed (protocol.md §5.2).
 pub const SETTLEMENT_PURPOSE: &str = "cloister/settlement/v1";
@@ -35,8 +35,10 @@ pub async fn journal(guardian: &Guardian, tab: &Tab, total: Credits) {
 
 /// Settles a tab. Repeats return the same settlement.
 pub async fn settle(guardian: &Guardian, tab: &Tab) -> Result<Signed<Settlement>, Problem> {
-    if let Some(settlement) = tab.begin_closing() {
-        return Ok(settlement);
+    match tab.begin_closing() {
+        Closing::Settled(settlement) => return Ok(*settlement),
+        Closing::Busy => return Err(busy()),
+        Closing::Ready => {}
     }
     let _turn = tab.ledger_turn.lock().await;
     if let Some(settlement) = tab.settlement() {
@@ -73,6 +75,11 @@ pub async fn settle(guardian: &Guardian, tab: &Tab) -> Result<Signed<Settlement>
     Ok(signed)
 }
 
+fn busy() -> Problem {
+    let text = "requests are still being served under this tab";
+    Problem { retry_after: Some(1), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "tab.busy", text) }
+}
+
 /// Ends tabs at their time and forgets settled ones. Runs for the life of the process.
 pub async fn expiry_loop(guardian: Arc<Guardian>) {
     loop {
@@ -86,8 +93,8 @@ pub async fn expiry_loop(guardian: Arc<Guardian>) {
             tab.cut.send_replace(true);
             if tab.settlement().is_some() {
                 guardian.remove_tab(&tab.id);
-            } else if !tab.in_flight()
-                && let Err(problem) = settle(&guardian, &tab).await
+            } else if let Err(problem) = settle(&guardian, &tab).await
+                && problem.code != "tab.busy"
             {
                 tracing::warn!(code = problem.code, "expired tab not settled");
                 // The ledger has finalised it without us; there is nothing left to do here.

@@ -89,6 +89,17 @@ pub enum CallRefusal {
     Insufficient(Credits),
 }
 
+/// What stands in the way of settling.
+#[derive(Debug)]
+pub enum Closing {
+    /// Nothing.
+    Ready,
+    /// Requests are being served.
+    Busy,
+    /// It is settled already.
+    Settled(Box<Signed<Settlement>>),
+}
+
 /// A call that holds part of the reserve. Dropping it gives the hold back and charges nothing.
 #[derive(Debug)]
 pub struct Hold {
@@ -167,11 +178,17 @@ impl Tab {
         Ok(Hold { tab: Arc::clone(self), key: key.to_owned(), amount, finished: false })
     }
 
-    /// Stops new calls. Returns the settlement when there is one already.
-    pub fn begin_closing(&self) -> Option<Signed<Settlement>> {
+    /// Stops new calls, unless some are being served: a call that ended after the settlement could not be charged.
+    pub fn begin_closing(&self) -> Closing {
         let mut account = self.account();
+        if let Some(settlement) = &account.settlement {
+            return Closing::Settled(Box::new(settlement.clone()));
+        }
+        if account.in_flight > 0 {
+            return Closing::Busy;
+        }
         account.closing = true;
-        account.settlement.clone()
+        Closing::Ready
     }
 
     /// Lets calls in again after a settlement that could not be made.

@@ -45,6 +45,11 @@ fn median(rounds: usize, mut work: impl FnMut()) -> Duration {
     times[times.len() / 2]
 }
 
+/// Keeps the compiler from leaving the work out.
+fn forget<T>(value: T) {
+    let _ = black_box(value);
+}
+
 fn report(what: &str, ours: Duration, peer: &str, bare: Duration) {
     let ratio = ours.as_secs_f64() / bare.as_secs_f64();
     println!(
@@ -67,10 +72,10 @@ fn spends() {
     let (spend, _) = one_spend(verifying.digest());
     let proof = prove(&params, &spend.public, &spend.witness, &mut OsRng).unwrap();
     let (g1, g2) = (G1Affine::generator(), G2Affine::generator());
-    let pairing = median(ROUNDS, || drop(black_box(Bn254::multi_pairing([g1; 3], [g2; 3]))));
-    let verify = median(ROUNDS, || drop(black_box(verifying.verify(&spend.public, &proof).unwrap())));
+    let pairing = median(ROUNDS, || forget(Bn254::multi_pairing([g1; 3], [g2; 3])));
+    let verify = median(ROUNDS, || forget(verifying.verify(&spend.public, &proof).unwrap()));
     report("spend proof: verify", verify, "three bare pairings", pairing);
-    let proving = median(5, || drop(black_box(prove(&params, &spend.public, &spend.witness, &mut OsRng).unwrap())));
+    let proving = median(5, || forget(prove(&params, &spend.public, &spend.witness, &mut OsRng).unwrap()));
     report("spend proof: prove (self-checked)", proving, "one verification", verify);
 }
 
@@ -142,7 +147,7 @@ fn appraisal() {
     let policy = attestation::AppraisalPolicy::from_toml(attestation::DEMO_POLICY).unwrap();
     let appraise = median(ROUNDS, || {
         let mut transcript = Transcript::default();
-        drop(black_box(attestation::appraise(&document, &roots, &policy, case.now, &mut transcript).unwrap()));
+        forget(attestation::appraise(&document, &roots, &policy, case.now, &mut transcript).unwrap());
     });
     report("appraisal of an SNP document", appraise, "its bare signatures", bare_signatures());
 }
@@ -179,8 +184,8 @@ fn receipts() {
         served_at: attestation::UnixTime(1),
         event_log: vec![attestation::Event::RequestReceived { body_hash: digest }],
     };
-    let bare = median(200, || drop(black_box(key.sign(&[7; 512]).to_vec())));
-    let signed = median(200, || drop(black_box(unsigned().sign(&key).unwrap())));
+    let bare = median(200, || forget(key.sign(&[7; 512]).to_vec()));
+    let signed = median(200, || forget(unsigned().sign(&key).unwrap()));
     report("receipt: canonical form and signature", signed, "one bare Ed25519 signature", bare);
 }
 

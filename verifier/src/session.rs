@@ -31,8 +31,8 @@
 use std::sync::Arc;
 
 use attestation::{
-    Appraisal, AttestationDocument, ChannelBoundAppraisal, ChannelView, Clock, Keyset, Sha256Digest, Signed,
-    SignedError, UnixTime,
+    Appraisal, AttestationDocument, ChannelBoundAppraisal, ChannelView, Clock, Keyset, Receipt, Sha256Digest, Signed,
+    SignedError, Transcript, UnixTime,
 };
 use bytes::Bytes;
 use credits::http_sig::{RequestHeaders, sign_request};
@@ -47,7 +47,7 @@ use http_body_util::Full;
 
 use crate::connect::Sender;
 use crate::fetch::{NodeError, call, call_json};
-use crate::receipts::ReceiptError;
+use crate::receipts::{ReceiptError, is_receipt_id};
 use crate::tab::Tab;
 use crate::target::NodeUrl;
 use crate::verify::{VerifiedChannel, request};
@@ -270,6 +270,21 @@ impl Session {
         }
         tab.check_settlement(settlement).map_err(SessionError::Settlement)?;
         Ok(signed)
+    }
+
+    /// A receipt by its id, signed by the attested keyset. That it accounts for an exchange is judged elsewhere.
+    ///
+    /// # Errors
+    /// When the node has none, or what it gives is not signed by the keyset.
+    pub async fn receipt(&self, tab: &Tab, receipt_id: &str) -> Result<Receipt, SessionError> {
+        if !is_receipt_id(receipt_id) {
+            let detail = "its id is not made of letters, digits, - and _".to_owned();
+            return Err(SessionError::Statement { what: "receipt", detail });
+        }
+        let bytes = self.fetch_receipt(tab, receipt_id).await?;
+        let receipt = Receipt::from_json(&bytes).map_err(|error| statement("receipt", &error))?;
+        receipt.verify(self.keyset(), &mut Transcript::default()).map_err(|error| statement("receipt", &error))?;
+        Ok(receipt)
     }
 
     /// Fetches a receipt by its id, for answers whose trailer did not arrive. It is not verified here.

@@ -207,3 +207,21 @@ fn require_known_critical_extensions(link: Link, certificate: &X509Certificate<'
 pub(crate) fn unix_time(time: ASN1Time) -> UnixTime {
     UnixTime(u64::try_from(time.timestamp()).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::der_value;
+
+    #[test]
+    fn lengths_take_the_fewest_bytes() {
+        let header = |length: usize| {
+            let value = der_value(0x04, &vec![0; length]);
+            value.get(..value.len() - length).map(<[u8]>::to_vec)
+        };
+        assert_eq!(header(0), Some(vec![0x04, 0x00]));
+        assert_eq!(header(0x7f), Some(vec![0x04, 0x7f]));
+        assert_eq!(header(0x80), Some(vec![0x04, 0x81, 0x80]));
+        assert_eq!(header(0xff), Some(vec![0x04, 0x81, 0xff]));
+        assert_eq!(header(0x100), Some(vec![0x04, 0x82, 0x01, 0x00]));
+    }
+}

@@ -168,6 +168,22 @@ fn deposits_that_never_arrive_do_not_push_lanes_out_of_the_gap() {
 }
 
 #[test]
+fn the_gap_moves_with_the_deposits() {
+    let mut ledger = FakeLedger::new();
+    let mut wallet = Wallet::new(WalletSeed::from_bytes(SEED), &ledger.info());
+    // More lanes than the gap holds, in one session and in one recovery.
+    for _ in 0..10 {
+        let outputs = wallet.deposit_outputs(credits(80), 8).unwrap();
+        ledger.redeem(&outputs);
+        ledger.sync(&mut wallet);
+    }
+    assert_eq!(amounts(wallet.balance()), [800, 0, 0]);
+    let mut recovered = Wallet::new(WalletSeed::from_bytes(SEED), &ledger.info());
+    ledger.sync(&mut recovered);
+    assert_eq!(amounts(recovered.balance()), [800, 0, 0]);
+}
+
+#[test]
 fn a_crash_between_preparing_and_sending_is_resumed() {
     let mut ledger = FakeLedger::new();
     let mut wallet = funded(&mut ledger, 100, 1);

@@ -106,6 +106,11 @@ impl Lease {
         live.committed.fetch_add(need.get(), Ordering::SeqCst);
         Self { session: session.clone(), tab: Arc::clone(&live.tab), live: Arc::clone(live), need: need.get(), fresh }
     }
+
+    /// The tab, for a further try of the same request.
+    pub(crate) fn tab_ref(&self) -> TabRef {
+        TabRef(Arc::clone(&self.live))
+    }
 }
 
 impl Drop for Lease {
@@ -123,7 +128,13 @@ pub(crate) struct Demand<'a> {
     pub(crate) floor: Credits,
     /// The client's own idempotency key.
     pub(crate) client_key: Option<&'a str>,
+    /// The tab an earlier try went to; if it still stands, the next try goes there too and is charged once.
+    pub(crate) tried: Option<TabRef>,
 }
+
+/// Names a tab of the keeper's.
+#[derive(Clone)]
+pub(crate) struct TabRef(Arc<LiveTab>);
 
 impl Keeper {
     /// Verifies the node once, so that a proxy does not start in front of a node it will refuse.
@@ -162,7 +173,7 @@ impl Keeper {
         state.last_used = Instant::now();
         let session = self.ensure_session(&mut state).await?;
         let need = (demand.cost)(session.offer()).ok_or_else(|| not_offered(session.offer()))?.max(demand.floor);
-        let lease = match state.remembered(demand.client_key) {
+        let lease = match state.standing(demand.tried.as_ref()).or_else(|| state.remembered(demand.client_key)) {
             Some(live) => Lease::new(&session, &live, need, false),
             None => self.lease_current(&mut state, &session, need).await?,
         };
@@ -322,6 +333,12 @@ impl Keeper {
 impl State {
     fn retire_current(&mut self) {
         self.retired.extend(self.current.take());
+    }
+
+    fn standing(&self, tried: Option<&TabRef>) -> Option<Arc<LiveTab>> {
+        let TabRef(tried) = tried?;
+        let stands = self.current.iter().chain(&self.retired).any(|live| Arc::ptr_eq(live, tried));
+        stands.then(|| Arc::clone(tried))
     }
 
     fn remembered(&self, key: Option<&str>) -> Option<Arc<LiveTab>> {

@@ -78,8 +78,7 @@ async fn obtain(shared: &Shared, ask: &Ask, reply: &mut ReplySender) -> Result<O
         None => fresh_idempotency_key().map_err(|error| problem(&error.into()))?,
     };
     let cost = |offer: &_| shape.cost_max(offer);
-    // The key is remembered even when it is ours: a second try must find the tab of the first.
-    let mut demand = Demand { cost: &cost, floor: Credits::ZERO, client_key: Some(&idempotency_key) };
+    let mut demand = Demand { cost: &cost, floor: Credits::ZERO, client_key: client_key.as_deref(), tried: None };
     let mut given_up = 0;
     for attempt in 1..=TRIES {
         let lease = shared.keeper.lease(&demand).await.map_err(|error| problem(&error))?;
@@ -106,6 +105,7 @@ async fn obtain(shared: &Shared, ask: &Ask, reply: &mut ReplySender) -> Result<O
                     let one = Credits::new(1).unwrap_or(Credits::ZERO);
                     demand.floor = lease.tab.reserve().checked_add(one).unwrap_or(Credits::MAX);
                 }
+                demand.tried = None;
                 shared.keeper.retire(&lease).await;
             }
             Ok(Reply::Refused(refused)) if attempt < TRIES && is_busy(&refused) => {
@@ -115,6 +115,7 @@ async fn obtain(shared: &Shared, ask: &Ask, reply: &mut ReplySender) -> Result<O
             Ok(Reply::Refused(refused)) => return Ok(Obtained::Refused(refused)),
             Err(ExchangeError::Node(error)) if attempt < TRIES && error.is_connection_lost() => {
                 given_up += u32::from(!error.is_definitive());
+                demand.tried = Some(lease.tab_ref());
                 shared.keeper.forget_session(&lease.session).await;
             }
             Err(error) => return Err(problem(&error.into())),

@@ -149,11 +149,12 @@ fn set(
     }
 }
 
-/// One fault per row, each really signed by the node, each with its own code.
-#[tokio::test]
-async fn one_fault_in_a_receipt_withholds_the_answer() {
+type Row = (&'static str, Script, &'static str);
+
+/// What the receipt is about.
+fn faults_of_subject() -> Vec<Row> {
     let wrong = Sha256Digest([9; 32]);
-    let rows: Vec<(&str, Script, &str)> = vec![
+    vec![
         (
             "request",
             Script::with_fault(set("request.received", move |event| {
@@ -206,6 +207,12 @@ async fn one_fault_in_a_receipt_withholds_the_answer() {
             }),
             "receipt.malformed",
         ),
+    ]
+}
+
+/// What it costs, and who signed it.
+fn faults_of_money_and_signature() -> Vec<Row> {
+    vec![
         (
             "no price",
             Script::with_fault(|receipt| receipt.event_log.retain(|event| !matches!(event, Event::CreditSpent { .. }))),
@@ -248,8 +255,13 @@ async fn one_fault_in_a_receipt_withholds_the_answer() {
             "receipt.key_unknown",
         ),
         ("served_at", Script { forgery: |receipt| receipt.served_at.0 += 1, ..Script::stream() }, "receipt.signature"),
-    ];
-    for (name, script, expected) in rows {
+    ]
+}
+
+/// One fault per row, each really signed by the node, each with its own code.
+#[tokio::test]
+async fn one_fault_in_a_receipt_withholds_the_answer() {
+    for (name, script, expected) in faults_of_subject().into_iter().chain(faults_of_money_and_signature()) {
         // A tab of its own for each row: one lie must not shadow the next.
         let talk = Talk::start().await;
         let (shown, answer) = talk.ask(script).await;
@@ -281,7 +293,10 @@ async fn two_receipts_cannot_charge_the_same_credits() {
 #[tokio::test]
 async fn a_settlement_that_charges_more_than_the_receipts_is_refused() {
     let talk = Talk::start_with(Faults { overcharge: 1, ..Faults::default() }).await;
-    talk.ask(Script::stream()).await.1.unwrap();
+    let answer = talk.ask(Script::stream()).await.1.unwrap();
+    let fetched = talk.session.receipt(&talk.tab, &answer.receipt.receipt.receipt_id).await.unwrap();
+    assert_eq!(fetched, answer.receipt.receipt);
+    assert!(talk.session.receipt(&talk.tab, "../tabs").await.is_err());
     let error = talk.session.close_tab(&talk.tab).await.err().unwrap();
     assert_eq!(error.code(), "settlement.mismatch");
 }

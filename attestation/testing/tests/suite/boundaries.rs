@@ -1,5 +1,6 @@
 //! The last value that is still accepted, and the first that is not.
 
+use attestation::snp::SnpReport;
 use attestation::{DEMO_POLICY, UnixTime};
 use attestation_testing::{AcceptedCase, CrlSpec};
 
@@ -124,4 +125,20 @@ fn floors_match_by_processor() {
         text.replace_range(start..end, &format!("floors = [{}]\n", rows.join(", ")));
         assert_eq!(code(&appraise_document(&case, &document, &parse_policy(&text))), expected, "{rows:?}");
     }
+}
+
+#[test]
+fn every_field_of_a_fake_is_read_back() {
+    let mut fake = AcceptedCase::new(pki()).report;
+    fake.author_key_en = true;
+    fake.current_mit_vector = 0x1234;
+    fake.committed_version.build = 64;
+    let report = SnpReport::parse(&fake.sign(pki())).unwrap();
+    assert!(report.key_information.author_key_en);
+    assert_eq!(report.signature_algo, 1);
+    assert_eq!((report.launch_mit_vector, report.current_mit_vector), (Some(0x3f), Some(0x1234)));
+    assert_eq!((report.current_version, report.committed_version), (fake.current_version, fake.committed_version));
+    assert_eq!((report.report_id, report.report_id_ma), (fake.report_id, fake.report_id_ma));
+    fake.author_key_en = false;
+    assert!(!SnpReport::parse(&fake.sign(pki())).unwrap().key_information.author_key_en);
 }

@@ -17,7 +17,7 @@ fn a_document_survives_its_own_encoding() {
 }
 
 #[test]
-fn the_helper_makes_documents_for_any_keyset_and_channel() {
+fn accepted_documents_serve_any_keyset_and_channel() {
     let mut case = AcceptedCase::new(pki());
     case.keyset.subject = Some("some guardian".to_owned());
     let document = accepted_document(pki(), &case.keyset, &case.view, case.now);

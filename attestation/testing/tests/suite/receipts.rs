@@ -200,3 +200,16 @@ fn the_transcript_tells_what_was_checked() {
     let ids: Vec<&str> = transcript.checks.iter().map(|check| check.id).collect();
     assert_eq!(ids, ["receipt.version", "receipt.keyset", "receipt.signature", "receipt.events"]);
 }
+
+#[test]
+fn limits_are_exact() {
+    let mut last_second = unsigned();
+    last_second.served_at = keyset().not_after;
+    verify(&last_second.sign(&AcceptedCase::receipt_key()).unwrap()).unwrap();
+
+    let mut text = String::from_utf8(signed().to_json()).unwrap();
+    text.push_str(&" ".repeat(64 * 1024 - text.len()));
+    Receipt::from_json(text.as_bytes()).unwrap();
+    text.push(' ');
+    assert_eq!(Receipt::from_json(text.as_bytes()).unwrap_err().code(), "receipt.malformed");
+}
