@@ -104,7 +104,7 @@ async fn verify_proof(guardian: &Guardian, request: &OpenTabRequest, context: &S
     };
     let proof = request.proof;
     let params = Arc::clone(&guardian.spend_params);
-    let _slot = guardian.proof_slots.acquire().await.map_err(|_| draining())?;
+    let _slot = guardian.work.proof_slots.acquire().await.map_err(|_| draining())?;
     let checked = tokio::task::spawn_blocking(move || params.verify(&public, &proof)).await;
     match checked {
         Ok(Ok(_verified)) => Ok(()),

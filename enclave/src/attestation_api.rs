@@ -55,7 +55,7 @@ pub async fn attest(guardian: &Guardian, channel: &Channel, nonce: &str) -> Resu
         });
     }
     let data = report_data(&guardian.keys, Role::Tls, &nonce, Some(&channel.exporter));
-    let _slot = guardian.attestation_slots.acquire().await.map_err(|_| unavailable())?;
+    let _slot = guardian.work.attestation_slots.acquire().await.map_err(|_| unavailable())?;
     let attested = guardian.attester.attest(data).await.map_err(|error| {
         tracing::warn!(%error, "no report");
         unavailable()

@@ -16,7 +16,7 @@ use crate::config::GuardianConfig;
 use crate::inference::Engine;
 use crate::keys::{self, BootKeys};
 use crate::limits::{DRAIN_TIMEOUT, ENGINE_READY_TIMEOUT};
-use crate::state::{Guardian, Parts};
+use crate::state::{Guardian, Work};
 use crate::{attestation_api, listener, routes, settlement};
 
 /// Purpose under which offers are signed (protocol.md §5.2).
@@ -34,12 +34,12 @@ pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Resul
         socket,
         tls,
         routes::router(Arc::clone(&guardian)),
-        guardian.draining.subscribe(),
+        guardian.work.draining.subscribe(),
     ));
     let expiry = tokio::spawn(settlement::expiry_loop(Arc::clone(&guardian)));
     stop_signal().await?;
     tracing::info!("stopping: no new work");
-    guardian.draining.send_replace(true);
+    guardian.work.draining.send_replace(true);
     drain(&guardian).await;
     expiry.abort();
     settlement::settle_all(&guardian).await;
@@ -60,7 +60,7 @@ async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<G
     let price_sheet_digest = offer.statement.price_sheet_digest().context("digest the offer")?;
     let engine = Engine::from_config(&config.engine);
     wait_for_engine(&engine).await?;
-    Ok(Guardian::new(Parts {
+    Ok(Guardian {
         config,
         keys,
         attester,
@@ -69,10 +69,11 @@ async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<G
         offer,
         price_sheet_digest,
         ledger,
-        spend_params,
+        spend_params: Arc::new(spend_params),
         engine,
         clock,
-    }))
+        work: Work::default(),
+    })
 }
 
 async fn connect_ledger(config: &GuardianConfig) -> anyhow::Result<(LedgerClient, credits::params::VerifyingParams)> {

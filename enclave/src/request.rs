@@ -2,7 +2,7 @@
 //!
 //! On entry the bytes are hostile. On exit every member is one we know, has the right shape, and is either forwarded or
 //! deliberately dropped. vLLM accepts far more than OpenAI documents (embeddings, URLs, templates, cache salts): what is not in
-//! [`FORWARDED`] never reaches it.
+//! `FORWARDED` never reaches it.
 
 use serde_json::{Map, Value};
 
@@ -82,7 +82,7 @@ pub struct ChatRequest {
     pub choices: u64,
     /// Upper bound of the prompt's tokens: no tokenizer makes more tokens than bytes, plus the template's.
     pub prompt_tokens_bound: u64,
-    /// Members for the engine: `messages` and those of [`FORWARDED`].
+    /// Members for the engine: `messages` and those of `FORWARDED`.
     pub forward: Map<String, Value>,
 }
 

@@ -43,6 +43,13 @@ pub struct Guardian {
     pub engine: Engine,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// What is going on.
+    pub work: Work,
+}
+
+/// Requests, tabs and receipts of this boot.
+#[derive(Debug)]
+pub struct Work {
     /// Bounds reports in progress.
     pub attestation_slots: Semaphore,
     /// Bounds proof checks in progress.
@@ -53,7 +60,19 @@ pub struct Guardian {
     receipts: Mutex<Receipts>,
 }
 
-#[derive(Default)]
+impl Default for Work {
+    fn default() -> Self {
+        Self {
+            attestation_slots: Semaphore::new(ATTESTATIONS_CONCURRENT_MAX),
+            proof_slots: Semaphore::new(PROOFS_CONCURRENT_MAX),
+            draining: watch::channel(false).0,
+            tabs: Mutex::default(),
+            receipts: Mutex::default(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
 struct Receipts {
     by_id: HashMap<String, (Nullifier, Arc<Receipt>)>,
     order: VecDeque<String>,
@@ -65,56 +84,7 @@ impl std::fmt::Debug for Guardian {
     }
 }
 
-/// What `boot.rs` puts together.
-pub struct Parts {
-    /// See [`Guardian`].
-    pub config: GuardianConfig,
-    /// See [`Guardian`].
-    pub keys: BootKeys,
-    /// See [`Guardian`].
-    pub attester: Attester,
-    /// See [`Guardian`].
-    pub boot_report: Attested,
-    /// See [`Guardian`].
-    pub launch_digest: String,
-    /// See [`Guardian`].
-    pub offer: Signed<Offer>,
-    /// See [`Guardian`].
-    pub price_sheet_digest: Bytes32,
-    /// See [`Guardian`].
-    pub ledger: LedgerClient,
-    /// See [`Guardian`].
-    pub spend_params: VerifyingParams,
-    /// See [`Guardian`].
-    pub engine: Engine,
-    /// See [`Guardian`].
-    pub clock: Arc<dyn Clock>,
-}
-
 impl Guardian {
-    /// A guardian with no tabs.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        Self {
-            config: parts.config,
-            keys: parts.keys,
-            attester: parts.attester,
-            boot_report: parts.boot_report,
-            launch_digest: parts.launch_digest,
-            offer: parts.offer,
-            price_sheet_digest: parts.price_sheet_digest,
-            ledger: parts.ledger,
-            spend_params: Arc::new(parts.spend_params),
-            engine: parts.engine,
-            clock: parts.clock,
-            attestation_slots: Semaphore::new(ATTESTATIONS_CONCURRENT_MAX),
-            proof_slots: Semaphore::new(PROOFS_CONCURRENT_MAX),
-            draining: watch::channel(false).0,
-            tabs: Mutex::default(),
-            receipts: Mutex::default(),
-        }
-    }
-
     /// Digest of the boot report's bytes.
     #[must_use]
     pub fn boot_report_digest(&self) -> Sha256Digest {
@@ -124,35 +94,35 @@ impl Guardian {
     /// The tab with this id.
     #[must_use]
     pub fn tab(&self, id: &Nullifier) -> Option<Arc<Tab>> {
-        self.tabs.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.work.tabs.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// All tabs of this boot.
     #[must_use]
     pub fn tabs(&self) -> Vec<Arc<Tab>> {
-        self.tabs.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.work.tabs.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Whether another tab fits.
     #[must_use]
     pub fn has_room_for_tab(&self) -> bool {
-        self.tabs.lock().unwrap_or_else(PoisonError::into_inner).len() < TABS_MAX
+        self.work.tabs.lock().unwrap_or_else(PoisonError::into_inner).len() < TABS_MAX
     }
 
     /// Adds a tab, or returns the one that a concurrent repeat of the same call added first.
     pub fn add_tab(&self, tab: Tab) -> Arc<Tab> {
-        let mut tabs = self.tabs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tabs = self.work.tabs.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(tabs.entry(tab.id).or_insert_with(|| Arc::new(tab)))
     }
 
     /// Forgets a settled tab. Its receipts stay.
     pub fn remove_tab(&self, id: &Nullifier) {
-        self.tabs.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.work.tabs.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     /// Keeps a receipt for lookup; the oldest gives way.
     pub fn keep_receipt(&self, tab: Nullifier, receipt: Arc<Receipt>) {
-        let mut receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut receipts = self.work.receipts.lock().unwrap_or_else(PoisonError::into_inner);
         receipts.order.push_back(receipt.receipt_id.clone());
         receipts.by_id.insert(receipt.receipt_id.clone(), (tab, receipt));
         if receipts.order.len() > RECEIPTS_HELD_MAX
@@ -165,7 +135,7 @@ impl Guardian {
     /// The receipt with this id, if it belongs to `tab`. A stranger's receipt is as absent as one that never was.
     #[must_use]
     pub fn receipt(&self, tab: &Nullifier, id: &str) -> Option<Arc<Receipt>> {
-        let receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        let receipts = self.work.receipts.lock().unwrap_or_else(PoisonError::into_inner);
         receipts.by_id.get(id).filter(|(owner, _)| owner == tab).map(|(_, receipt)| Arc::clone(receipt))
     }
 
@@ -178,6 +148,6 @@ impl Guardian {
     /// Whether new work is refused.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        *self.draining.borrow()
+        *self.work.draining.borrow()
     }
 }
