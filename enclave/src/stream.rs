@@ -20,8 +20,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::inference::{self, EngineError, Usage};
 use crate::limits::{
-    ENGINE_IDLE_TIMEOUT, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME, RECEIPT_TAKEN_TIMEOUT,
-    REPLAY_BODY_BYTES_MAX,
+    CLIENT_STALL_TIMEOUT, ENGINE_IDLE_TIMEOUT, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME,
+    RECEIPT_TAKEN_TIMEOUT, REPLAY_BODY_BYTES_MAX,
 };
 use crate::problem::Problem;
 use crate::receipt::{self, CallFacts, Metered, Outcome};
@@ -133,14 +133,22 @@ impl Call {
 
     async fn relay(self, engine_body: Incoming, mut output: Output) {
         let mut cut = self.hold.tab().cut.subscribe();
-        let mut relay =
-            Relay { call: &self, usage: Usage::default(), finished: 0, usage_seen: false, journalled: None };
-        let outcome = relay.run(engine_body, &mut output, &mut cut).await;
-        let metered = match outcome {
-            // A broken answer is not what was bought.
-            Outcome::UpstreamError => Metered { cost: Credits::ZERO, ..self.meter(relay.usage) },
-            _ => self.meter(relay.usage),
+        let mut relay = Relay {
+            call: &self,
+            usage: Usage::default(),
+            finished: 0,
+            usage_seen: false,
+            journalled: None,
+            journalled_cost: Credits::ZERO,
         };
+        let outcome = relay.run(engine_body, &mut output, &mut cut).await;
+        let metered = self.meter(relay.usage);
+        let cost = match outcome {
+            // A broken answer is not what was bought. What a running total already covers cannot be taken back.
+            Outcome::UpstreamError => relay.journalled_cost,
+            _ => metered.cost.max(relay.journalled_cost),
+        };
+        let metered = Metered { cost, ..metered };
         self.end(output, outcome, metered, true).await;
     }
 
@@ -162,14 +170,15 @@ impl Call {
         match outcome {
             Outcome::Complete => {
                 if let Some(trailers) = trailers(&receipt) {
-                    let _ = tx.send(Ok(Frame::trailers(trailers))).await;
+                    let sent = tx.send(Ok(Frame::trailers(trailers)));
+                    let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, sent).await;
                 }
                 if let Some(body) = replay.filter(|_| self.guardian.sweep_replays(Instant::now())) {
                     finished.hold_replay(body.freeze(), stream);
                 }
             }
             Outcome::ClientAbort => {}
-            Outcome::UpstreamError => fail(&tx, "engine.failed", "the engine failed; nothing was charged").await,
+            Outcome::UpstreamError => fail(&tx, "engine.failed", "the engine failed; the rest costs nothing").await,
             Outcome::TabExpired => fail(&tx, "tab.expired", "the tab reached its end").await,
         }
         // The receipt must be on its way before the ledger hears of the charge: wait until the connection has taken it.
@@ -195,10 +204,11 @@ impl Call {
 /// One error event, then a broken body: a client must not take what it has for the whole answer.
 async fn fail(tx: &FrameSender, code: &'static str, message: &str) {
     let problem = Problem::unavailable(code, 1, message);
-    let _ = tx.send(Ok(Frame::data(event(&json!({"error": problem.error_object()}))))).await;
+    let last_words = Frame::data(event(&json!({"error": problem.error_object()})));
+    let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, tx.send(Ok(last_words))).await;
     // A failing body makes the HTTP library drop what it has not written yet; the event must be out before that.
     tokio::time::sleep(LAST_WORDS_TIME).await;
-    let _ = tx.send(Err(Aborted)).await;
+    let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, tx.send(Err(Aborted))).await;
 }
 
 /// The client's end of the answer.
@@ -216,7 +226,8 @@ impl Output {
     /// Sends bytes and hashes what the connection took.
     async fn send(&mut self, bytes: Bytes) -> Result<(), Aborted> {
         let tx = self.tx.clone();
-        let permit = tx.reserve().await.map_err(|_| Aborted)?;
+        let taken = tokio::time::timeout(CLIENT_STALL_TIMEOUT, tx.reserve()).await;
+        let permit = taken.map_err(|_| Aborted)?.map_err(|_| Aborted)?;
         self.take(&bytes);
         permit.send(Ok(Frame::data(bytes)));
         Ok(())
@@ -237,6 +248,7 @@ struct Relay<'a> {
     finished: u64,
     usage_seen: bool,
     journalled: Option<(Instant, u64)>,
+    journalled_cost: Credits,
 }
 
 enum Step {
@@ -314,7 +326,8 @@ impl Relay<'_> {
             return;
         }
         self.journalled = Some((Instant::now(), made));
-        let total = self.call.hold.total_with(self.call.meter(self.usage).cost);
+        self.journalled_cost = self.call.meter(self.usage).cost.max(self.journalled_cost);
+        let total = self.call.hold.total_with(self.journalled_cost);
         settlement::journal(&self.call.guardian, self.call.hold.tab(), total).await;
     }
 }

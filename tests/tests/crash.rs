@@ -87,6 +87,18 @@ fn nightly_five_hundred_kills_lose_nothing() {
 
 #[test]
 fn an_engine_that_dies_mid_stream_breaks_the_stream_and_costs_nothing() {
+    assert_eq!(spent_when_the_engine_dies_after(3), 0, "nothing was charged");
+}
+
+/// Past the first running total the charge cannot fall below it, and the tab still settles.
+#[test]
+fn an_engine_that_dies_late_costs_no_more_than_the_last_running_total() {
+    let spent = spent_when_the_engine_dies_after(300);
+    assert!(spent > 0 && spent < 4 * 300 + 400, "spent {spent}");
+}
+
+/// Streams through the proxy, kills the engine once `events` have come, closes the tab; what the wallet spent.
+fn spent_when_the_engine_dies_after(events: usize) -> u64 {
     let mut world = World::builder().start().unwrap();
     let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
     let proxy = Proxy::start(&world, &wallet).unwrap();
@@ -96,7 +108,7 @@ fn an_engine_that_dies_mid_stream_breaks_the_stream_and_costs_nothing() {
     let answer = std::thread::scope(|scope| {
         let asked = scope.spawn(|| {
             proxy.post_watching(&body.to_string(), |answer| {
-                if answer.windows(6).filter(|window| window == b"data: ").count() >= 3 {
+                if answer.windows(6).filter(|window| window == b"data: ").count() >= events {
                     let _ = streaming.send(());
                 }
             })
@@ -113,7 +125,9 @@ fn an_engine_that_dies_mid_stream_breaks_the_stream_and_costs_nothing() {
         &answer[answer.len().saturating_sub(600)..]
     );
     assert!(proxy.stop().unwrap());
-    assert_eq!(cli::balance(&world, &wallet).unwrap(), (100_000, 0, 0), "nothing was charged");
+    let (spendable, reserved, pending) = cli::balance(&world, &wallet).unwrap();
+    assert_eq!((reserved, pending), (0, 0), "the tab is settled");
+    100_000 - spendable
 }
 
 #[test]
