@@ -11,12 +11,13 @@
 use crate::digest::Sha256Digest;
 use crate::document::AttestationDocument;
 use crate::keyset::Keyset;
-use crate::policy::{AppraisalPolicy, Rule};
+use crate::policy::{AppraisalPolicy, Platform, Rule};
 use crate::rejection::Rejection;
 use crate::report_data::{BatchPosition, Exporter, GpuBinding, Nonce, ReportDataInputs, Role, batch_leaf};
 use crate::roots::{AssuranceClass, TrustRoots};
 use crate::snp::accept::{GenuineReport, hold_against};
 use crate::snp::chain::{self, ChainDer};
+use crate::snp::policy::SnpItems;
 use crate::snp::{Product, SnpReport, Tcb, verify};
 use crate::time::UnixTime;
 use crate::transcript::Transcript;
@@ -78,8 +79,11 @@ pub fn appraise(
     require_known_gpu(document, transcript)?;
     let mut unchecked = Vec::new();
     let report_bytes = &document.evidence.report.0;
-    let (report, genuine) = verify_report(report_bytes, chain, roots, policy, now, transcript, &mut unchecked)?;
-    hold_against(policy, &report, &genuine, transcript, &mut unchecked)?;
+    let Platform::Items(items) = &policy.items().snp else {
+        return Err(Rejection::PlatformRefused { platform: "SEV-SNP" });
+    };
+    let (report, genuine) = verify_report(report_bytes, chain, roots, items, now, transcript, &mut unchecked)?;
+    hold_against(items, &report, &genuine, transcript, &mut unchecked)?;
     let keyset_digest = accept_keyset(document, policy, now, transcript)?;
     Ok(Appraisal {
         assurance: roots.assurance(),
@@ -104,37 +108,37 @@ fn verify_report(
     bytes: &[u8],
     der: ChainDer<'_>,
     roots: &TrustRoots,
-    policy: &AppraisalPolicy,
+    items: &SnpItems,
     now: UnixTime,
     transcript: &mut Transcript,
     unchecked: &mut Vec<&'static str>,
 ) -> Result<(SnpReport, GenuineReport), Rejection> {
     // 1. Decode.
     let report =
-        transcript.check("report.decode", SnpReport::parse(bytes), |report| format!("version {}", report.version))?;
+        transcript.check("snp.report.decode", SnpReport::parse(bytes), |report| format!("version {}", report.version))?;
 
     // 2. Chain, and its agreement with the report.
     let key = chain::verify_chain(der, roots, now);
     let key = transcript
-        .check("chain.verify", key, |key| format!("{} {} under {} roots", key.product, key.kind, roots.assurance()))?;
+        .check("snp.chain.verify", key, |key| format!("{} {} under {} roots", key.product, key.kind, roots.assurance()))?;
     let reported_tcb = transcript
-        .check("chain.endorses_report", chain::verify_endorses(&key, &report), |tcb| format!("reported TCB {tcb}"))?;
+        .check("snp.chain.endorses_report", chain::verify_endorses(&key, &report), |tcb| format!("reported TCB {tcb}"))?;
 
     // 3. Revocation.
-    match &policy.items().revocation.crl {
+    match &items.revocation.crl {
         Rule::Check(rule) => {
             let result = chain::verify_not_revoked(der, roots, key.product, now, rule.max_age_secs);
-            transcript.check("chain.revocation", result, |()| "not revoked".to_owned())?;
+            transcript.check("snp.chain.revocation", result, |()| "not revoked".to_owned())?;
         }
         Rule::Unchecked => {
-            unchecked.push("revocation.crl");
-            transcript.skip("chain.revocation", "the policy leaves it unchecked");
+            unchecked.push("snp.revocation.crl");
+            transcript.skip("snp.chain.revocation", "the policy leaves it unchecked");
         }
     }
 
     // 4. Signature, over the bytes received.
     let signature = verify::verify_signature(&report, &key.point);
-    transcript.check("report.signature", signature, |()| "ECDSA P-384 verifies".to_owned())?;
+    transcript.check("snp.report.signature", signature, |()| "ECDSA P-384 verifies".to_owned())?;
     let genuine = GenuineReport::new(key, reported_tcb, &report)?;
     Ok((report, genuine))
 }

@@ -11,7 +11,8 @@ use ring as provider;
 use provider::digest;
 use provider::rand::{SecureRandom, SystemRandom};
 use provider::signature::{
-    ECDSA_P384_SHA384_FIXED, ED25519, Ed25519KeyPair, KeyPair, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_FIXED, ED25519,
+    Ed25519KeyPair, KeyPair, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey,
 };
 
 /// The library refused an input; it does not say why, and nothing may depend on why.
@@ -86,4 +87,19 @@ pub(crate) fn verify_ecdsa_p384(public: &[u8], message: &[u8], signature: &[u8; 
 /// RSASSA-PSS with SHA-384, MGF1-SHA-384 and a 48-byte salt; `public` is a PKCS#1 `RSAPublicKey`.
 pub(crate) fn verify_rsa_pss_sha384(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Refused> {
     UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, public).verify(message, signature).map_err(|_| Refused)
+}
+
+/// ECDSA P-384 with SHA-384; `signature` is DER, as certificates carry it.
+pub(crate) fn verify_ecdsa_p384_der(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Refused> {
+    UnparsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, public).verify(message, signature).map_err(|_| Refused)
+}
+
+/// ECDSA P-256 with SHA-256; `public` is an uncompressed point, `signature` is r ‖ s, each 32 bytes big endian.
+pub(crate) fn verify_ecdsa_p256(public: &[u8], message: &[u8], signature: &[u8; 64]) -> Result<(), Refused> {
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public).verify(message, signature).map_err(|_| Refused)
+}
+
+/// ECDSA P-256 with SHA-256; `signature` is DER, as certificates carry it.
+pub(crate) fn verify_ecdsa_p256_der(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Refused> {
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public).verify(message, signature).map_err(|_| Refused)
 }

@@ -12,9 +12,12 @@
 //! Every check leaves a line in a [`Transcript`]; every refusal is a [`Rejection`] with a stable code.
 
 mod appraise;
+mod cache;
 mod crypto;
 mod digest;
 mod document;
+mod findings;
+pub mod gpu;
 mod jcs;
 mod keyset;
 mod lp;
@@ -25,8 +28,10 @@ mod report_data;
 mod roots;
 mod signing;
 pub mod snp;
+pub mod tdx;
 mod time;
 mod transcript;
+mod x509;
 
 pub use appraise::{Appraisal, ChannelBoundAppraisal, ChannelView, appraise};
 pub use digest::{Hex32, HexError, Sha256Digest, Sha256Stream};
@@ -38,12 +43,15 @@ pub use keyset::{ALGO_ED25519, KEYSET_LIFETIME_SECS_MAX, KeyEntry, Keyset, Keyse
 pub use lp::Lp;
 pub use policy::{AppraisalPolicy, DEMO_POLICY, PolicyError, STRICT_POLICY};
 pub use receipt::{Event, OtherEvent, RECEIPT_API_VERSION, Receipt, ReceiptRejection, UnsignedReceipt};
-pub use rejection::{Link, PlatformItem, Rejection, TcbKind};
+pub use rejection::{PlatformItem, Rejection, RejectionClass, TcbKind};
 pub use report_data::{
     BatchPosition, EXPORTER_LABEL, Exporter, GpuBinding, Nonce, ReportDataInputs, Role, batch_leaf, batch_root_of_one,
 };
-pub use roots::{AssuranceClass, RootError, TrustRoots, VendorCertificates, vendor_certificates};
+pub use roots::{
+    AssuranceClass, NAMED_ROOTS_MAX, RootError, RootKind, TrustRoots, VendorCertificates, vendor_certificates,
+};
 pub use signing::{BadSignature, KeyError, ReceiptKey, ReceiptPublicKey, Signed, SignedError};
 pub use snp::Product;
 pub use time::{Clock, UnixTime};
 pub use transcript::{Check, Outcome, Transcript};
+pub use x509::{ChainFault, Link};

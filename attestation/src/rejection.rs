@@ -7,13 +7,18 @@
 mod codes;
 mod kinds;
 
-pub use kinds::{Link, PlatformItem, TcbKind};
+pub use codes::RejectionClass;
+pub(crate) use codes::codes;
+pub use kinds::{PlatformItem, TcbKind};
 
 use crate::digest::Sha256Digest;
+use crate::gpu::GpuRejection;
 use crate::keyset::KeysetFault;
 use crate::report_data::Role;
 use crate::snp::{Product, SigningKey, Tcb};
+use crate::tdx::TdxRejection;
 use crate::time::UnixTime;
+use crate::x509::ChainFault;
 
 /// Why evidence was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +54,13 @@ pub enum Rejection {
     /// The document claims GPU evidence, which this version cannot appraise.
     #[error("GPU evidence cannot be appraised by this version")]
     GpuUnsupported,
+
+    /// The policy refuses evidence of this platform.
+    #[error("the policy refuses {platform} evidence")]
+    PlatformRefused {
+        /// The platform.
+        platform: &'static str,
+    },
 
     // Report, SNP ABI §7.3.
     /// The report is not exactly 1184 bytes.
@@ -98,81 +110,18 @@ pub enum Rejection {
         model: u8,
     },
 
-    // Chain, attestation checklist items 3-6.
-    /// A certificate or revocation list does not parse, or something trails it.
-    #[error("the {link} is malformed")]
-    CertificateMalformed {
-        /// Which one.
-        link: Link,
-    },
-    /// No trusted root matches the chain.
-    #[error("the chain does not end in a trusted root for {product}")]
-    RootUnknown {
-        /// The product whose root was looked for.
-        product: Product,
-    },
-    /// A subject or issuer name is not the one its place in the chain requires.
-    #[error("the {link} has name {got:?} where {expected:?} is required")]
-    CertificateName {
-        /// Which certificate.
-        link: Link,
-        /// Name required.
-        expected: String,
-        /// Name found.
-        got: String,
-    },
-    /// The signature algorithm is not RSASSA-PSS with SHA-384, MGF1-SHA-384 and a 48-byte salt.
-    #[error("the {link} is not signed with RSASSA-PSS SHA-384 with a 48-byte salt")]
-    CertificateAlgorithm {
-        /// Which certificate.
-        link: Link,
-    },
-    /// The public key is not of the type its place requires.
-    #[error("the {link} does not hold the required type of key")]
-    CertificateKey {
-        /// Which certificate.
-        link: Link,
-    },
-    /// The issuer did not sign this.
-    #[error("the signature on the {link} does not verify")]
-    CertificateSignature {
-        /// Which certificate.
-        link: Link,
-    },
-    /// The validity period has not begun.
-    #[error("the {link} is not valid before {not_before}, it is {now}")]
-    CertificateNotYetValid {
-        /// Which certificate.
-        link: Link,
-        /// Start of validity.
-        not_before: UnixTime,
-        /// Time of evaluation.
-        now: UnixTime,
-    },
-    /// The validity period is over.
-    #[error("the {link} expired at {not_after}, it is {now}")]
-    CertificateExpired {
-        /// Which certificate.
-        link: Link,
-        /// End of validity.
-        not_after: UnixTime,
-        /// Time of evaluation.
-        now: UnixTime,
-    },
-    /// Basic constraints or key usage forbid the certificate's role.
-    #[error("the {link} may not act in this place of the chain")]
-    CertificateRole {
-        /// Which certificate.
-        link: Link,
-    },
-    /// A critical extension is not understood.
-    #[error("the {link} has an unknown critical extension {oid}")]
-    CertificateCriticalExtension {
-        /// Which certificate.
-        link: Link,
-        /// The extension.
-        oid: String,
-    },
+    // Chains and revocation lists, whoever the vendor is.
+    /// A certificate, a chain or a revocation list.
+    #[error(transparent)]
+    Chain(#[from] ChainFault),
+    /// A TDX quote or its collateral.
+    #[error(transparent)]
+    Tdx(#[from] TdxRejection),
+    /// GPU evidence, its manifests or its OCSP responses.
+    #[error(transparent)]
+    Gpu(#[from] GpuRejection),
+
+    // AMD's endorsement keys, 57230 §3.
     /// The endorsement key lacks a required AMD extension.
     #[error("the endorsement key certificate lacks extension {oid}")]
     ExtensionMissing {
@@ -212,41 +161,6 @@ pub enum Rejection {
     /// The chip the key certifies is not the one that reports.
     #[error("the endorsement key belongs to another chip")]
     ChipIdMismatch,
-
-    // Revocation.
-    /// The policy requires a revocation list and none was given.
-    #[error("no revocation list was given")]
-    CrlMissing,
-    /// The list's validity period has not begun.
-    #[error("the revocation list is not valid before {this_update}, it is {now}")]
-    CrlNotYetValid {
-        /// Issue time.
-        this_update: UnixTime,
-        /// Time of evaluation.
-        now: UnixTime,
-    },
-    /// A newer list must exist.
-    #[error("the revocation list expired at {next_update}, it is {now}")]
-    CrlExpired {
-        /// When the next was due.
-        next_update: UnixTime,
-        /// Time of evaluation.
-        now: UnixTime,
-    },
-    /// The list is older than the policy allows.
-    #[error("the revocation list is {age_secs} seconds old, the policy allows {maximum_secs}")]
-    CrlTooOld {
-        /// Its age.
-        age_secs: u64,
-        /// The policy's limit.
-        maximum_secs: u64,
-    },
-    /// A certificate of the chain is revoked.
-    #[error("the {link} is revoked")]
-    Revoked {
-        /// Which certificate.
-        link: Link,
-    },
 
     // Report signature.
     /// r, s or the padding is not in the only form the ABI allows.

@@ -6,13 +6,12 @@
 
 pub(crate) mod accept;
 pub(crate) mod chain;
-pub(crate) mod crl;
 pub(crate) mod extensions;
+pub(crate) mod policy;
 mod product;
 mod report;
 mod tcb;
 pub(crate) mod verify;
-pub(crate) mod x509;
 
 pub use product::Product;
 pub use report::{Cpu, FirmwareVersion, KeyInformation, REPORT_LEN, SIGNED_LEN, SigningKey, SnpReport};

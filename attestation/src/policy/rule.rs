@@ -5,10 +5,14 @@
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
+use super::Platform;
 use crate::digest::decode_hex;
 
 /// The word that waives an item.
 const UNCHECKED: &str = "unchecked";
+
+/// The word that refuses a platform.
+const REFUSED: &str = "refused";
 
 /// A requirement, or an explicit waiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,16 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Rule<T> {
             return Ok(Self::Unchecked);
         }
         T::deserialize(value).map(Self::Check).map_err(D::Error::custom)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Platform<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = toml::Value::deserialize(deserializer)?;
+        if value.as_str() == Some(REFUSED) {
+            return Ok(Self::Refused);
+        }
+        T::deserialize(value).map(Self::Items).map_err(D::Error::custom)
     }
 }
 

@@ -1,12 +1,15 @@
-//! The stable code and the exit class of every rejection, in one table.
+//! The stable code and the class of every rejection, in tables.
 //!
 //! Decides: the names scripts match on. A code is never reused for another reason.
 
 use super::Rejection;
+use crate::gpu::GpuRejection;
+use crate::tdx::TdxRejection;
+use crate::x509::ChainFault;
 
 /// What kind of failure a rejection is, as a process reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub enum RejectionClass {
     /// Understood and refused.
     Rejected,
     /// Of a kind this version does not know.
@@ -15,43 +18,71 @@ enum Class {
     Malformed,
 }
 
-/// One row per variant: the compiler refuses a variant without a row.
-macro_rules! codes {
-    ($($variant:ident => $code:literal, $class:ident;)*) => {
-        impl Rejection {
-            /// Every code there is.
-            pub const CODES: &'static [&'static str] = &[$($code),*];
-
-            /// Stable name of the reason.
-            #[must_use]
-            pub fn code(&self) -> &'static str {
-                match self { $(Self::$variant { .. } => $code,)* }
-            }
-
-            fn class(&self) -> Class {
-                match self { $(Self::$variant { .. } => Class::$class,)* }
-            }
-        }
-    };
-}
-
-impl Rejection {
-    /// The exit code of a process that ends with this rejection: 10 rejected, 20 unsupported, 30 malformed.
+impl RejectionClass {
+    /// The exit code of a process that ends so: 10 rejected, 20 unsupported, 30 malformed.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self.class() {
-            Class::Rejected => 10,
-            Class::Unsupported => 20,
-            Class::Malformed => 30,
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Rejected => 10,
+            Self::Unsupported => 20,
+            Self::Malformed => 30,
         }
     }
 }
 
-codes! {
+/// One row per variant: the compiler refuses a variant without a row. Variants behind `@` hold another such
+/// enumeration, whose codes they carry.
+macro_rules! codes {
+    ($name:ident {
+        $($variant:ident => $code:literal, $class:ident;)*
+        $(@ $inner:ident($inner_type:ty);)*
+    }) => {
+        impl $name {
+            /// Every code there is.
+            #[must_use]
+            pub fn codes() -> Vec<&'static str> {
+                let mut codes: Vec<&'static str> = vec![$($code),*];
+                $(codes.extend(<$inner_type>::codes());)*
+                codes.sort_unstable();
+                codes
+            }
+
+            /// Stable name of the reason.
+            #[must_use]
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $code,)*
+                    $(Self::$inner(inner) => inner.code(),)*
+                }
+            }
+
+            /// What kind of failure it is.
+            #[must_use]
+            pub fn class(&self) -> $crate::rejection::RejectionClass {
+                match self {
+                    $(Self::$variant { .. } => $crate::rejection::RejectionClass::$class,)*
+                    $(Self::$inner(inner) => inner.class(),)*
+                }
+            }
+        }
+    };
+}
+pub(crate) use codes;
+
+impl Rejection {
+    /// The exit code of a process that ends with this rejection.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        self.class().exit_code()
+    }
+}
+
+codes! { Rejection {
     DocumentTooLarge => "document.too_large", Malformed;
     DocumentMalformed => "document.malformed", Malformed;
     DocumentVersion => "document.version", Unsupported;
     EvidenceFormat => "document.evidence_format", Unsupported;
+    PlatformRefused => "policy.platform_refused", Rejected;
     GpuUnsupported => "document.gpu_unsupported", Unsupported;
 
     ReportLength => "snp.length", Malformed;
@@ -63,16 +94,6 @@ codes! {
     ChipKeyMasked => "snp.chip_key_masked", Rejected;
     CpuUnknown => "snp.cpu_unknown", Unsupported;
 
-    CertificateMalformed => "chain.malformed", Malformed;
-    RootUnknown => "chain.root_unknown", Rejected;
-    CertificateName => "chain.name", Rejected;
-    CertificateAlgorithm => "chain.algorithm", Rejected;
-    CertificateKey => "chain.key", Rejected;
-    CertificateSignature => "chain.signature", Rejected;
-    CertificateNotYetValid => "chain.not_yet_valid", Rejected;
-    CertificateExpired => "chain.expired", Rejected;
-    CertificateRole => "chain.role", Rejected;
-    CertificateCriticalExtension => "chain.critical_extension", Rejected;
     ExtensionMissing => "chain.extension_missing", Rejected;
     ExtensionMalformed => "chain.extension_malformed", Malformed;
     ProductMismatch => "chain.product_mismatch", Rejected;
@@ -80,11 +101,6 @@ codes! {
     EndorsedTcbMismatch => "chain.tcb_mismatch", Rejected;
     ChipIdMismatch => "chain.chip_id_mismatch", Rejected;
 
-    CrlMissing => "crl.missing", Rejected;
-    CrlNotYetValid => "crl.not_yet_valid", Rejected;
-    CrlExpired => "crl.expired", Rejected;
-    CrlTooOld => "crl.too_old", Rejected;
-    Revoked => "crl.revoked", Rejected;
 
     SignatureEncoding => "snp.signature_encoding", Malformed;
     ReportSignature => "snp.signature", Rejected;
@@ -132,4 +148,8 @@ codes! {
     BatchPath => "channel.batch_path", Malformed;
     ReportDataMismatch => "channel.report_data_mismatch", Rejected;
     SpkiNotInKeyset => "channel.spki_not_in_keyset", Rejected;
-}
+
+    @Chain(ChainFault);
+    @Tdx(TdxRejection);
+    @Gpu(GpuRejection);
+} }

@@ -4,30 +4,6 @@
 
 use std::fmt;
 
-/// Which certificate or list a chain rejection is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Link {
-    /// AMD root key certificate.
-    Ark,
-    /// AMD intermediate (ASK or ASVK).
-    Intermediate,
-    /// The versioned endorsement key (VCEK or VLEK).
-    Vek,
-    /// The revocation list of the root.
-    Crl,
-}
-
-impl fmt::Display for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ark => "root certificate",
-            Self::Intermediate => "intermediate certificate",
-            Self::Vek => "endorsement key certificate",
-            Self::Crl => "revocation list",
-        })
-    }
-}
-
 /// Which of the report's four TCB versions a rejection is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TcbKind {

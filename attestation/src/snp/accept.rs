@@ -7,10 +7,12 @@
 mod bits;
 mod firmware;
 
-use crate::policy::{AppraisalPolicy, HexBytes, ReportItems, Rule};
+use crate::findings::Findings;
+use crate::policy::HexBytes;
 use crate::rejection::Rejection;
 use crate::snp::chain::EndorsedKey;
 use crate::snp::extensions::VekOwner;
+use crate::snp::policy::{ReportItems, SnpItems};
 use crate::snp::{Product, SigningKey, SnpReport, Tcb};
 use crate::transcript::Transcript;
 
@@ -49,101 +51,73 @@ impl GenuineReport {
     }
 }
 
-/// Collects the outcome of every item; keeps the first failure.
-pub(super) struct Findings<'a> {
-    transcript: &'a mut Transcript,
-    unchecked: &'a mut Vec<&'static str>,
-    first_failure: Option<Rejection>,
-}
-
-impl Findings<'_> {
-    /// Record a check every policy implies.
-    fn always(&mut self, id: &'static str, result: Result<String, Rejection>) {
-        if let Err(rejection) = self.transcript.check(id, result, Clone::clone) {
-            self.first_failure.get_or_insert(rejection);
-        }
-    }
-
-    /// Record an item: made when the policy asks for it, skipped and listed when the policy waives it.
-    fn item<T>(&mut self, id: &'static str, rule: &Rule<T>, check: impl FnOnce(&T) -> Result<String, Rejection>) {
-        match rule {
-            Rule::Check(wanted) => self.always(id, check(wanted)),
-            Rule::Unchecked => {
-                self.unchecked.push(id);
-                self.transcript.skip(id, "the policy leaves it unchecked");
-            }
-        }
-    }
-}
-
 /// Hold a genuine report against the policy.
 pub(crate) fn hold_against(
-    policy: &AppraisalPolicy,
+    items: &SnpItems,
     report: &SnpReport,
     genuine: &GenuineReport,
     transcript: &mut Transcript,
     unchecked: &mut Vec<&'static str>,
 ) -> Result<(), Rejection> {
-    let items = policy.items();
-    let mut findings = Findings { transcript, unchecked, first_failure: None };
+    let mut findings = Findings::new(transcript, unchecked);
     hold_origin(&mut findings, &items.report, report, genuine);
     bits::hold_guest_policy(&mut findings, &items.guest, report);
     firmware::hold_tcb(&mut findings, &items.tcb, report, genuine);
     bits::hold_platform(&mut findings, &items.platform, report);
     hold_identity(&mut findings, &items.report, report);
-    findings.first_failure.map_or(Ok(()), Err)
+    findings.verdict()
 }
 
 /// Where the report comes from: version, product, key, provider, and who asked for it.
 fn hold_origin(findings: &mut Findings<'_>, items: &ReportItems, report: &SnpReport, genuine: &GenuineReport) {
     let GenuineReport { product, kind, csp_id, .. } = genuine;
     findings.always(
-        "report.version",
+        "snp.report.version",
         member(&items.versions, &report.version, |got| Rejection::ReportVersionNotAllowed { got: *got }),
     );
     findings
-        .always("report.product", member(&items.products, product, |got| Rejection::ProductNotAllowed { got: *got }));
+        .always("snp.report.product", member(&items.products, product, |got| Rejection::ProductNotAllowed { got: *got }));
     findings.always(
-        "report.signing_key",
+        "snp.report.signing_key",
         member(&items.signing_keys, kind, |got| Rejection::SigningKeyNotAllowed { got: *got }),
     );
     if let Some(csp_id) = csp_id {
-        findings.item("report.vlek_csp_id", &items.vlek_csp_ids, |allowed| {
+        findings.item("snp.report.vlek_csp_id", &items.vlek_csp_ids, |allowed| {
             member(allowed, csp_id, |got| Rejection::CspNotAllowed { got: got.clone() })
         });
     }
     let asked_by_guest =
         if report.vmpl == VMPL_HOST { Err(Rejection::HostRequested) } else { Ok("the guest".to_owned()) };
-    findings.always("report.requester", asked_by_guest);
+    findings.always("snp.report.requester", asked_by_guest);
     findings
-        .item("report.vmpl", &items.vmpl, |allowed| member(allowed, &report.vmpl, |got| Rejection::Vmpl { got: *got }));
+        .item("snp.report.vmpl", &items.vmpl, |allowed| member(allowed, &report.vmpl, |got| Rejection::Vmpl { got: *got }));
 }
 
 /// What runs in the guest, and on which chip.
 fn hold_identity(findings: &mut Findings<'_>, items: &ReportItems, report: &SnpReport) {
-    findings.item("report.launch_digest", &items.launch_digests, |allowed| {
+    findings.item("snp.report.launch_digest", &items.launch_digests, |allowed| {
         hex_member(allowed, &report.measurement, |got| Rejection::LaunchDigest { got })
     });
-    findings.item("report.host_data", &items.host_data, |allowed| {
+    findings.item("snp.report.host_data", &items.host_data, |allowed| {
         hex_member(allowed, &report.host_data, |got| Rejection::HostData { got })
     });
-    findings.item("report.guest_svn", &items.guest_svn_min, |minimum| {
+    findings.item("snp.report.guest_svn", &items.guest_svn_min, |minimum| {
         let (got, minimum) = (report.guest_svn, *minimum);
         if got >= minimum { Ok(got.to_string()) } else { Err(Rejection::GuestSvn { got, minimum }) }
     });
-    findings.item("report.family_id", &items.family_ids, |allowed| {
+    findings.item("snp.report.family_id", &items.family_ids, |allowed| {
         hex_member(allowed, &report.family_id, |got| Rejection::FamilyId { got })
     });
-    findings.item("report.image_id", &items.image_ids, |allowed| {
+    findings.item("snp.report.image_id", &items.image_ids, |allowed| {
         hex_member(allowed, &report.image_id, |got| Rejection::ImageId { got })
     });
-    findings.item("report.id_key", &items.id_key_digests, |allowed| {
+    findings.item("snp.report.id_key", &items.id_key_digests, |allowed| {
         hex_member(allowed, &report.id_key_digest, |got| Rejection::IdKey { got })
     });
-    findings.item("report.author_key", &items.author_key_digests, |allowed| {
+    findings.item("snp.report.author_key", &items.author_key_digests, |allowed| {
         hex_member(allowed, &report.author_key_digest, |got| Rejection::AuthorKey { got })
     });
-    findings.item("report.chip_id", &items.chip_ids, |allowed| {
+    findings.item("snp.report.chip_id", &items.chip_ids, |allowed| {
         hex_member(allowed, &report.chip_id, |got| Rejection::ChipNotAllowed { got })
     });
 }

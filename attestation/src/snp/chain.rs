@@ -7,14 +7,16 @@
 
 use x509_parser::certificate::X509Certificate;
 
-use crate::rejection::{Link, Rejection};
-use crate::roots::TrustRoots;
+use crate::rejection::Rejection;
+use crate::roots::{SIMULATED, TrustRoots};
 use crate::snp::extensions::{self, VekFacts, VekOwner};
-use crate::snp::{Product, SigningKey, SnpReport, Tcb, crl, x509};
+use crate::snp::{Product, SigningKey, SnpReport, Tcb};
 use crate::time::UnixTime;
+use crate::x509::crl::RevocationList;
+use crate::x509::{self, ChainFault, Link, Place, Scheme};
 
-/// Simulated certificates carry this in front of AMD's name, and in their organisation.
-pub(crate) const SIMULATED: &str = "SIMULATED";
+/// Every signature of an AMD chain.
+const SCHEME: Scheme = Scheme::Rsa4096PssSha384;
 
 /// The DER a chain is made of.
 #[derive(Debug, Clone, Copy)]
@@ -47,18 +49,18 @@ pub(crate) fn verify_chain(chain: ChainDer<'_>, roots: &TrustRoots, now: UnixTim
     // 1. Names and roles.
     let kind = vek_kind(&vek)?;
     let product = intermediate_product(&intermediate, kind)?;
-    let root_der = roots.find(product, chain.root_hint).ok_or(Rejection::RootUnknown { product })?;
+    let root_der = trusted_root(roots, product, chain.root_hint)?;
     let root = x509::parse(Link::Ark, root_der)?;
-    require_issuer(Link::Vek, &vek, &intermediate)?;
-    require_issuer(Link::Intermediate, &intermediate, &root)?;
-    x509::require_role(Link::Vek, &vek, false)?;
-    x509::require_role(Link::Intermediate, &intermediate, true)?;
-    x509::require_role(Link::Ark, &root, true)?;
+    x509::require_issued_by(Link::Vek, &vek, &intermediate)?;
+    x509::require_issued_by(Link::Intermediate, &intermediate, &root)?;
+    x509::require_role(Link::Vek, &vek, Place::Leaf)?;
+    x509::require_role(Link::Intermediate, &intermediate, Place::Issuer { below: 0 })?;
+    x509::require_role(Link::Ark, &root, Place::Issuer { below: 1 })?;
 
     // 2. Algorithms and signatures. The root is trusted by its bytes, not by its own signature.
     let (ark, ask) = (root.public_key(), intermediate.public_key());
-    x509::verify_certificate(Link::Intermediate, chain.intermediate, &intermediate, ark, Link::Ark)?;
-    x509::verify_certificate(Link::Vek, chain.vek, &vek, ask, Link::Intermediate)?;
+    x509::verify_certificate(Link::Intermediate, chain.intermediate, &intermediate, ark, Link::Ark, SCHEME)?;
+    x509::verify_certificate(Link::Vek, chain.vek, &vek, ask, Link::Intermediate, SCHEME)?;
     let point = x509::p384_point(Link::Vek, vek.public_key())?.to_vec();
 
     // 3. Dates, at the time the caller names.
@@ -82,11 +84,20 @@ pub(crate) fn verify_not_revoked(
     now: UnixTime,
     max_age_secs: u64,
 ) -> Result<(), Rejection> {
-    let list = chain.crl.ok_or(Rejection::CrlMissing)?;
-    let root_der = roots.find(product, chain.root_hint).ok_or(Rejection::RootUnknown { product })?;
+    let der = chain.crl.ok_or(ChainFault::CrlMissing { link: Link::Crl })?;
+    let root_der = trusted_root(roots, product, chain.root_hint)?;
     let root = x509::parse(Link::Ark, root_der)?;
     let intermediate = x509::parse(Link::Intermediate, chain.intermediate)?;
-    crl::verify_not_revoked(list, &root, &intermediate, now, max_age_secs)
+    let list = RevocationList::verified(Link::Crl, der, &root, Link::Ark, SCHEME)?;
+    list.require_fresh(now, max_age_secs)?;
+    for (link, certificate) in [(Link::Intermediate, &intermediate), (Link::Ark, &root)] {
+        list.require_absent(link, certificate)?;
+    }
+    Ok(())
+}
+
+fn trusted_root<'a>(roots: &'a TrustRoots, product: Product, hint: &[u8]) -> Result<&'a [u8], ChainFault> {
+    roots.amd(product, hint).ok_or_else(|| ChainFault::RootUnknown { place: product.to_string() })
 }
 
 /// 5. Verify that `key` is the key of the chip and TCB `report` names; the reported TCB on success.
@@ -120,27 +131,25 @@ fn require_chip(product: Product, hwid: &[u8], chip_id: &[u8; 64]) -> Result<(),
     if named && id == hwid && rest.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(Rejection::ChipIdMismatch) }
 }
 
-fn vek_kind(vek: &X509Certificate<'_>) -> Result<SigningKey, Rejection> {
+fn vek_kind(vek: &X509Certificate<'_>) -> Result<SigningKey, ChainFault> {
     let name = amd_name(vek);
     match name {
         "SEV-VCEK" => Ok(SigningKey::Vcek),
         "SEV-VLEK" => Ok(SigningKey::Vlek),
-        got => Err(Rejection::CertificateName {
-            link: Link::Vek,
-            expected: "SEV-VCEK or SEV-VLEK".to_owned(),
-            got: got.to_owned(),
-        }),
+        got => {
+            Err(ChainFault::Name { link: Link::Vek, expected: "SEV-VCEK or SEV-VLEK".to_owned(), got: got.to_owned() })
+        }
     }
 }
 
 /// ASKs are called `SEV-<product>`, ASVKs `SEV-VLEK-<product>`.
-fn intermediate_product(intermediate: &X509Certificate<'_>, kind: SigningKey) -> Result<Product, Rejection> {
+fn intermediate_product(intermediate: &X509Certificate<'_>, kind: SigningKey) -> Result<Product, ChainFault> {
     let prefix = match kind {
         SigningKey::Vcek => "SEV-",
         SigningKey::Vlek => "SEV-VLEK-",
     };
     let name = amd_name(intermediate);
-    name.strip_prefix(prefix).and_then(|product| product.parse().ok()).ok_or_else(|| Rejection::CertificateName {
+    name.strip_prefix(prefix).and_then(|product| product.parse().ok()).ok_or_else(|| ChainFault::Name {
         link: Link::Intermediate,
         expected: format!("{prefix}<product>"),
         got: name.to_owned(),
@@ -156,20 +165,4 @@ pub(crate) fn root_product(root: &X509Certificate<'_>) -> Option<Product> {
 fn amd_name<'a>(certificate: &'a X509Certificate<'_>) -> &'a str {
     let name = x509::common_name(certificate.subject()).unwrap_or_default();
     name.strip_prefix(SIMULATED).map_or(name, str::trim_start)
-}
-
-/// RFC 5280 §6.1.3 (a)(4): the issuer name is the issuer's subject name, byte for byte.
-fn require_issuer(
-    link: Link,
-    certificate: &X509Certificate<'_>,
-    issuer: &X509Certificate<'_>,
-) -> Result<(), Rejection> {
-    if certificate.issuer().as_raw() == issuer.subject().as_raw() {
-        return Ok(());
-    }
-    Err(Rejection::CertificateName {
-        link,
-        expected: format!("issuer {}", issuer.subject()),
-        got: format!("issuer {}", certificate.issuer()),
-    })
 }

@@ -3,10 +3,11 @@
 //! Decides: which bits must be set or clear. A guest-policy bit without a known meaning is refused: it might loosen
 //! something. PLATFORM_INFO grows with firmware and only describes the platform, so its unknown bits are ignored.
 
-use super::Findings;
-use crate::policy::{BitRule, GuestItems, PlatformItems, Rule};
+use crate::findings::Findings;
+use crate::policy::Rule;
 use crate::rejection::{PlatformItem, Rejection};
 use crate::snp::SnpReport;
+use crate::snp::policy::{BitRule, GuestItems, PlatformItems};
 
 // Guest policy, SNP ABI table "Guest Policy Structure". Bits 0-7 and 8-15 are the minor and major ABI version.
 const SMT: u32 = 16;
@@ -38,34 +39,34 @@ pub(super) fn hold_guest_policy(findings: &mut Findings<'_>, items: &GuestItems,
     } else {
         Ok(format!("{policy:#x}"))
     };
-    findings.always("guest.policy", form);
+    findings.always("snp.guest.policy", form);
 
     let require = |index, wanted: bool, refusal: Rejection| {
         if bit(policy, index) == wanted { Ok(format!("bit {index} is {}", u8::from(wanted))) } else { Err(refusal) }
     };
-    findings.item("guest.debug", &items.debug, |_| require(DEBUG, false, Rejection::DebugAllowed));
-    findings.item("guest.migration_agent", &items.migration_agent, |_| {
+    findings.item("snp.guest.debug", &items.debug, |_| require(DEBUG, false, Rejection::DebugAllowed));
+    findings.item("snp.guest.migration_agent", &items.migration_agent, |_| {
         let none = require(MIGRATE_MA, false, Rejection::MigrationAgentAllowed)?;
         if report.report_id_ma == NO_MIGRATION_AGENT { Ok(none) } else { Err(Rejection::MigrationAgentAllowed) }
     });
-    findings.item("guest.smt", &items.smt, |_| require(SMT, false, Rejection::SmtAllowed));
-    findings.item("guest.single_socket", &items.single_socket, |_| {
+    findings.item("snp.guest.smt", &items.smt, |_| require(SMT, false, Rejection::SmtAllowed));
+    findings.item("snp.guest.single_socket", &items.single_socket, |_| {
         require(SINGLE_SOCKET, true, Rejection::SingleSocketNotRequired)
     });
-    findings.item("guest.cxl", &items.cxl, |_| require(CXL, false, Rejection::CxlAllowed));
-    findings.item("guest.aes_256_xts", &items.aes_256_xts, |_| {
+    findings.item("snp.guest.cxl", &items.cxl, |_| require(CXL, false, Rejection::CxlAllowed));
+    findings.item("snp.guest.aes_256_xts", &items.aes_256_xts, |_| {
         require(MEM_AES_256_XTS, true, Rejection::Aes256XtsNotRequired)
     });
-    findings.item("guest.rapl_disabled", &items.rapl_disabled, |_| {
+    findings.item("snp.guest.rapl_disabled", &items.rapl_disabled, |_| {
         require(RAPL_DISABLED, true, Rejection::RaplNotDisabled)
     });
-    findings.item("guest.ciphertext_hiding", &items.ciphertext_hiding, |_| {
+    findings.item("snp.guest.ciphertext_hiding", &items.ciphertext_hiding, |_| {
         require(CIPHERTEXT_HIDING, true, Rejection::CiphertextHidingNotRequired)
     });
-    findings.item("guest.page_swap_disabled", &items.page_swap_disabled, |_| {
+    findings.item("snp.guest.page_swap_disabled", &items.page_swap_disabled, |_| {
         require(PAGE_SWAP_DISABLED, true, Rejection::PageSwapNotDisabled)
     });
-    findings.item("guest.abi", &items.abi_min, |minimum| {
+    findings.item("snp.guest.abi", &items.abi_min, |minimum| {
         let [got_minor, got_major, ..] = policy.to_le_bytes();
         if (got_major, got_minor) >= (minimum.major, minimum.minor) {
             return Ok(format!("{got_major}.{got_minor}"));
@@ -77,13 +78,13 @@ pub(super) fn hold_guest_policy(findings: &mut Findings<'_>, items: &GuestItems,
 
 pub(super) fn hold_platform(findings: &mut Findings<'_>, items: &PlatformItems, report: &SnpReport) {
     let rows: [(&'static str, &Rule<BitRule>, PlatformItem, u32); 7] = [
-        ("platform.smt", &items.smt, PlatformItem::Smt, 0),
-        ("platform.tsme", &items.tsme, PlatformItem::Tsme, 1),
-        ("platform.ecc", &items.ecc, PlatformItem::Ecc, 2),
-        ("platform.rapl_disabled", &items.rapl_disabled, PlatformItem::RaplDisabled, 3),
-        ("platform.ciphertext_hiding", &items.ciphertext_hiding, PlatformItem::CiphertextHiding, 4),
-        ("platform.alias_check", &items.alias_check, PlatformItem::AliasCheck, 5),
-        ("platform.tio", &items.tio, PlatformItem::Tio, 7),
+        ("snp.platform.smt", &items.smt, PlatformItem::Smt, 0),
+        ("snp.platform.tsme", &items.tsme, PlatformItem::Tsme, 1),
+        ("snp.platform.ecc", &items.ecc, PlatformItem::Ecc, 2),
+        ("snp.platform.rapl_disabled", &items.rapl_disabled, PlatformItem::RaplDisabled, 3),
+        ("snp.platform.ciphertext_hiding", &items.ciphertext_hiding, PlatformItem::CiphertextHiding, 4),
+        ("snp.platform.alias_check", &items.alias_check, PlatformItem::AliasCheck, 5),
+        ("snp.platform.tio", &items.tio, PlatformItem::Tio, 7),
     ];
     for (id, rule, item, index) in rows {
         findings.item(id, rule, |rule| {

@@ -2,14 +2,16 @@
 //!
 //! Decides: whether the firmware is recent enough, now and when the guest started, and cannot be rolled back.
 
-use super::{Findings, GenuineReport};
-use crate::policy::{FloorRow, Rule, TcbItems};
+use super::GenuineReport;
+use crate::findings::Findings;
+use crate::policy::Rule;
 use crate::rejection::{Rejection, TcbKind};
+use crate::snp::policy::{FloorRow, TcbItems};
 use crate::snp::{SnpReport, Tcb};
 
 pub(super) fn hold_tcb(findings: &mut Findings<'_>, items: &TcbItems, report: &SnpReport, genuine: &GenuineReport) {
-    findings.always("tcb.order", in_order(genuine));
-    findings.item("tcb.provisional", &items.provisional, |_| {
+    findings.always("snp.tcb.order", in_order(genuine));
+    findings.item("snp.tcb.provisional", &items.provisional, |_| {
         // SNP ABI §3.3: firmware is provisional until committed; until then the host can roll it back.
         let committed =
             genuine.current_tcb == genuine.committed_tcb && report.current_version == report.committed_version;
@@ -17,14 +19,14 @@ pub(super) fn hold_tcb(findings: &mut Findings<'_>, items: &TcbItems, report: &S
     });
     let rows = &items.floors;
     findings
-        .item("tcb.reported", rows, |rows| at_floor(rows, TcbKind::Reported, &genuine.reported_tcb, report, genuine));
-    findings.item("tcb.committed", &both(&items.committed, rows), |rows| {
+        .item("snp.tcb.reported", rows, |rows| at_floor(rows, TcbKind::Reported, &genuine.reported_tcb, report, genuine));
+    findings.item("snp.tcb.committed", &both(&items.committed, rows), |rows| {
         at_floor(rows, TcbKind::Committed, &genuine.committed_tcb, report, genuine)
     });
-    findings.item("tcb.launch", &both(&items.launch, rows), |rows| {
+    findings.item("snp.tcb.launch", &both(&items.launch, rows), |rows| {
         at_floor(rows, TcbKind::Launch, &genuine.launch_tcb, report, genuine)
     });
-    findings.item("tcb.mitigations", &items.mitigations, |required| mitigated(report, *required));
+    findings.item("snp.tcb.mitigations", &items.mitigations, |required| mitigated(report, *required));
 }
 
 /// The floors, when `rule` asks for them.

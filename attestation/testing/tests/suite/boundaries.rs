@@ -56,14 +56,14 @@ fn minimum_versions_are_inclusive() {
     let verdict = |item: &str, value: &str| {
         code(&appraise_document(&case, &case.document(), &parse_policy(&with_item(DEMO_POLICY, item, value))))
     };
-    assert_eq!(verdict("report.guest_svn_min", "0"), "ok");
-    assert_eq!(verdict("report.guest_svn_min", "1"), "snp.guest_svn");
-    assert_eq!(verdict("guest.abi_min", "{ major = 1, minor = 55 }"), "ok");
-    assert_eq!(verdict("guest.abi_min", "{ major = 1, minor = 56 }"), "snp.abi_too_old");
-    assert_eq!(verdict("guest.abi_min", "{ major = 0, minor = 255 }"), "ok");
-    assert_eq!(verdict("guest.abi_min", "{ major = 2, minor = 0 }"), "snp.abi_too_old");
-    assert_eq!(verdict("tcb.mitigations", "0x3f"), "ok");
-    assert_eq!(verdict("tcb.mitigations", "0x7f"), "snp.mitigation_missing");
+    assert_eq!(verdict("snp.report.guest_svn_min", "0"), "ok");
+    assert_eq!(verdict("snp.report.guest_svn_min", "1"), "snp.guest_svn");
+    assert_eq!(verdict("snp.guest.abi_min", "{ major = 1, minor = 55 }"), "ok");
+    assert_eq!(verdict("snp.guest.abi_min", "{ major = 1, minor = 56 }"), "snp.abi_too_old");
+    assert_eq!(verdict("snp.guest.abi_min", "{ major = 0, minor = 255 }"), "ok");
+    assert_eq!(verdict("snp.guest.abi_min", "{ major = 2, minor = 0 }"), "snp.abi_too_old");
+    assert_eq!(verdict("snp.tcb.mitigations", "0x3f"), "ok");
+    assert_eq!(verdict("snp.tcb.mitigations", "0x7f"), "snp.mitigation_missing");
 }
 
 #[test]
@@ -74,16 +74,16 @@ fn lists_accept_what_they_name() {
     let ones = |length: usize| format!("[\"{}\"]", "11".repeat(length));
     let chip = format!("[\"{}\"]", hex::encode(case.pki.chip_id()));
     let rows = [
-        ("report.host_data", zeros(32), ones(32), "snp.host_data"),
-        ("report.family_ids", zeros(16), ones(16), "snp.family_id"),
-        ("report.image_ids", zeros(16), ones(16), "snp.image_id"),
-        ("report.id_key_digests", zeros(48), ones(48), "snp.id_key"),
-        ("report.author_key_digests", zeros(48), ones(48), "snp.author_key"),
-        ("report.chip_ids", chip, zeros(64), "snp.chip_not_allowed"),
-        ("report.vmpl", "[1, 0]".to_owned(), "[1]".to_owned(), "snp.vmpl"),
-        ("report.versions", "[2, 5]".to_owned(), "[2, 3]".to_owned(), "snp.version_not_allowed"),
-        ("platform.tsme", "\"forbidden\"".to_owned(), "\"required\"".to_owned(), "snp.platform"),
-        ("platform.tio", "\"forbidden\"".to_owned(), "\"required\"".to_owned(), "snp.platform"),
+        ("snp.report.host_data", zeros(32), ones(32), "snp.host_data"),
+        ("snp.report.family_ids", zeros(16), ones(16), "snp.family_id"),
+        ("snp.report.image_ids", zeros(16), ones(16), "snp.image_id"),
+        ("snp.report.id_key_digests", zeros(48), ones(48), "snp.id_key"),
+        ("snp.report.author_key_digests", zeros(48), ones(48), "snp.author_key"),
+        ("snp.report.chip_ids", chip, zeros(64), "snp.chip_not_allowed"),
+        ("snp.report.vmpl", "[1, 0]".to_owned(), "[1]".to_owned(), "snp.vmpl"),
+        ("snp.report.versions", "[2, 5]".to_owned(), "[2, 3]".to_owned(), "snp.version_not_allowed"),
+        ("snp.platform.tsme", "\"forbidden\"".to_owned(), "\"required\"".to_owned(), "snp.platform"),
+        ("snp.platform.tio", "\"forbidden\"".to_owned(), "\"required\"".to_owned(), "snp.platform"),
     ];
     for (item, accepting, refusing, expected) in rows {
         let with = |value: &str| {
@@ -119,7 +119,7 @@ fn floors_match_by_processor() {
         (vec![], "snp.tcb_floor_missing"),
     ];
     let start = DEMO_POLICY.find("# Strictest").unwrap();
-    let end = DEMO_POLICY.find("[revocation]").unwrap();
+    let end = DEMO_POLICY.find("[snp.revocation]").unwrap();
     for (rows, expected) in rows {
         let mut text = DEMO_POLICY.to_owned();
         text.replace_range(start..end, &format!("floors = [{}]\n", rows.join(", ")));

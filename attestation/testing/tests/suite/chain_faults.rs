@@ -106,15 +106,15 @@ fn milan_is_genuine_and_still_refused() {
     let milan = pki().reissued(Product::Milan, "SIMULATED").unwrap();
     let case = AcceptedCase::new(&milan);
     assert_eq!(code(&appraise_case(&case)), "snp.product_not_allowed");
-    let policy = with_item(DEMO_POLICY, "report.products", r#"["Milan"]"#);
+    let policy = with_item(DEMO_POLICY, "snp.report.products", r#"["Milan"]"#);
     // The strict policy has no floor for Milan either.
     assert_eq!(code(&appraise_document(&case, &case.document(), &parse_policy(&policy))), "snp.tcb_floor_missing");
 }
 
 #[test]
 fn a_vlek_names_a_provider_and_no_chip() {
-    let policy = with_item(DEMO_POLICY, "report.signing_keys", r#"["vlek"]"#);
-    let policy = with_item(&policy, "report.vlek_csp_ids", r#"["CN=cc-test.example.com"]"#);
+    let policy = with_item(DEMO_POLICY, "snp.report.signing_keys", r#"["vlek"]"#);
+    let policy = with_item(&policy, "snp.report.vlek_csp_ids", r#"["CN=cc-test.example.com"]"#);
     let policy = parse_policy(&policy);
     let mut case = AcceptedCase::new(pki());
     case.report.set_signing_key(SigningKey::Vlek);

@@ -18,7 +18,7 @@ fn shipped_policies_parse_under_their_names() {
 #[test]
 fn the_demo_policy_is_the_strict_one_with_the_simulated_digest() {
     let digest = format!("[\"{}\"]", hex::encode(simulated_launch_digest()));
-    let derived = with_item(STRICT_POLICY, "report.launch_digests", &digest);
+    let derived = with_item(STRICT_POLICY, "snp.report.launch_digests", &digest);
     let derived = with_item(&derived, "name", "\"demo\"");
     let items = |text: &str| -> Vec<String> {
         text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(str::to_owned).collect()
@@ -40,7 +40,7 @@ fn every_item_is_required() {
             let missing_fmc = line.starts_with("fmc");
             match refused {
                 Err(PolicyError::Form(_)) => assert!(!missing_fmc, "{line}"),
-                Err(PolicyError::Item { item, .. }) => assert!(missing_fmc && item == "tcb.floors", "{line}"),
+                Err(PolicyError::Item { item, .. }) => assert!(missing_fmc && item == "snp.tcb.floors", "{line}"),
                 other => panic!("without {line:?}: {other:?}"),
             }
         }
@@ -51,22 +51,22 @@ fn every_item_is_required() {
 fn senseless_files_are_refused() {
     let form = [
         format!("{STRICT_POLICY}\nextra = 1"),
-        with_item(STRICT_POLICY, "guest.debug", "\"allowed\""),
-        with_item(STRICT_POLICY, "guest.debug", "true"),
-        with_item(STRICT_POLICY, "guest.debug", "\"Unchecked\""),
-        with_item(STRICT_POLICY, "report.launch_digests", "[\"00\"]"),
-        with_item(STRICT_POLICY, "report.products", "[\"Rome\"]"),
-        with_item(STRICT_POLICY, "report.products", "\"unchecked\""),
-        with_item(STRICT_POLICY, "report.vmpl", "[-1]"),
-        with_item(STRICT_POLICY, "revocation.crl", "{}"),
+        with_item(STRICT_POLICY, "snp.guest.debug", "\"allowed\""),
+        with_item(STRICT_POLICY, "snp.guest.debug", "true"),
+        with_item(STRICT_POLICY, "snp.guest.debug", "\"Unchecked\""),
+        with_item(STRICT_POLICY, "snp.report.launch_digests", "[\"00\"]"),
+        with_item(STRICT_POLICY, "snp.report.products", "[\"Rome\"]"),
+        with_item(STRICT_POLICY, "snp.report.products", "\"unchecked\""),
+        with_item(STRICT_POLICY, "snp.report.vmpl", "[-1]"),
+        with_item(STRICT_POLICY, "snp.revocation.crl", "{}"),
         with_item(
             CAPTURED_POLICY,
-            "tcb.floors",
+            "snp.tcb.floors",
             "[{ product = \"Genoa\", cpu = \"19\", boot_loader = 0, tee = 0, snp = 0, microcode = 0 }]",
         ),
         with_item(
             CAPTURED_POLICY,
-            "tcb.floors",
+            "snp.tcb.floors",
             "[{ product = \"Genoa\", cpu = \"19-11-01-00\", boot_loader = 0, tee = 0, snp = 0, microcode = 0 }]",
         ),
     ];
@@ -81,9 +81,9 @@ fn senseless_files_are_refused() {
         ("name", with_item(STRICT_POLICY, "name", "\"\"")),
         ("name", with_item(STRICT_POLICY, "name", "\"a\\nb\"")),
         ("keyset_lifetime_secs_max", with_item(STRICT_POLICY, "keyset_lifetime_secs_max", "604801")),
-        ("tcb.floors", with_item(CAPTURED_POLICY, "tcb.floors", turin_without_fmc)),
-        ("tcb.floors", with_item(CAPTURED_POLICY, "tcb.floors", genoa_with_fmc)),
-        ("tcb.floors", with_item(CAPTURED_POLICY, "tcb.launch", "\"floor\"")),
+        ("snp.tcb.floors", with_item(CAPTURED_POLICY, "snp.tcb.floors", turin_without_fmc)),
+        ("snp.tcb.floors", with_item(CAPTURED_POLICY, "snp.tcb.floors", genoa_with_fmc)),
+        ("snp.tcb.floors", with_item(CAPTURED_POLICY, "snp.tcb.launch", "\"floor\"")),
     ];
     for (expected, text) in items {
         match AppraisalPolicy::from_toml(&text) {
@@ -105,17 +105,17 @@ fn a_waived_item_is_listed_and_skipped() {
     let listed: BTreeSet<&str> = appraisal.unchecked().iter().copied().collect();
     assert_eq!(skipped, listed);
     let expected = [
-        "guest.aes_256_xts",
-        "guest.single_socket",
-        "platform.tio",
-        "platform.tsme",
-        "report.author_key",
-        "report.chip_id",
-        "report.family_id",
-        "report.guest_svn",
-        "report.host_data",
-        "report.id_key",
-        "report.image_id",
+        "snp.guest.aes_256_xts",
+        "snp.guest.single_socket",
+        "snp.platform.tio",
+        "snp.platform.tsme",
+        "snp.report.author_key",
+        "snp.report.chip_id",
+        "snp.report.family_id",
+        "snp.report.guest_svn",
+        "snp.report.host_data",
+        "snp.report.id_key",
+        "snp.report.image_id",
     ];
     assert_eq!(listed.into_iter().collect::<Vec<_>>(), expected);
     assert_eq!(appraisal.policy_name(), "demo");
@@ -125,15 +125,20 @@ fn a_waived_item_is_listed_and_skipped() {
 #[test]
 fn waiving_everything_lists_everything() {
     let case = AcceptedCase::new(pki());
-    let mut text = with_item(DEMO_POLICY, "revocation.crl", "\"unchecked\"");
-    let rows = text.find("# Strictest").unwrap()..text.find("[revocation]").unwrap();
+    let mut text = with_item(DEMO_POLICY, "snp.revocation.crl", "\"unchecked\"");
+    let rows = text.find("# Strictest").unwrap()..text.find("[snp.revocation]").unwrap();
     text.replace_range(rows, "floors = \"unchecked\"\n");
-    for item in
-        ["tcb.launch", "tcb.committed", "tcb.provisional", "tcb.mitigations", "report.launch_digests", "report.vmpl"]
-    {
+    for item in [
+        "snp.tcb.launch",
+        "snp.tcb.committed",
+        "snp.tcb.provisional",
+        "snp.tcb.mitigations",
+        "snp.report.launch_digests",
+        "snp.report.vmpl",
+    ] {
         text = with_item(&text, item, "\"unchecked\"");
     }
-    for section in ["guest", "platform"] {
+    for section in ["snp.guest", "snp.platform"] {
         let items: Vec<String> = section_items(&text, section);
         for item in items {
             text = with_item(&text, &item, "\"unchecked\"");

@@ -37,61 +37,61 @@ const fn row(
 
 /// What every capture fails under the strict policy: none ran our image, and none was launched as strictly.
 const COMMON: &[&str] = &[
-    "guest.smt",
-    "guest.rapl_disabled",
-    "guest.ciphertext_hiding",
-    "guest.page_swap_disabled",
-    "guest.abi",
-    "tcb.reported",
-    "tcb.committed",
-    "tcb.launch",
-    "platform.rapl_disabled",
-    "platform.ciphertext_hiding",
-    "report.launch_digest",
+    "snp.guest.smt",
+    "snp.guest.rapl_disabled",
+    "snp.guest.ciphertext_hiding",
+    "snp.guest.page_swap_disabled",
+    "snp.guest.abi",
+    "snp.tcb.reported",
+    "snp.tcb.committed",
+    "snp.tcb.launch",
+    "snp.platform.rapl_disabled",
+    "snp.platform.ciphertext_hiding",
+    "snp.report.launch_digest",
 ];
 
 const V2: Beyond = Some(&[
-    "report.version",
-    "report.product",
-    "tcb.mitigations",
-    "platform.smt",
-    "platform.ecc",
-    "platform.alias_check",
+    "snp.report.version",
+    "snp.report.product",
+    "snp.tcb.mitigations",
+    "snp.platform.smt",
+    "snp.platform.ecc",
+    "snp.platform.alias_check",
 ]);
 const V2_PROVISIONAL: Beyond = Some(&[
-    "report.version",
-    "report.product",
-    "tcb.provisional",
-    "tcb.mitigations",
-    "platform.smt",
-    "platform.ecc",
-    "platform.alias_check",
+    "snp.report.version",
+    "snp.report.product",
+    "snp.tcb.provisional",
+    "snp.tcb.mitigations",
+    "snp.platform.smt",
+    "snp.platform.ecc",
+    "snp.platform.alias_check",
 ]);
 const V2_DEBUG: Beyond = Some(&[
-    "report.version",
-    "report.product",
-    "guest.debug",
-    "tcb.mitigations",
-    "platform.smt",
-    "platform.ecc",
-    "platform.alias_check",
+    "snp.report.version",
+    "snp.report.product",
+    "snp.guest.debug",
+    "snp.tcb.mitigations",
+    "snp.platform.smt",
+    "snp.platform.ecc",
+    "snp.platform.alias_check",
 ]);
-const V3_MILAN: Beyond = Some(&["report.version", "report.product", "tcb.mitigations", "platform.smt"]);
+const V3_MILAN: Beyond = Some(&["snp.report.version", "snp.report.product", "snp.tcb.mitigations", "snp.platform.smt"]);
 const V3_VLEK: Beyond = Some(&[
-    "report.version",
-    "report.product",
-    "report.signing_key",
-    "report.vlek_csp_id",
-    "report.vmpl",
-    "tcb.provisional",
-    "tcb.mitigations",
-    "platform.smt",
+    "snp.report.version",
+    "snp.report.product",
+    "snp.report.signing_key",
+    "snp.report.vlek_csp_id",
+    "snp.report.vmpl",
+    "snp.tcb.provisional",
+    "snp.tcb.mitigations",
+    "snp.platform.smt",
 ]);
-const V3_GENOA: Beyond = Some(&["report.version", "tcb.mitigations", "platform.smt"]);
-const V3_GENOA_NO_SMT: Beyond = Some(&["report.version", "tcb.mitigations"]);
+const V3_GENOA: Beyond = Some(&["snp.report.version", "snp.tcb.mitigations", "snp.platform.smt"]);
+const V3_GENOA_NO_SMT: Beyond = Some(&["snp.report.version", "snp.tcb.mitigations"]);
 /// Its mitigation vector 0x0b lacks bits 2 and 4.
-const V5_SIENA: Beyond = Some(&["tcb.mitigations", "platform.smt"]);
-const V5_TURIN: Beyond = Some(&["platform.smt"]);
+const V5_SIENA: Beyond = Some(&["snp.tcb.mitigations", "snp.platform.smt"]);
+const V5_TURIN: Beyond = Some(&["snp.platform.smt"]);
 
 use Product::{Genoa, Milan, Turin};
 
@@ -240,7 +240,7 @@ fn captures_do_not_mix() {
 
 #[test]
 fn the_strict_policy_refuses_every_capture() {
-    let without_crl = with_item(STRICT_POLICY, "revocation.crl", "\"unchecked\"");
+    let without_crl = with_item(STRICT_POLICY, "snp.revocation.crl", "\"unchecked\"");
     for entry in entries("snp/real/") {
         let (_, row) = find(entry.name());
         let at = middle(&entry);
@@ -264,7 +264,7 @@ fn a_real_revocation_list_is_read_and_expires() {
     let crl = std::fs::read(vectors().join("trust/amd/ARK-Milan.crl")).unwrap();
     let verdict = |crl: Vec<u8>, product, at: &str, max_age_secs: u64| {
         let at = unix_time(at);
-        let policy = with_item(CAPTURED_POLICY, "revocation.crl", &format!("{{ max_age_secs = {max_age_secs} }}"));
+        let policy = with_item(CAPTURED_POLICY, "snp.revocation.crl", &format!("{{ max_age_secs = {max_age_secs} }}"));
         let document = foreign_document(entry.report(), endorsements(&entry, product, Some(crl)), at);
         let result =
             attestation::appraise(&document, &TrustRoots::vendor(), &parse_policy(&policy), at, &mut Transcript::new());

@@ -1,7 +1,9 @@
 //! Roots: the embedded ones are AMD's, a named one is what its bytes say, and a simulated one says so.
 
 use attestation::snp::SigningKey;
-use attestation::{AssuranceClass, Product, RootError, Sha256Digest, Transcript, TrustRoots, vendor_certificates};
+use attestation::{
+    AssuranceClass, NAMED_ROOTS_MAX, Product, RootError, Sha256Digest, Transcript, TrustRoots, vendor_certificates,
+};
 use attestation_testing::{AcceptedCase, Issuer, TestPki};
 
 use crate::support::{appraise_case, code, demo_policy, pki, vectors};
@@ -72,8 +74,10 @@ fn der_and_pem_name_the_same_root() {
     let roots = TrustRoots::named(format!("\n{pem}\n").as_bytes()).unwrap();
     let document = case.document();
     attestation::appraise(&document, &roots, &demo_policy(), case.now, &mut Transcript::new()).unwrap();
-    let two = format!("{pem}{pem}");
-    assert_eq!(TrustRoots::named(two.as_bytes()).unwrap_err(), RootError::Malformed);
+    let roots = TrustRoots::named(pem.repeat(NAMED_ROOTS_MAX).as_bytes()).unwrap();
+    attestation::appraise(&document, &roots, &demo_policy(), case.now, &mut Transcript::new()).unwrap();
+    let too_many = pem.repeat(NAMED_ROOTS_MAX + 1);
+    assert_eq!(TrustRoots::named(too_many.as_bytes()).unwrap_err(), RootError::Malformed);
     let renamed = pem.replace("CERTIFICATE", "PRIVATE KEY");
     assert_eq!(TrustRoots::named(renamed.as_bytes()).unwrap_err(), RootError::Malformed);
 }
@@ -91,8 +95,8 @@ fn only_a_root_is_a_root() {
         (b"-----BEGIN CERTIFICATE-----".to_vec(), RootError::Malformed),
         (trailing, RootError::Malformed),
         (altered, RootError::NotARoot),
-        (pki().ask_der().to_vec(), RootError::Name),
-        (pki().vcek_der(), RootError::Name),
+        (pki().ask_der().to_vec(), RootError::NotARoot),
+        (pki().vcek_der(), RootError::NotARoot),
         (pki().ca_der(Issuer::Ark, from, to, false), RootError::NotARoot),
     ];
     for (der, expected) in cases {

@@ -35,7 +35,7 @@ pub(crate) fn pki() -> &'static TestPki {
 
 /// `policy` with one item replaced. `item` is `section.key`, or a bare key of the top level.
 pub(crate) fn with_item(policy: &str, item: &str, value: &str) -> String {
-    let (section, key) = item.split_once('.').unwrap_or(("", item));
+    let (section, key) = item.rsplit_once('.').unwrap_or(("", item));
     let mut current = String::new();
     let mut replaced = 0;
     let mut out = String::new();

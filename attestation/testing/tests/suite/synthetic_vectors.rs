@@ -52,33 +52,33 @@ fn expected_code(entry: &Entry) -> &'static str {
 
 /// The vectors' base policy, with what this entry asks for on top.
 fn policy_of(entry: &Entry) -> String {
-    let mut policy = with_item(CAPTURED_POLICY, "report.vmpl", "[0]");
-    policy = with_item(&policy, "report.vlek_csp_ids", "\"unchecked\"");
+    let mut policy = with_item(CAPTURED_POLICY, "snp.report.vmpl", "[0]");
+    policy = with_item(&policy, "snp.report.vlek_csp_ids", "\"unchecked\"");
     let hex_list = |value: &Value| match value {
         Value::String(one) => format!("[\"{one}\"]"),
         list => list.to_string(),
     };
     for (name, value) in entry.expected["policy"].as_object().unwrap() {
         policy = match name.as_str() {
-            "require_crl" => with_item(&policy, "revocation.crl", "{ max_age_secs = 34560000 }"),
-            "min_guest_svn" => with_item(&policy, "report.guest_svn_min", &value.to_string()),
-            "expected_host_data" => with_item(&policy, "report.host_data", &hex_list(value)),
-            "allowed_measurements" => with_item(&policy, "report.launch_digests", &hex_list(value)),
-            "allowed_csp" => with_item(&policy, "report.vlek_csp_ids", &hex_list(value)),
-            "require_alias_check" => with_item(&policy, "platform.alias_check", "\"required\""),
-            "require_tsme" => with_item(&policy, "platform.tsme", "\"required\""),
+            "require_crl" => with_item(&policy, "snp.revocation.crl", "{ max_age_secs = 34560000 }"),
+            "min_guest_svn" => with_item(&policy, "snp.report.guest_svn_min", &value.to_string()),
+            "expected_host_data" => with_item(&policy, "snp.report.host_data", &hex_list(value)),
+            "allowed_measurements" => with_item(&policy, "snp.report.launch_digests", &hex_list(value)),
+            "allowed_csp" => with_item(&policy, "snp.report.vlek_csp_ids", &hex_list(value)),
+            "require_alias_check" => with_item(&policy, "snp.platform.alias_check", "\"required\""),
+            "require_tsme" => with_item(&policy, "snp.platform.tsme", "\"required\""),
             "min_policy_abi" => {
                 let minimum = format!("{{ major = {}, minor = {} }}", value[0], value[1]);
-                with_item(&policy, "guest.abi_min", &minimum)
+                with_item(&policy, "snp.guest.abi_min", &minimum)
             }
-            "allow_smt" => with_item(&policy, "guest.smt", "\"forbidden\""),
-            "allow_provisional" => with_item(&policy, "tcb.provisional", "\"forbidden\""),
+            "allow_smt" => with_item(&policy, "snp.guest.smt", "\"forbidden\""),
+            "allow_provisional" => with_item(&policy, "snp.tcb.provisional", "\"forbidden\""),
             "min_tcb" => {
                 let (bl, tee, snp, ucode) = (&value["bl"], &value["tee"], &value["snp"], &value["ucode"]);
                 let row = format!(
                     "[{{ product = \"Milan\", cpu = \"any\", boot_loader = {bl}, tee = {tee}, snp = {snp}, microcode = {ucode} }}]"
                 );
-                with_item(&policy, "tcb.floors", &row)
+                with_item(&policy, "snp.tcb.floors", &row)
             }
             // Not a policy item: the channel decides what REPORT_DATA must be.
             "expected_report_data" => policy,

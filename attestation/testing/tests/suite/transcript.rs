@@ -20,16 +20,16 @@ fn accepted() -> Transcript {
 fn checks_are_made_in_the_specified_order() {
     let ids: Vec<&str> = accepted().checks.iter().map(|check| check.id).collect();
     let milestones = [
-        "report.decode",
-        "chain.verify",
-        "chain.endorses_report",
-        "chain.revocation",
-        "report.signature",
-        "report.product",
-        "guest.debug",
-        "tcb.order",
-        "platform.alias_check",
-        "report.launch_digest",
+        "snp.report.decode",
+        "snp.chain.verify",
+        "snp.chain.endorses_report",
+        "snp.chain.revocation",
+        "snp.report.signature",
+        "snp.report.product",
+        "snp.guest.debug",
+        "snp.tcb.order",
+        "snp.platform.alias_check",
+        "snp.report.launch_digest",
         "keyset.digest",
         "keyset.lifetime",
         "channel.role",
@@ -70,7 +70,7 @@ fn a_refusal_names_what_was_found_and_what_was_wanted() {
     assert_eq!(refused.unwrap_err().code(), "snp.debug_allowed", "the first failure is the verdict");
     let failed: Vec<_> = transcript.checks.iter().filter(|check| check.outcome == Outcome::Fail).collect();
     assert_eq!(failed.len(), 2, "later policy checks are still made");
-    assert_eq!(failed[1].id, "tcb.launch");
+    assert_eq!(failed[1].id, "snp.tcb.launch");
     assert_eq!(
         failed[1].detail,
         "launch TCB bl 10 tee 0 snp 27 ucode 86 is below the policy minimum bl 10 tee 0 snp 28 ucode 86"

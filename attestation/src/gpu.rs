@@ -1,0 +1,7 @@
+//! gpu (placeholder of the branch point).
+
+mod policy;
+mod rejection;
+
+pub(crate) use policy::GpuItems;
+pub use rejection::GpuRejection;
