@@ -1,40 +1,29 @@
-//! The one entry point: a document, roots, a policy and a time in, an [`Appraisal`] or a [`Rejection`] out.
+//! The way of a live document: document, roots, policy and time in, an [`Appraisal`] or a [`Rejection`] out.
 //!
-//! Decides: everything, in the order of protocol.md §2.4. Steps 1 to 4 establish that the evidence is genuine and stop
-//! at the first failure, because what follows would read unauthenticated bytes. Step 5 makes every policy check,
-//! records each, and refuses with the first that failed. Only [`Appraisal::bind_channel`] turns the result into
-//! something a session may be opened with.
-//!
-//! 1. decode the report; 2. verify the chain and its agreement with the report; 3. revocation; 4. verify the
-//!    report's signature; 5. hold the report against the policy; 6. the keyset.
+//! Decides: in the order of protocol.md §2.4 whether the CPU's evidence, then the GPUs' is genuine and acceptable
+//! (each platform's own module does that), then whether the keyset is the one stated and usable. Only
+//! [`Appraisal::bind_channel`] turns the result into something a session may be opened with.
 
 use crate::digest::Sha256Digest;
 use crate::document::AttestationDocument;
 use crate::keyset::Keyset;
-use crate::policy::{AppraisalPolicy, Platform, Rule};
+use crate::policy::AppraisalPolicy;
 use crate::rejection::Rejection;
 use crate::report_data::{BatchPosition, Exporter, GpuBinding, Nonce, ReportDataInputs, Role, batch_leaf};
+use crate::result::AttestationResult;
 use crate::roots::{AssuranceClass, TrustRoots};
-use crate::snp::accept::{GenuineReport, hold_against};
-use crate::snp::chain::{self, ChainDer};
-use crate::snp::policy::SnpItems;
-use crate::snp::{Product, SnpReport, Tcb, verify};
+use crate::snp::{self, Product, SnpClaims, SnpReport};
 use crate::time::UnixTime;
 use crate::transcript::Transcript;
 
 /// Evidence that is genuine and acceptable, not yet tied to any connection.
 #[derive(Debug, Clone)]
 pub struct Appraisal {
-    assurance: AssuranceClass,
+    result: AttestationResult,
     keyset: Keyset,
     keyset_digest: Sha256Digest,
-    report: SnpReport,
+    claims: SnpClaims,
     report_digest: Sha256Digest,
-    product: Product,
-    reported_tcb: Tcb,
-    policy_name: String,
-    policy_digest: Sha256Digest,
-    unchecked: Vec<&'static str>,
     role: Role,
     nonce: Nonce,
     batch: BatchPosition,
@@ -69,33 +58,19 @@ pub fn appraise(
     now: UnixTime,
     transcript: &mut Transcript,
 ) -> Result<Appraisal, Rejection> {
-    let endorsements = &document.endorsements;
-    let chain = ChainDer {
-        vek: &endorsements.vek.0,
-        intermediate: &endorsements.intermediate.0,
-        root_hint: &endorsements.root.0,
-        crl: endorsements.crl.as_ref().map(|crl| crl.0.as_slice()),
-    };
     require_known_gpu(document, transcript)?;
-    let mut unchecked = Vec::new();
     let report_bytes = &document.evidence.report.0;
-    let Platform::Items(items) = &policy.items().snp else {
-        return Err(Rejection::PlatformRefused { platform: "SEV-SNP" });
-    };
-    let (report, genuine) = verify_report(report_bytes, chain, roots, items, now, transcript, &mut unchecked)?;
-    hold_against(items, &report, &genuine, transcript, &mut unchecked)?;
+    let cache = snp::SnpCache::default();
+    let claims = snp::appraise(report_bytes, &document.endorsements, roots, policy, now, &cache, transcript)?;
+    let mut result = AttestationResult::new(roots, policy, now);
+    result.add(claims.claims(), claims.unchecked());
     let keyset_digest = accept_keyset(document, policy, now, transcript)?;
     Ok(Appraisal {
-        assurance: roots.assurance(),
+        result,
         keyset: document.keyset.clone(),
         keyset_digest,
         report_digest: Sha256Digest::of(report_bytes),
-        product: genuine.product,
-        reported_tcb: genuine.reported_tcb,
-        report,
-        policy_name: policy.name().to_owned(),
-        policy_digest: policy.digest(),
-        unchecked,
+        claims,
         role: document.role,
         nonce: document.nonce,
         batch: document.batch.clone(),
@@ -103,52 +78,12 @@ pub fn appraise(
     })
 }
 
-/// Steps 1 to 4: the report is what the firmware of an endorsed chip signed.
-fn verify_report(
-    bytes: &[u8],
-    der: ChainDer<'_>,
-    roots: &TrustRoots,
-    items: &SnpItems,
-    now: UnixTime,
-    transcript: &mut Transcript,
-    unchecked: &mut Vec<&'static str>,
-) -> Result<(SnpReport, GenuineReport), Rejection> {
-    // 1. Decode.
-    let report =
-        transcript.check("snp.report.decode", SnpReport::parse(bytes), |report| format!("version {}", report.version))?;
-
-    // 2. Chain, and its agreement with the report.
-    let key = chain::verify_chain(der, roots, now);
-    let key = transcript
-        .check("snp.chain.verify", key, |key| format!("{} {} under {} roots", key.product, key.kind, roots.assurance()))?;
-    let reported_tcb = transcript
-        .check("snp.chain.endorses_report", chain::verify_endorses(&key, &report), |tcb| format!("reported TCB {tcb}"))?;
-
-    // 3. Revocation.
-    match &items.revocation.crl {
-        Rule::Check(rule) => {
-            let result = chain::verify_not_revoked(der, roots, key.product, now, rule.max_age_secs);
-            transcript.check("snp.chain.revocation", result, |()| "not revoked".to_owned())?;
-        }
-        Rule::Unchecked => {
-            unchecked.push("snp.revocation.crl");
-            transcript.skip("snp.chain.revocation", "the policy leaves it unchecked");
-        }
-    }
-
-    // 4. Signature, over the bytes received.
-    let signature = verify::verify_signature(&report, &key.point);
-    transcript.check("snp.report.signature", signature, |()| "ECDSA P-384 verifies".to_owned())?;
-    let genuine = GenuineReport::new(key, reported_tcb, &report)?;
-    Ok((report, genuine))
-}
-
 fn require_known_gpu(document: &AttestationDocument, transcript: &mut Transcript) -> Result<(), Rejection> {
     let result = if document.gpu.is_some() { Err(Rejection::GpuUnsupported) } else { Ok(()) };
     transcript.check("document.gpu", result, |()| "no GPU evidence".to_owned())
 }
 
-/// Step 6: the keyset is the one whose digest is stated, usable, and not older or longer-lived than allowed.
+/// The keyset is the one whose digest is stated, usable, and not older or longer-lived than allowed.
 fn accept_keyset(
     document: &AttestationDocument,
     policy: &AppraisalPolicy,
@@ -178,10 +113,16 @@ fn accept_keyset(
 }
 
 impl Appraisal {
+    /// The claims, the policy, and what was left unchecked.
+    #[must_use]
+    pub fn result(&self) -> &AttestationResult {
+        &self.result
+    }
+
     /// What the verdict is worth.
     #[must_use]
     pub fn assurance(&self) -> AssuranceClass {
-        self.assurance
+        self.result.assurance()
     }
 
     /// The keyset that was appraised.
@@ -199,43 +140,43 @@ impl Appraisal {
     /// Launch digest, hex.
     #[must_use]
     pub fn launch_digest(&self) -> String {
-        hex::encode(self.report.measurement)
+        hex::encode(self.claims.report().measurement)
     }
 
     /// Product line.
     #[must_use]
     pub fn product(&self) -> Product {
-        self.product
+        self.claims.product()
     }
 
     /// Chip id, hex; all zero under a VLEK that hides it.
     #[must_use]
     pub fn chip_id(&self) -> String {
-        hex::encode(self.report.chip_id)
+        hex::encode(self.claims.report().chip_id)
     }
 
     /// Reported TCB, component by component.
     #[must_use]
     pub fn tcb(&self) -> String {
-        self.reported_tcb.to_string()
+        self.claims.reported_tcb().to_string()
     }
 
     /// Name of the policy applied.
     #[must_use]
     pub fn policy_name(&self) -> &str {
-        &self.policy_name
+        self.result.policy()
     }
 
     /// Digest of the policy's text.
     #[must_use]
     pub fn policy_digest(&self) -> Sha256Digest {
-        self.policy_digest
+        self.result.policy_digest()
     }
 
     /// Items the policy leaves unchecked.
     #[must_use]
     pub fn unchecked(&self) -> &[&'static str] {
-        &self.unchecked
+        self.result.unchecked()
     }
 
     /// SHA-256 of the report.
@@ -247,7 +188,7 @@ impl Appraisal {
     /// The report itself.
     #[must_use]
     pub fn report(&self) -> &SnpReport {
-        &self.report
+        self.claims.report()
     }
 
     /// Tie the appraisal to the caller's connection: recompute REPORT_DATA from the caller's own nonce, exporter and
@@ -279,7 +220,7 @@ impl Appraisal {
             keyset_digest: self.keyset_digest,
             gpu: self.gpu.clone(),
         };
-        let bound = inputs.report_data() == self.report.report_data;
+        let bound = inputs.report_data() == self.claims.report().report_data;
         let bound = if bound { Ok(()) } else { Err(Rejection::ReportDataMismatch) };
         transcript.check("channel.report_data", bound, |()| "covers nonce, exporter, key and keyset".to_owned())?;
 
@@ -308,7 +249,7 @@ impl Appraisal {
                 keyset_digest: self.keyset_digest,
                 gpu: self.gpu.clone(),
             };
-            inputs.report_data() == self.report.report_data
+            inputs.report_data() == self.claims.report().report_data
         };
         let bound = self.keyset.tls_public_keys.iter().any(|entry| covers(&entry.spki_sha256.0));
         let bound = if bound { Ok(()) } else { Err(Rejection::ReportDataMismatch) };

@@ -63,10 +63,10 @@ pub struct CpuEvidence {
     pub report: Base64,
 }
 
-/// What the vendor says about the CPU. All DER.
+/// What AMD says about the CPU. All DER.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Endorsements {
+pub struct SnpEndorsements {
     /// The VCEK or VLEK.
     pub vek: Base64,
     /// The ASK or ASVK.
@@ -100,7 +100,7 @@ pub struct AttestationDocument {
     /// The CPU's evidence.
     pub evidence: CpuEvidence,
     /// The vendor's endorsements.
-    pub endorsements: Endorsements,
+    pub endorsements: SnpEndorsements,
 }
 
 /// Only what decides whether the rest can be read.

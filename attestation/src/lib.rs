@@ -25,6 +25,7 @@ mod policy;
 mod receipt;
 mod rejection;
 mod report_data;
+mod result;
 mod roots;
 mod signing;
 pub mod snp;
@@ -36,7 +37,7 @@ mod x509;
 pub use appraise::{Appraisal, ChannelBoundAppraisal, ChannelView, appraise};
 pub use digest::{Hex32, HexError, Sha256Digest, Sha256Stream};
 pub use document::{
-    AttestationDocument, Base64, CpuEvidence, DOCUMENT_BYTES_MAX, DOCUMENT_VERSION, Endorsements, EvidenceFormat,
+    AttestationDocument, Base64, CpuEvidence, DOCUMENT_BYTES_MAX, DOCUMENT_VERSION, EvidenceFormat, SnpEndorsements,
 };
 pub use jcs::{JcsError, SAFE_INTEGER_MAX, to_jcs};
 pub use keyset::{ALGO_ED25519, KEYSET_LIFETIME_SECS_MAX, KeyEntry, Keyset, KeysetFault, TlsKeyEntry};
@@ -47,6 +48,7 @@ pub use rejection::{PlatformItem, Rejection, RejectionClass, TcbKind};
 pub use report_data::{
     BatchPosition, EXPORTER_LABEL, Exporter, GpuBinding, Nonce, ReportDataInputs, Role, batch_leaf, batch_root_of_one,
 };
+pub use result::{AttestationResult, Claim, ClaimSource};
 pub use roots::{
     AssuranceClass, NAMED_ROOTS_MAX, RootError, RootKind, TrustRoots, VendorCertificates, vendor_certificates,
 };

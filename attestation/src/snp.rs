@@ -5,7 +5,9 @@
 //! Facts are from AMD publications 56860 (SNP Firmware ABI) and 57230 (VCEK/VLEK certificates).
 
 pub(crate) mod accept;
+mod appraise;
 pub(crate) mod chain;
+mod claims;
 pub(crate) mod extensions;
 pub(crate) mod policy;
 mod product;
@@ -13,6 +15,7 @@ mod report;
 mod tcb;
 pub(crate) mod verify;
 
+pub use appraise::{SnpCache, SnpClaims, appraise};
 pub use product::Product;
 pub use report::{Cpu, FirmwareVersion, KeyInformation, REPORT_LEN, SIGNED_LEN, SigningKey, SnpReport};
 pub use tcb::{RawTcb, Tcb};

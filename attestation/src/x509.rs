@@ -121,15 +121,35 @@ pub(crate) fn verify_certificate(
 
 /// Whether `now` is inside the certificate's validity.
 pub(crate) fn require_valid_at(link: Link, certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), ChainFault> {
+    validity(link, certificate).require_valid_at(now)
+}
+
+/// The certificate's validity, to be remembered with what was verified.
+pub(crate) fn validity(link: Link, certificate: &X509Certificate<'_>) -> Validity {
     let validity = certificate.validity();
-    let (not_before, not_after) = (unix_time(validity.not_before), unix_time(validity.not_after));
-    if now < not_before {
-        return Err(ChainFault::NotYetValid { link, not_before, now });
+    Validity { link, not_before: unix_time(validity.not_before), not_after: unix_time(validity.not_after) }
+}
+
+/// When a certificate is valid, both ends included (RFC 5280 §4.1.2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Validity {
+    link: Link,
+    not_before: UnixTime,
+    not_after: UnixTime,
+}
+
+impl Validity {
+    /// Whether `now` is inside.
+    pub(crate) fn require_valid_at(&self, now: UnixTime) -> Result<(), ChainFault> {
+        let Self { link, not_before, not_after } = *self;
+        if now < not_before {
+            return Err(ChainFault::NotYetValid { link, not_before, now });
+        }
+        if now > not_after {
+            return Err(ChainFault::Expired { link, not_after, now });
+        }
+        Ok(())
     }
-    if now > not_after {
-        return Err(ChainFault::Expired { link, not_after, now });
-    }
-    Ok(())
 }
 
 /// What a certificate is in its chain.

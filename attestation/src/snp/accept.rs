@@ -23,8 +23,8 @@ const VMPL_HOST: u32 = u32::MAX;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GenuineReport {
     pub(crate) product: Product,
-    kind: SigningKey,
-    csp_id: Option<String>,
+    pub(crate) kind: SigningKey,
+    pub(crate) csp_id: Option<String>,
     pub(crate) reported_tcb: Tcb,
     current_tcb: Tcb,
     committed_tcb: Tcb,
@@ -33,11 +33,11 @@ pub(crate) struct GenuineReport {
 
 impl GenuineReport {
     /// Decode what depends on the product, now that the chain has named it.
-    pub(crate) fn new(key: EndorsedKey, reported_tcb: Tcb, report: &SnpReport) -> Result<Self, Rejection> {
+    pub(crate) fn new(key: &EndorsedKey, reported_tcb: Tcb, report: &SnpReport) -> Result<Self, Rejection> {
         let product = key.product;
-        let csp_id = match key.facts.owner {
+        let csp_id = match &key.facts.owner {
             VekOwner::Chip(_) => None,
-            VekOwner::CloudProvider(csp_id) => Some(csp_id),
+            VekOwner::CloudProvider(csp_id) => Some(csp_id.clone()),
         };
         Ok(Self {
             product,
@@ -75,8 +75,10 @@ fn hold_origin(findings: &mut Findings<'_>, items: &ReportItems, report: &SnpRep
         "snp.report.version",
         member(&items.versions, &report.version, |got| Rejection::ReportVersionNotAllowed { got: *got }),
     );
-    findings
-        .always("snp.report.product", member(&items.products, product, |got| Rejection::ProductNotAllowed { got: *got }));
+    findings.always(
+        "snp.report.product",
+        member(&items.products, product, |got| Rejection::ProductNotAllowed { got: *got }),
+    );
     findings.always(
         "snp.report.signing_key",
         member(&items.signing_keys, kind, |got| Rejection::SigningKeyNotAllowed { got: *got }),
@@ -89,8 +91,9 @@ fn hold_origin(findings: &mut Findings<'_>, items: &ReportItems, report: &SnpRep
     let asked_by_guest =
         if report.vmpl == VMPL_HOST { Err(Rejection::HostRequested) } else { Ok("the guest".to_owned()) };
     findings.always("snp.report.requester", asked_by_guest);
-    findings
-        .item("snp.report.vmpl", &items.vmpl, |allowed| member(allowed, &report.vmpl, |got| Rejection::Vmpl { got: *got }));
+    findings.item("snp.report.vmpl", &items.vmpl, |allowed| {
+        member(allowed, &report.vmpl, |got| Rejection::Vmpl { got: *got })
+    });
 }
 
 /// What runs in the guest, and on which chip.

@@ -3,7 +3,7 @@
 //! Decides: whether the endorsement key is vouched for at the time of evaluation, and whether it is the key of the
 //! chip and TCB the report names. Trusts the roots it is given; the chain arrives from anyone.
 //!
-//! 1. names and roles; 2. algorithms and signatures; 3. dates; 4. AMD's extensions; 5. agreement with the report.
+//! 1. names and roles; 2. algorithms and signatures; 3. AMD's extensions; 4. dates; 5. agreement with the report.
 
 use x509_parser::certificate::X509Certificate;
 
@@ -12,8 +12,8 @@ use crate::roots::{SIMULATED, TrustRoots};
 use crate::snp::extensions::{self, VekFacts, VekOwner};
 use crate::snp::{Product, SigningKey, SnpReport, Tcb};
 use crate::time::UnixTime;
-use crate::x509::crl::RevocationList;
-use crate::x509::{self, ChainFault, Link, Place, Scheme};
+use crate::x509::crl::{CrlWindow, RevocationList};
+use crate::x509::{self, ChainFault, Link, Place, Scheme, Validity};
 
 /// Every signature of an AMD chain.
 const SCHEME: Scheme = Scheme::Rsa4096PssSha384;
@@ -28,7 +28,7 @@ pub(crate) struct ChainDer<'a> {
     pub(crate) crl: Option<&'a [u8]>,
 }
 
-/// An endorsement key vouched for by a trusted root.
+/// An endorsement key vouched for by a trusted root, at the times `validities` allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EndorsedKey {
     /// The product of the chain and of the key.
@@ -39,10 +39,19 @@ pub(crate) struct EndorsedKey {
     pub(crate) point: Vec<u8>,
     /// What it is for.
     pub(crate) facts: VekFacts,
+    /// When each certificate of the chain is valid.
+    validities: [Validity; 3],
 }
 
-/// Verify the chain at `now`.
-pub(crate) fn verify_chain(chain: ChainDer<'_>, roots: &TrustRoots, now: UnixTime) -> Result<EndorsedKey, Rejection> {
+impl EndorsedKey {
+    /// 4. Dates, at the time the caller names.
+    pub(crate) fn require_valid_at(&self, now: UnixTime) -> Result<(), ChainFault> {
+        self.validities.iter().try_for_each(|validity| validity.require_valid_at(now))
+    }
+}
+
+/// Verify everything about the chain that does not depend on time.
+pub(crate) fn verify_chain(chain: ChainDer<'_>, roots: &TrustRoots) -> Result<EndorsedKey, Rejection> {
     let vek = x509::parse(Link::Vek, chain.vek)?;
     let intermediate = x509::parse(Link::Intermediate, chain.intermediate)?;
 
@@ -63,37 +72,37 @@ pub(crate) fn verify_chain(chain: ChainDer<'_>, roots: &TrustRoots, now: UnixTim
     x509::verify_certificate(Link::Vek, chain.vek, &vek, ask, Link::Intermediate, SCHEME)?;
     let point = x509::p384_point(Link::Vek, vek.public_key())?.to_vec();
 
-    // 3. Dates, at the time the caller names.
-    for (link, certificate) in [(Link::Ark, &root), (Link::Intermediate, &intermediate), (Link::Vek, &vek)] {
-        x509::require_valid_at(link, certificate, now)?;
-    }
-
-    // 4. AMD's extensions.
+    // 3. AMD's extensions.
     let facts = extensions::read(&vek, kind)?;
     if facts.product != product {
         return Err(Rejection::ProductMismatch { report: facts.product, chain: product });
     }
-    Ok(EndorsedKey { product, kind, point, facts })
+    let validities = [(Link::Ark, &root), (Link::Intermediate, &intermediate), (Link::Vek, &vek)]
+        .map(|(link, certificate)| x509::validity(link, certificate));
+    Ok(EndorsedKey { product, kind, point, facts, validities })
 }
 
-/// Verify that the chain's intermediate is not revoked. `verify_chain` has succeeded on the same bytes.
+/// Verify that neither the chain's intermediate nor its root is revoked, and say when the list that shows it is
+/// good. `verify_chain` has succeeded on the same bytes.
 pub(crate) fn verify_not_revoked(
     chain: ChainDer<'_>,
     roots: &TrustRoots,
     product: Product,
-    now: UnixTime,
-    max_age_secs: u64,
-) -> Result<(), Rejection> {
+) -> Result<CrlWindow, Rejection> {
     let der = chain.crl.ok_or(ChainFault::CrlMissing { link: Link::Crl })?;
     let root_der = trusted_root(roots, product, chain.root_hint)?;
     let root = x509::parse(Link::Ark, root_der)?;
     let intermediate = x509::parse(Link::Intermediate, chain.intermediate)?;
     let list = RevocationList::verified(Link::Crl, der, &root, Link::Ark, SCHEME)?;
-    list.require_fresh(now, max_age_secs)?;
     for (link, certificate) in [(Link::Intermediate, &intermediate), (Link::Ark, &root)] {
         list.require_absent(link, certificate)?;
     }
-    Ok(())
+    Ok(list.window()?)
+}
+
+/// Whether the chain's root is one of `roots`.
+pub(crate) fn require_trusted(chain: ChainDer<'_>, roots: &TrustRoots, product: Product) -> Result<(), ChainFault> {
+    trusted_root(roots, product, chain.root_hint).map(|_| ())
 }
 
 fn trusted_root<'a>(roots: &'a TrustRoots, product: Product, hint: &[u8]) -> Result<&'a [u8], ChainFault> {

@@ -50,15 +50,43 @@ impl<'a> RevocationList<'a> {
 
     /// When the list was issued and when the next is due. RFC 5280 §5.1.2.5 requires nextUpdate; without it a list
     /// would be fresh for ever.
-    pub(crate) fn window(&self) -> Result<(UnixTime, UnixTime), ChainFault> {
+    pub(crate) fn window(&self) -> Result<CrlWindow, ChainFault> {
         let next_update = self.list.next_update().ok_or(ChainFault::Malformed { link: self.link })?;
-        Ok((unix_time(self.list.last_update()), unix_time(next_update)))
+        Ok(CrlWindow {
+            link: self.link,
+            this_update: unix_time(self.list.last_update()),
+            next_update: unix_time(next_update),
+        })
     }
 
+    /// [`CrlWindow::require_fresh`] of the list's own window.
+    pub(crate) fn require_fresh(&self, now: UnixTime, max_age_secs: u64) -> Result<(), ChainFault> {
+        self.window()?.require_fresh(now, max_age_secs)
+    }
+
+    /// Whether `certificate` is not on the list.
+    pub(crate) fn require_absent(&self, link: Link, certificate: &X509Certificate<'_>) -> Result<(), ChainFault> {
+        let serial = &certificate.tbs_certificate.serial;
+        if self.list.iter_revoked_certificates().any(|entry| entry.serial() == serial) {
+            return Err(ChainFault::Revoked { link });
+        }
+        Ok(())
+    }
+}
+
+/// When a list speaks for the present. Kept apart from the list, so that a verified list can be remembered and only
+/// its dates looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CrlWindow {
+    link: Link,
+    this_update: UnixTime,
+    next_update: UnixTime,
+}
+
+impl CrlWindow {
     /// Whether `now` is inside the list's own window and the list is not older than `max_age_secs`.
     pub(crate) fn require_fresh(&self, now: UnixTime, max_age_secs: u64) -> Result<(), ChainFault> {
-        let link = self.link;
-        let (this_update, next_update) = self.window()?;
+        let Self { link, this_update, next_update } = *self;
         if now < this_update {
             return Err(ChainFault::CrlNotYetValid { link, this_update, now });
         }
@@ -68,15 +96,6 @@ impl<'a> RevocationList<'a> {
         let age_secs = now.secs_since(this_update);
         if age_secs > max_age_secs {
             return Err(ChainFault::CrlTooOld { link, age_secs, maximum_secs: max_age_secs });
-        }
-        Ok(())
-    }
-
-    /// Whether `certificate` is not on the list.
-    pub(crate) fn require_absent(&self, link: Link, certificate: &X509Certificate<'_>) -> Result<(), ChainFault> {
-        let serial = &certificate.tbs_certificate.serial;
-        if self.list.iter_revoked_certificates().any(|entry| entry.serial() == serial) {
-            return Err(ChainFault::Revoked { link });
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A whole test chain: root, intermediates, one endorsement key, revocation lists.
 
 use attestation::snp::{Product, SigningKey, Tcb};
-use attestation::{Base64, Endorsements, UnixTime};
+use attestation::{Base64, SnpEndorsements, UnixTime};
 use aws_lc_rs::digest::{SHA512, digest};
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -305,8 +305,8 @@ impl TestPki {
 
     /// What a node hands out beside its report: VCEK, ASK, root, and an empty revocation list issued at `crl_issued`.
     #[must_use]
-    pub fn endorsements(&self, crl_issued: UnixTime) -> Endorsements {
-        Endorsements {
+    pub fn endorsements(&self, crl_issued: UnixTime) -> SnpEndorsements {
+        SnpEndorsements {
             vek: Base64(self.vcek_der()),
             intermediate: Base64(self.ask.clone()),
             root: Base64(self.ark.clone()),

@@ -5,7 +5,7 @@
 
 mod report_socket;
 
-use attestation::{CpuEvidence, Endorsements};
+use attestation::{CpuEvidence, SnpEndorsements};
 
 use crate::config::TeeConfig;
 
@@ -22,7 +22,7 @@ pub struct Attested {
     /// The report.
     pub evidence: CpuEvidence,
     /// Its certificates.
-    pub endorsements: Endorsements,
+    pub endorsements: SnpEndorsements,
 }
 
 /// Why no report was obtained.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use attestation::snp::{RawTcb, SigningKey, SnpReport};
 use attestation::{
-    Appraisal, AssuranceClass, Base64, Endorsements, Outcome, Product, Rejection, STRICT_POLICY, Transcript,
+    Appraisal, AssuranceClass, Base64, Outcome, Product, Rejection, STRICT_POLICY, SnpEndorsements, Transcript,
     TrustRoots, UnixTime, vendor_certificates,
 };
 
@@ -136,11 +136,11 @@ fn middle(entry: &Entry) -> UnixTime {
     dates(entry).map_or(unix_time(NEGATIVE_AT), |(from, to)| UnixTime(from.0 + (to.0 - from.0) / 2))
 }
 
-fn endorsements(entry: &Entry, product: Product, crl: Option<Vec<u8>>) -> Endorsements {
+fn endorsements(entry: &Entry, product: Product, crl: Option<Vec<u8>>) -> SnpEndorsements {
     let (vek, is_vlek) = entry.vek().unwrap_or_default();
     let kind = if is_vlek { SigningKey::Vlek } else { SigningKey::Vcek };
     let vendor = vendor_certificates(product, kind);
-    Endorsements {
+    SnpEndorsements {
         vek: Base64(vek),
         intermediate: Base64(vendor.intermediate.to_vec()),
         root: Base64(vendor.root.to_vec()),

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use attestation::snp::Product;
 use attestation::{
     Appraisal, AppraisalPolicy, AttestationDocument, Base64, BatchPosition, CpuEvidence, DEMO_POLICY, DOCUMENT_VERSION,
-    Endorsements, EvidenceFormat, Keyset, Nonce, Rejection, Role, Transcript, TrustRoots, UnixTime,
+    EvidenceFormat, Keyset, Nonce, Rejection, Role, SnpEndorsements, Transcript, TrustRoots, UnixTime,
 };
 use attestation_testing::{AcceptedCase, NAME_PREFIX, TestPki};
 use serde::Deserialize;
@@ -154,7 +154,7 @@ pub(crate) fn entries(prefix: &str) -> Vec<Entry> {
 }
 
 /// A document around someone else's report: the keyset is the accepted case's, and REPORT_DATA binds nothing of ours.
-pub(crate) fn foreign_document(report: Vec<u8>, endorsements: Endorsements, now: UnixTime) -> AttestationDocument {
+pub(crate) fn foreign_document(report: Vec<u8>, endorsements: SnpEndorsements, now: UnixTime) -> AttestationDocument {
     let keyset = Keyset { not_after: now.saturating_add(3600), ..AcceptedCase::new(pki()).keyset };
     AttestationDocument {
         version: DOCUMENT_VERSION.to_owned(),

@@ -1,6 +1,6 @@
 //! Every synthetic vector: really signed, one failing check each, its own root, its own time.
 
-use attestation::{Base64, ChannelView, Endorsements, Exporter, Nonce, Rejection, Transcript, TrustRoots};
+use attestation::{Base64, ChannelView, Exporter, Nonce, Rejection, SnpEndorsements, Transcript, TrustRoots};
 use serde_json::Value;
 
 use crate::support::{CAPTURED_POLICY, Entry, entries, foreign_document, parse_policy, unix_time, vectors, with_item};
@@ -94,7 +94,7 @@ fn run(entry: &Entry) -> Result<(), Rejection> {
     let (vek, is_vlek) = entry.vek().unwrap();
     let trusted_root = std::fs::read(pki.join("ark.der")).unwrap();
     let intermediate = std::fs::read(pki.join(if is_vlek { "asvk.der" } else { "ask.der" })).unwrap();
-    let endorsements = Endorsements {
+    let endorsements = SnpEndorsements {
         vek: Base64(vek),
         intermediate: Base64(entry.file("ask.der").unwrap_or(intermediate)),
         root: Base64(entry.file("ark.der").unwrap_or_else(|| trusted_root.clone())),
@@ -140,7 +140,7 @@ fn accepted_synthetic_vectors_do_not_survive_a_bit_flip() {
         let intermediate = std::fs::read(pki.join(if is_vlek { "asvk.der" } else { "ask.der" })).unwrap();
         let mut report = entry.report();
         report[0x60] ^= 0x10;
-        let endorsements = Endorsements {
+        let endorsements = SnpEndorsements {
             vek: Base64(vek),
             intermediate: Base64(intermediate),
             root: Base64(root.clone()),
