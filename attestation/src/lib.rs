@@ -16,6 +16,8 @@ mod cache;
 mod crypto;
 mod digest;
 mod document;
+mod ear;
+mod evidence;
 mod findings;
 pub mod gpu;
 mod jcs;
@@ -38,6 +40,11 @@ pub use appraise::{Appraisal, ChannelBoundAppraisal, ChannelView, appraise};
 pub use digest::{Hex32, HexError, Sha256Digest, Sha256Stream};
 pub use document::{
     AttestationDocument, Base64, CpuEvidence, DOCUMENT_BYTES_MAX, DOCUMENT_VERSION, EvidenceFormat, SnpEndorsements,
+};
+pub use ear::{EAR_BYTES_MAX, EAR_PROFILE, EarError, VerifierKey, sign_ear, verify_ear};
+pub use evidence::{
+    CpuEvidenceSet, EVIDENCE_BYTES_MAX, EvidenceKind, EvidenceSet, ExpectedReportData, VerificationCache,
+    appraise_evidence,
 };
 pub use jcs::{JcsError, SAFE_INTEGER_MAX, to_jcs};
 pub use keyset::{ALGO_ED25519, KEYSET_LIFETIME_SECS_MAX, KeyEntry, Keyset, KeysetFault, TlsKeyEntry};

@@ -55,6 +55,12 @@ pub enum Rejection {
     #[error("GPU evidence cannot be appraised by this version")]
     GpuUnsupported,
 
+    /// The file does not begin like any evidence.
+    #[error("the file does not begin like any evidence this version reads")]
+    EvidenceUnrecognised,
+    /// The set of evidence has no part.
+    #[error("there is no evidence to appraise")]
+    EvidenceEmpty,
     /// The policy refuses evidence of this platform.
     #[error("the policy refuses {platform} evidence")]
     PlatformRefused {

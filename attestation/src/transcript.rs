@@ -42,7 +42,7 @@ pub struct Check {
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<4} {:<26} {}", self.outcome, self.id, self.detail)
+        write!(f, "{:<4} {:<34} {}", self.outcome, self.id, self.detail)
     }
 }
 

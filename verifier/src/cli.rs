@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use attestation::ExpectedReportData;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 const EXIT_CODES: &str = "\
@@ -32,9 +33,17 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// Whether stdout is for a program: `--json`, or `--format json` where a command has formats.
+    pub(crate) fn wants_json(&self) -> bool {
+        self.json || matches!(&self.command, Command::Appraise(args) if args.format == VerdictFormat::Json)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Verify(Verify),
+    Appraise(Appraise),
     Chat(Chat),
     Proxy(Proxy),
     #[command(subcommand)]
@@ -78,6 +87,62 @@ pub(crate) struct Verify {
     pub(crate) url: String,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
+}
+
+/// Appraise evidence from files, without any network.
+///
+/// Reads a SEV-SNP report, a TDX quote, GPU evidence, Azure vTPM evidence or a node's attestation document, and endorsements from a
+/// directory (vcek.der, ask.der, ark.crl; collateral.json; chain.pem, driver-rim.xml, vbios-rim.xml, *.ocsp.der). Prints every check. An
+/// accepted verdict is about a machine, not about a connection: only `cloister verify` binds evidence to a channel.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cloister appraise --evidence report.bin --endorsements certs --policy policy.toml --at 2026-06-01T00:00:00Z\n  \
+    cloister appraise --evidence report.bin --endorsements certs --policy policy.toml --bundle verdict.json\n  \
+    cloister appraise --replay verdict.json --at 2027-01-01T00:00:00Z --json\n  \
+    cloister appraise --evidence report.bin --endorsements certs --policy policy.toml --format ear --ear-key verifier.key"
+)]
+pub(crate) struct Appraise {
+    /// File of evidence; repeat it for a GPU beside a CPU
+    #[arg(long, value_name = "FILE", required_unless_present = "replay")]
+    pub(crate) evidence: Vec<PathBuf>,
+    /// Directory of endorsements [default: where the evidence is]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) endorsements: Option<PathBuf>,
+    /// Appraisal policy [default: cloister/policy.toml in the configuration directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Judge dates at this time: Unix seconds, YYYY-MM-DDTHH:MM:SSZ, or now [default: now, or the bundle's own time]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+    /// Trust only this root certificate (PEM or DER) instead of the embedded vendor roots; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: Vec<PathBuf>,
+    /// Require this REPORT_DATA, 128 hex characters
+    #[arg(long, value_name = "HEX")]
+    pub(crate) report_data: Option<ExpectedReportData>,
+    /// What to print: words, the JSON object of --json, or a signed attestation result (EAR)
+    #[arg(long, value_enum, default_value_t = VerdictFormat::Text)]
+    pub(crate) format: VerdictFormat,
+    /// Key that signs the EAR, 64 hex characters in a file; made when it is not there
+    #[arg(long, value_name = "FILE", required_if_eq("format", "ear"))]
+    pub(crate) ear_key: Option<PathBuf>,
+    /// Also write everything the verdict follows from to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+    /// Repeat the verdict of a bundle; --root, --policy and --at replace what it carries
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["evidence", "endorsements"])]
+    pub(crate) replay: Option<PathBuf>,
+}
+
+/// How a verdict is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerdictFormat {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+    /// A signed attestation result: draft-ietf-rats-ear as a JSON web token
+    Ear,
 }
 
 /// Verify a node, pay it, send one prompt and print the answer.

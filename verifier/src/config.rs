@@ -10,8 +10,8 @@ use attestation::{AppraisalPolicy, PolicyError, RootError, TrustRoots};
 use crate::files::{FileError, read_capped};
 use crate::verify::Trust;
 
-/// Largest root or policy file.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Largest root, policy or key file that is read.
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Why the configuration is not usable. The user is at fault.
 #[derive(Debug, thiserror::Error)]
@@ -89,14 +89,33 @@ impl ConfigError {
 /// # Errors
 /// When a file is missing or not usable.
 pub fn load_trust(root: Option<&Path>, policy: Option<&Path>) -> Result<Trust, ConfigError> {
-    let roots = match root {
-        Some(path) => {
-            let bytes = read_capped(path, FILE_BYTES_MAX).map_err(ConfigError::RootFile)?;
-            TrustRoots::named(&bytes).map_err(|source| ConfigError::Root { path: path.to_owned(), source })?
-        }
-        None => TrustRoots::vendor(),
+    let named = named_roots(&root.map(Path::to_owned).into_iter().collect::<Vec<_>>())?;
+    Ok(Trust { roots: roots_of(&named)?, policy: load_policy_text(policy)?.1 })
+}
+
+/// The files of named roots, as they are; each is a usable root.
+///
+/// # Errors
+/// When a file is missing or not usable.
+pub fn named_roots(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, ConfigError> {
+    let read = |path: &PathBuf| {
+        let bytes = read_capped(path, FILE_BYTES_MAX).map_err(ConfigError::RootFile)?;
+        TrustRoots::named(&bytes).map_err(|source| ConfigError::Root { path: path.clone(), source })?;
+        Ok(bytes)
     };
-    Ok(Trust { roots, policy: load_policy(policy)? })
+    paths.iter().map(read).collect()
+}
+
+/// The trust in these roots, or in the embedded vendor roots when there are none.
+///
+/// # Errors
+/// When one is not a root.
+pub fn roots_of(named: &[Vec<u8>]) -> Result<TrustRoots, ConfigError> {
+    let parsed = |bytes: &Vec<u8>| {
+        TrustRoots::named(bytes).map_err(|source| ConfigError::Root { path: PathBuf::from("--root"), source })
+    };
+    let Some((first, rest)) = named.split_first() else { return Ok(TrustRoots::vendor()) };
+    rest.iter().try_fold(parsed(first)?, |all, next| Ok(all.and(parsed(next)?)))
 }
 
 /// The common name of a root certificate, for people; nothing is decided by it.
@@ -110,7 +129,11 @@ pub fn root_common_name(path: &Path) -> Option<String> {
     Some(crate::fetch::printable(name, 80))
 }
 
-fn load_policy(named: Option<&Path>) -> Result<AppraisalPolicy, ConfigError> {
+/// A policy and its text.
+///
+/// # Errors
+/// When there is none, or it is not usable.
+pub fn load_policy_text(named: Option<&Path>) -> Result<(String, AppraisalPolicy), ConfigError> {
     let path = match named {
         Some(path) => path.to_owned(),
         None => config_dir()?.join("policy.toml"),
@@ -120,8 +143,9 @@ fn load_policy(named: Option<&Path>) -> Result<AppraisalPolicy, ConfigError> {
         other => other.map_err(ConfigError::PolicyFile)?,
     };
     // Bytes that are not text are not TOML either; the parser says where.
-    let text = String::from_utf8_lossy(&bytes);
-    AppraisalPolicy::from_toml(&text).map_err(|source| ConfigError::Policy { path, source })
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let policy = AppraisalPolicy::from_toml(&text).map_err(|source| ConfigError::Policy { path, source })?;
+    Ok((text, policy))
 }
 
 /// `$XDG_CONFIG_HOME/cloister` or `~/.config/cloister`.

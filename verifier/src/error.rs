@@ -8,6 +8,7 @@ use credits::ledger::LedgerError;
 use credits::wallet::WalletError;
 use ledger_client::ConnectError;
 
+use crate::appraisal::{AppraisalError, EndorsementsError};
 use crate::bundle::BundleError;
 use crate::config::ConfigError;
 use crate::connect;
@@ -102,6 +103,9 @@ pub enum Error {
     /// An answer or its receipt was not accepted.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
+    /// Files of evidence could not be appraised, or were not accepted.
+    #[error(transparent)]
+    Appraisal(#[from] AppraisalError),
     /// A stored receipt does not hold.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -155,6 +159,7 @@ impl Error {
             Self::Verify(VerifyError::Nonce(_)) => "random.unavailable",
             Self::Session(error) => error.code(),
             Self::Exchange(error) => error.code(),
+            Self::Appraisal(error) => error.code(),
             Self::Bundle(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Payment(error) => error.code(),
@@ -182,18 +187,13 @@ impl Error {
             Self::Verify(VerifyError::Nonce(_)) | Self::Interrupted | Self::Io { .. } => Exit::Internal,
             Self::Session(error) => exit_of_session(error),
             Self::Exchange(error) => exit_of_exchange(error),
+            Self::Appraisal(error) => exit_of_appraisal(error),
             Self::Bundle(BundleError::Malformed { .. }) => Exit::Malformed,
             Self::Bundle(BundleError::Rejected(rejection)) => Exit::of_rejection(rejection),
             Self::Bundle(BundleError::Offer(_) | BundleError::Receipt(_)) => Exit::Rejected,
             Self::Store(error) => exit_of_store(error),
             Self::Payment(error) => exit_of_payment(error),
-            Self::File(error) => {
-                if error.is_not_found() {
-                    Exit::Usage
-                } else {
-                    Exit::Internal
-                }
-            }
+            Self::File(error) => exit_of_file(error),
         }
     }
 
@@ -245,6 +245,8 @@ impl Error {
 
     fn hint_of_family(&self, code: &str) -> Option<&'static str> {
         match (self.exit(), self) {
+            (Exit::Usage, Self::Appraisal(_)) => Some("name the directory that holds it with --endorsements DIR"),
+            (Exit::Rejected, Self::Appraisal(_)) => Some("the FAIL lines say what was expected and what was found"),
             (Exit::Rejected, Self::Verify(_)) => Some("do not use this node; run cloister verify to see every check"),
             (Exit::Unsupported, Self::Verify(_)) => {
                 Some("update cloister, or ask the operator which evidence the node gives")
@@ -268,6 +270,21 @@ fn is_bad_handshake_signature(error: &connect::ConnectError) -> bool {
     let connect::ConnectError::Handshake { source, .. } = error else { return false };
     let inner = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(inner, Some(rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature)))
+}
+
+fn exit_of_file(error: &FileError) -> Exit {
+    if error.is_not_found() { Exit::Usage } else { Exit::Internal }
+}
+
+fn exit_of_appraisal(error: &AppraisalError) -> Exit {
+    match error {
+        AppraisalError::File(error) | AppraisalError::Endorsements(EndorsementsError::File(error)) => {
+            exit_of_file(error)
+        }
+        AppraisalError::Endorsements(_) | AppraisalError::SecondCpu { .. } => Exit::Usage,
+        AppraisalError::Bundle { .. } => Exit::Malformed,
+        AppraisalError::Rejected(rejection) => Exit::of_rejection(rejection),
+    }
 }
 
 fn exit_of_node(error: &NodeError) -> Exit {

@@ -11,6 +11,7 @@
 //!
 //! [`open_session`] does the first three in one call. Wire formats are those of `docs/protocol.md`.
 
+pub mod appraisal;
 pub mod bundle;
 pub mod clock;
 pub mod config;

@@ -18,7 +18,7 @@ use verifier::{Error, Exit};
 fn main() -> ExitCode {
     // clap ends the process itself: 0 for help and version, 2 for a wrong command line.
     let cli = Cli::parse();
-    let out = Output::new(cli.json, cli.quiet);
+    let out = Output::new(cli.wants_json(), cli.quiet);
     let mut report = Report::default();
     let outcome = start(cli, out, &mut report);
     ExitCode::from(conclude(outcome, out, report).code())
@@ -38,6 +38,7 @@ fn start(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> {
 async fn run(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> {
     match cli.command {
         Command::Verify(args) => cmd::verify::run(args, out, report).await,
+        Command::Appraise(args) => cmd::appraise::run(&args, out, report),
         Command::Chat(args) => cmd::chat::run(args, out, report).await,
         Command::Proxy(args) => cmd::proxy::run(args, out, report).await,
         Command::Wallet(Wallet::New(args)) => cmd::wallet::new(args, out, report).await,

@@ -82,6 +82,8 @@ codes! { Rejection {
     DocumentMalformed => "document.malformed", Malformed;
     DocumentVersion => "document.version", Unsupported;
     EvidenceFormat => "document.evidence_format", Unsupported;
+    EvidenceUnrecognised => "evidence.unrecognised", Malformed;
+    EvidenceEmpty => "evidence.empty", Malformed;
     PlatformRefused => "policy.platform_refused", Rejected;
     GpuUnsupported => "document.gpu_unsupported", Unsupported;
 

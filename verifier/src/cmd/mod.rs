@@ -1,5 +1,6 @@
 //! The commands: arguments in, library calls, words out.
 
+pub(crate) mod appraise;
 pub(crate) mod chat;
 pub(crate) mod proxy;
 pub(crate) mod receipt;
@@ -47,6 +48,13 @@ fn assurance_words(appraisal: &Appraisal, args: &TrustArgs) -> String {
         (None, _) => "unknown".to_owned(),
     };
     format!("assurance: {} (root: {root})", appraisal.assurance())
+}
+
+fn bad_time(text: &str) -> Error {
+    Error::Choice {
+        code: "choice.time",
+        message: format!("{text:?} is not a time; write Unix seconds, YYYY-MM-DDTHH:MM:SSZ, or now"),
+    }
 }
 
 fn wallet_dir(args: &WalletArgs) -> Result<PathBuf, Error> {

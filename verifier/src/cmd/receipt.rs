@@ -76,10 +76,7 @@ fn judging_time(at: Option<&str>, bundle: &ReceiptBundle) -> Result<UnixTime, Er
     match at {
         None => Ok(bundle.receipt.served_at),
         Some("now") => Ok(clock().now()),
-        Some(text) => parse_time(text).ok_or_else(|| Error::Choice {
-            code: "choice.time",
-            message: format!("{text:?} is not a time; write Unix seconds, YYYY-MM-DDTHH:MM:SSZ, or now"),
-        }),
+        Some(text) => parse_time(text).ok_or_else(|| super::bad_time(text)),
     }
 }
 

@@ -47,7 +47,7 @@ async fn verify_prints_a_transcript_and_a_verdict() {
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
     let last = run.stdout.lines().last().unwrap();
     assert!(last.starts_with("VERIFIED  assurance: simulated (root: SIMULATED"), "{last}");
-    assert!(run.stdout.lines().any(|line| line.starts_with("PASS report.signature")), "{}", run.stdout);
+    assert!(run.stdout.lines().any(|line| line.starts_with("PASS snp.report.signature")), "{}", run.stdout);
     assert!(!run.stdout.contains('\u{1b}'), "no colour without a terminal");
     let run = cloister(home.path(), &["verify", &url, "--json", "--root", &root, "--policy", &policy]);
     let object = run.json();

@@ -1,0 +1,275 @@
+//! EAT Attestation Results: a verdict as a signed token that other verifiers' relying parties can read.
+//!
+//! Format: draft-ietf-rats-ear-04 as a JWT (RFC 7519) signed with Ed25519 (RFC 8037), trustworthiness vector after
+//! draft-ietf-rats-ar4si-10. Decides: how much of a verdict the vector may claim. A claim is affirmed only for what
+//! was checked; for what the policy left unchecked the vector says nothing, and the item is listed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use crate::crypto;
+use crate::rejection::{Rejection, RejectionClass};
+use crate::result::{AttestationResult, Claim, ClaimSource};
+use crate::signing::KeyError;
+use crate::time::UnixTime;
+
+/// `eat_profile` of every token.
+pub const EAR_PROFILE: &str = "tag:ietf.org,2026:rats/ear#04";
+/// Longest token that is read.
+pub const EAR_BYTES_MAX: usize = 1024 * 1024;
+
+/// AR4SI: affirming, nothing better is known.
+const AFFIRMING: u8 = 2;
+/// AR4SI executables: approved at boot; nothing is said about later.
+const APPROVED_AT_BOOT: u8 = 3;
+/// AR4SI: no claim is made.
+const NO_CLAIM: u8 = 0;
+/// AR4SI: contraindicated.
+const CONTRAINDICATED: u8 = 96;
+
+/// Members of the trustworthiness vector (AR4SI §3.1).
+const VECTOR: [&str; 8] = [
+    "instance-identity",
+    "configuration",
+    "executables",
+    "file-system",
+    "hardware",
+    "runtime-opaque",
+    "storage-opaque",
+    "sourced-data",
+];
+
+/// The key a verifier signs its results with.
+pub struct VerifierKey {
+    key: crypto::Ed25519Key,
+}
+
+impl std::fmt::Debug for VerifierKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VerifierKey").field("public", &hex::encode(self.public())).finish_non_exhaustive()
+    }
+}
+
+impl VerifierKey {
+    /// The key with this RFC 8032 seed.
+    ///
+    /// # Errors
+    /// When the library refuses the seed.
+    pub fn from_seed(seed: &[u8; 32]) -> Result<Self, KeyError> {
+        crypto::Ed25519Key::from_seed(seed).map(|key| Self { key }).map_err(|_| KeyError::Seed)
+    }
+
+    /// A fresh seed from the cryptographic library's operating-system generator.
+    ///
+    /// # Errors
+    /// When the generator fails.
+    pub fn fresh_seed() -> Result<Zeroizing<[u8; 32]>, KeyError> {
+        crypto::random_32().map(Zeroizing::new).map_err(|_| KeyError::Random)
+    }
+
+    /// The public half, 32 bytes.
+    #[must_use]
+    pub fn public(&self) -> [u8; 32] {
+        self.key.public()
+    }
+
+    /// The public half as a JSON Web Key (RFC 8037 §2).
+    #[must_use]
+    pub fn public_jwk(&self) -> Value {
+        json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": self.key_id(),
+            "x": URL_SAFE_NO_PAD.encode(self.public())})
+    }
+
+    fn key_id(&self) -> String {
+        let mut id = hex::encode(crypto::sha256(&self.public()));
+        id.truncate(32);
+        id
+    }
+}
+
+/// Why a token was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EarError {
+    /// Not three base64url parts of JSON, JSON and 64 bytes, or too long.
+    #[error("the token is not a signed JSON web token")]
+    Malformed,
+    /// Not `EdDSA`: the header cannot choose another algorithm.
+    #[error("the token is not signed with EdDSA")]
+    Algorithm,
+    /// The signature does not verify.
+    #[error("the token's signature does not verify")]
+    Signature,
+    /// Not an EAR of the profile this version writes.
+    #[error("the token's profile is not {EAR_PROFILE}")]
+    Profile,
+}
+
+/// A token for `outcome`, appraised at `at`.
+///
+/// An accepted result becomes one submodule per platform; a rejection one submodule `attester` that is contraindicated
+/// (or, when the evidence could not be judged at all, has status `none`) and names the code.
+#[must_use]
+pub fn sign_ear(outcome: Result<&AttestationResult, &Rejection>, at: UnixTime, key: &VerifierKey) -> String {
+    let (status, submods) = match outcome {
+        Ok(result) => accepted(result),
+        Err(rejection) => refused(rejection),
+    };
+    let payload = json!({
+        "eat_profile": EAR_PROFILE,
+        "iat": at,
+        "ear_status": status,
+        "ear_verifier_id": {
+            "developer": "https://cloister.invalid",
+            "build": concat!("cloister ", env!("CARGO_PKG_VERSION")),
+        },
+        "submods": submods,
+    });
+    let header = json!({"alg": "EdDSA", "typ": "JWT", "kid": key.key_id()});
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", part(&header), part(&payload));
+    let signature = URL_SAFE_NO_PAD.encode(key.key.sign(signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
+
+/// The claims of a token signed by `public`.
+///
+/// # Errors
+/// See [`EarError`].
+pub fn verify_ear(token: &str, public: &[u8; 32]) -> Result<Value, EarError> {
+    if token.len() > EAR_BYTES_MAX {
+        return Err(EarError::Malformed);
+    }
+    let (signed, signature) = token.rsplit_once('.').ok_or(EarError::Malformed)?;
+    let (header, payload) = signed.split_once('.').ok_or(EarError::Malformed)?;
+    let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| EarError::Malformed);
+    let object =
+        |part: &str| serde_json::from_slice::<Map<String, Value>>(&bytes(part)?).map_err(|_| EarError::Malformed);
+    if object(header)?.get("alg").and_then(Value::as_str) != Some("EdDSA") {
+        return Err(EarError::Algorithm);
+    }
+    let signature: [u8; 64] = bytes(signature)?.try_into().map_err(|_| EarError::Malformed)?;
+    crypto::verify_ed25519(public, signed.as_bytes(), &signature).map_err(|_| EarError::Signature)?;
+    let claims = object(payload)?;
+    if claims.get("eat_profile").and_then(Value::as_str) != Some(EAR_PROFILE) {
+        return Err(EarError::Profile);
+    }
+    Ok(Value::Object(claims))
+}
+
+fn accepted(result: &AttestationResult) -> (&'static str, Value) {
+    let mut submods = Map::new();
+    for platform in Platform::ALL {
+        let claims: Vec<&Claim> = result.claims().iter().filter(|claim| platform.owns(claim.name)).collect();
+        if claims.is_empty() {
+            continue;
+        }
+        let unchecked: Vec<&str> = result.unchecked().iter().copied().filter(|item| platform.owns(item)).collect();
+        let of = |wanted: &[ClaimSource]| -> Map<String, Value> {
+            let chosen = claims.iter().filter(|claim| wanted.contains(&claim.source));
+            chosen.map(|claim| (claim.name.to_owned(), claim.value.clone())).collect()
+        };
+        let mut verifier_claims = of(&[ClaimSource::Derived]);
+        verifier_claims.insert("cloister_assurance".to_owned(), json!(result.assurance()));
+        verifier_claims.insert("cloister_unchecked".to_owned(), json!(unchecked));
+        let appraisal = json!({
+            "ear_status": "affirming",
+            "ear_trustworthiness_vector": platform.vector(&unchecked),
+            "ear_appraisal_policy_ids": [format!("urn:{}", result.policy_digest())],
+            "ear_attester_claims": of(&[ClaimSource::HardwareProven, ClaimSource::Asserted]),
+            "ear_verifier_claims": verifier_claims,
+        });
+        submods.insert(platform.submodule().to_owned(), appraisal);
+    }
+    ("affirming", Value::Object(submods))
+}
+
+fn refused(rejection: &Rejection) -> (&'static str, Value) {
+    let (status, hardware) = match rejection.class() {
+        RejectionClass::Rejected => ("contraindicated", CONTRAINDICATED),
+        RejectionClass::Unsupported | RejectionClass::Malformed => ("none", NO_CLAIM),
+    };
+    let vector: Map<String, Value> = VECTOR
+        .iter()
+        .map(|name| ((*name).to_owned(), json!(if *name == "hardware" { hardware } else { NO_CLAIM })))
+        .collect();
+    let appraisal = json!({
+        "ear_status": status,
+        "ear_trustworthiness_vector": vector,
+        "ear_verifier_claims": {"cloister_rejection": rejection.code(), "cloister_reason": rejection.to_string()},
+    });
+    (status, json!({ "attester": appraisal }))
+}
+
+/// A platform that claims can be about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Platform {
+    Snp,
+    Tdx,
+    Azure,
+    Gpu,
+}
+
+impl Platform {
+    const ALL: [Self; 4] = [Self::Snp, Self::Tdx, Self::Azure, Self::Gpu];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Snp => "snp.",
+            Self::Tdx => "tdx.",
+            Self::Azure => "azure.",
+            Self::Gpu => "gpu.",
+        }
+    }
+
+    fn submodule(self) -> &'static str {
+        match self {
+            Self::Snp => "sev-snp",
+            Self::Tdx => "tdx",
+            Self::Azure => "azure-vtpm",
+            Self::Gpu => "nvidia-gpu",
+        }
+    }
+
+    fn owns(self, name: &str) -> bool {
+        name.starts_with(self.prefix())
+    }
+
+    /// Items whose check is what the vector's member claims.
+    fn needed_for(self, member: &str) -> &'static [&'static str] {
+        match (self, member) {
+            (Self::Snp, "instance-identity") => &["snp.report.chip_id"],
+            (Self::Snp, "executables") => &["snp.report.launch_digest"],
+            (Self::Snp, "configuration") => &["snp.guest.", "snp.platform."],
+            (Self::Snp, "hardware") => &["snp.tcb.", "snp.revocation."],
+            (Self::Tdx, "instance-identity") => &["tdx.machine."],
+            (Self::Tdx, "executables") => &["tdx.td.mrtd", "tdx.td.rtmr"],
+            (Self::Tdx, "configuration") => &["tdx.td."],
+            (Self::Tdx, "hardware") => &["tdx.tcb.", "tdx.collateral."],
+            (Self::Gpu, "executables") => &["gpu.rim.", "gpu.measurements"],
+            (Self::Gpu, "configuration") => &["gpu.mode"],
+            (Self::Gpu, "hardware") => &["gpu.ocsp", "gpu.fwid"],
+            _ => &[],
+        }
+    }
+
+    /// What every accepted item of the platform supports, less what was left unchecked.
+    fn vector(self, unchecked: &[&str]) -> Map<String, Value> {
+        let value = |member: &str| {
+            let supported = match (self, member) {
+                // Memory is encrypted and the GPU's is behind its own firewall: that is what the evidence is about.
+                (_, "runtime-opaque") => return AFFIRMING,
+                (_, "executables") => APPROVED_AT_BOOT,
+                (Self::Azure, _) => return NO_CLAIM,
+                (_, "instance-identity" | "configuration" | "hardware") => AFFIRMING,
+                _ => return NO_CLAIM,
+            };
+            let needed = self.needed_for(member);
+            let waived = unchecked.iter().any(|item| needed.iter().any(|prefix| item.starts_with(prefix)));
+            if needed.is_empty() || waived { NO_CLAIM } else { supported }
+        };
+        VECTOR.iter().map(|member| ((*member).to_owned(), json!(value(member)))).collect()
+    }
+}

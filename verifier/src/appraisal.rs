@@ -1,0 +1,119 @@
+//! Appraising files: evidence and endorsements from disk, a verdict, and a bundle that repeats it years later.
+//!
+//! Decides: which file is what. Trusts on entry: the roots and the policy the user named; nothing in evidence,
+//! endorsements or a bundle. Holds on exit: the verdict of [`attestation::appraise_evidence`], and nothing about any channel:
+//! evidence from a file says that such a machine exists, not that one is talking to it.
+
+mod bundle;
+mod endorsements;
+
+use std::path::{Path, PathBuf};
+
+use attestation::{
+    AttestationResult, Base64, CpuEvidenceSet, EVIDENCE_BYTES_MAX, EvidenceKind, EvidenceSet, ExpectedReportData,
+    Rejection, Transcript, UnixTime, VerificationCache, appraise_evidence,
+};
+
+pub use bundle::{APPRAISAL_BUNDLE_BYTES_MAX, APPRAISAL_BUNDLE_VERSION, AppraisalBundle, StoredVerdict};
+pub use endorsements::EndorsementsError;
+
+use crate::files::{FileError, read_capped};
+use crate::verify::Trust;
+
+/// What a user names on the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// Files of evidence: at most one of a CPU.
+    pub evidence: Vec<PathBuf>,
+    /// Directory of endorsements.
+    pub endorsements: Option<PathBuf>,
+    /// Root certificates the user named, as read.
+    pub named_roots: Vec<Vec<u8>>,
+    /// What REPORT_DATA must be.
+    pub report_data: Option<ExpectedReportData>,
+}
+
+/// Why files could not be appraised at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppraisalError {
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The endorsements a kind of evidence needs are not there.
+    #[error(transparent)]
+    Endorsements(#[from] EndorsementsError),
+    /// Two files are evidence of a CPU.
+    #[error("{} is a second piece of CPU evidence; one machine has one", path.display())]
+    SecondCpu {
+        /// The second file.
+        path: PathBuf,
+    },
+    /// The bundle is not one.
+    #[error("the file is not an appraisal bundle: {detail}")]
+    Bundle {
+        /// What is wrong.
+        detail: String,
+    },
+    /// The evidence was refused.
+    #[error("the evidence was not accepted")]
+    Rejected(#[from] Rejection),
+}
+
+impl AppraisalError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file.unusable",
+            Self::Endorsements(error) => error.code(),
+            Self::SecondCpu { .. } => "evidence.second_cpu",
+            Self::Bundle { .. } => "bundle.malformed",
+            Self::Rejected(rejection) => rejection.code(),
+        }
+    }
+}
+
+/// Reads evidence and endorsements.
+///
+/// # Errors
+/// When a file is missing, too long, or not what its place requires.
+pub fn load_evidence(inputs: &Inputs) -> Result<EvidenceSet, AppraisalError> {
+    let mut set = EvidenceSet { cpu: None, report_data: inputs.report_data };
+    for path in &inputs.evidence {
+        let limit = u64::try_from(EVIDENCE_BYTES_MAX).unwrap_or(u64::MAX);
+        let bytes = read_capped(path, limit)?;
+        let cpu = match EvidenceKind::of(&bytes)? {
+            EvidenceKind::SnpReport => CpuEvidenceSet::SevSnp {
+                report: Base64(bytes),
+                endorsements: endorsements::snp(&endorsements_dir(inputs, path), &inputs.named_roots)?,
+            },
+            EvidenceKind::Quote | EvidenceKind::SpdmMeasurements | EvidenceKind::Json => {
+                return Err(Rejection::EvidenceUnrecognised.into());
+            }
+        };
+        if set.cpu.replace(cpu).is_some() {
+            return Err(AppraisalError::SecondCpu { path: path.clone() });
+        }
+    }
+    Ok(set)
+}
+
+/// The named directory, or the one the evidence is in.
+fn endorsements_dir(inputs: &Inputs, evidence: &Path) -> PathBuf {
+    let beside = || evidence.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    inputs.endorsements.clone().unwrap_or_else(|| beside().to_owned())
+}
+
+/// The verdict on a set of evidence.
+///
+/// # Errors
+/// The reason to refuse.
+pub fn judge(
+    set: &EvidenceSet,
+    trust: &Trust,
+    at: UnixTime,
+    transcript: &mut Transcript,
+) -> Result<AttestationResult, Rejection> {
+    appraise_evidence(set, &trust.roots, &trust.policy, at, &VerificationCache::default(), transcript)
+}

@@ -1,0 +1,168 @@
+//! `cloister appraise`: evidence from files, a verdict, and what is needed to repeat it.
+
+use std::path::Path;
+
+use attestation::{AttestationResult, Base64, Rejection, UnixTime, VerifierKey, sign_ear};
+use serde_json::json;
+use verifier::appraisal::{
+    APPRAISAL_BUNDLE_BYTES_MAX, APPRAISAL_BUNDLE_VERSION, AppraisalBundle, AppraisalError, Inputs, StoredVerdict,
+    judge, load_evidence,
+};
+use verifier::clock::{format_time, parse_time};
+use verifier::config::{FILE_BYTES_MAX, load_policy_text, named_roots, roots_of};
+use verifier::files::{read_capped, write_private};
+use verifier::{Error, Exit, Trust};
+
+use super::clock;
+use crate::cli::{Appraise, VerdictFormat};
+use crate::output::Output;
+use crate::report::Report;
+
+/// Everything a verdict follows from.
+struct Question {
+    bundle: AppraisalBundle,
+    trust: Trust,
+    at: UnixTime,
+    /// The verdict a replayed bundle carries.
+    stored: Option<StoredVerdict>,
+}
+
+pub(crate) fn run(args: &Appraise, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let key = args.ear_key.as_deref().map(|path| verifier_key(path, out)).transpose()?;
+    let mut question = ask(args)?;
+    let outcome = judge(&question.bundle.evidence, &question.trust, question.at, &mut report.transcript);
+    question.bundle.appraised_at = question.at;
+    question.bundle.verdict = StoredVerdict {
+        accepted: outcome.is_ok(),
+        code: outcome.as_ref().err().map(|rejection| rejection.code().to_owned()),
+    };
+    if let Some(path) = &args.bundle {
+        write_private(path, &question.bundle.to_json())?;
+        out.say(&format!("bundle written to {}", path.display()));
+    }
+    report.put("judged_at", json!(question.at));
+    if let Some(stored) = &question.stored {
+        let same = *stored == question.bundle.verdict;
+        report.put("stored_verdict", json!({"accepted": stored.accepted, "code": stored.code, "same": same}));
+        if !same {
+            out.say(
+                "note: this is not the verdict the bundle carries; time, roots or policy differ, or the bundle lies",
+            );
+        }
+    }
+    tell(args, key.as_ref(), question.at, outcome, out, report)
+}
+
+/// Reads what was named: files, or a bundle with whatever replaces its parts.
+fn ask(args: &Appraise) -> Result<Question, Error> {
+    let roots = named_roots(&args.root)?;
+    if let Some(path) = &args.replay {
+        let bundle = AppraisalBundle::from_json(&read_capped(path, APPRAISAL_BUNDLE_BYTES_MAX)?)?;
+        let mut trust = bundle.trust()?;
+        if !roots.is_empty() {
+            trust.roots = roots_of(&roots)?;
+        }
+        if let Some(policy) = args.policy.as_deref() {
+            trust.policy = load_policy_text(Some(policy))?.1;
+        }
+        let at = judging_time(args.at.as_deref(), bundle.appraised_at)?;
+        let stored = Some(bundle.verdict.clone());
+        return Ok(Question { bundle, trust, at, stored });
+    }
+    let (policy_text, policy) = load_policy_text(args.policy.as_deref())?;
+    let trust = Trust { roots: roots_of(&roots)?, policy };
+    let inputs = Inputs {
+        evidence: args.evidence.clone(),
+        endorsements: args.endorsements.clone(),
+        named_roots: roots.clone(),
+        report_data: args.report_data,
+    };
+    let at = judging_time(args.at.as_deref(), clock().now())?;
+    let bundle = AppraisalBundle {
+        version: APPRAISAL_BUNDLE_VERSION.to_owned(),
+        evidence: load_evidence(&inputs)?,
+        roots: roots.into_iter().map(Base64).collect(),
+        policy: policy_text,
+        appraised_at: at,
+        verdict: StoredVerdict { accepted: false, code: None },
+    };
+    Ok(Question { bundle, trust, at, stored: None })
+}
+
+fn tell(
+    args: &Appraise,
+    key: Option<&VerifierKey>,
+    at: UnixTime,
+    outcome: Result<AttestationResult, Rejection>,
+    out: Output,
+    report: &mut Report,
+) -> Result<Exit, Error> {
+    if let Some(key) = key {
+        let token = sign_ear(outcome.as_ref(), at, key);
+        report.put("ear", json!(token));
+        if args.format == VerdictFormat::Ear {
+            out.line(&token);
+        }
+    }
+    let words = args.format == VerdictFormat::Text;
+    if words {
+        out.transcript(&report.transcript);
+    }
+    let result = outcome.map_err(AppraisalError::Rejected)?;
+    report.put("result", json!(result));
+    report.verified("ACCEPTED", Some(result.assurance().to_string()));
+    if words {
+        for claim in result.claims() {
+            let value = claim.value.as_str().map_or_else(|| claim.value.to_string(), str::to_owned);
+            out.line(&format!(
+                "claim {:<33} {value}  ({})",
+                claim.name,
+                json!(claim.source).as_str().unwrap_or_default()
+            ));
+        }
+        let unchecked = result.unchecked().len();
+        out.verdict(
+            "ACCEPTED",
+            &format!(
+                "assurance: {}, policy {}, judged at {}, {unchecked} items unchecked, bound to no channel",
+                result.assurance(),
+                result.policy(),
+                format_time(at)
+            ),
+        );
+    }
+    Ok(Exit::Ok)
+}
+
+/// The verifier's signing key: 64 hex characters in a file of the owner's, made when it is not there.
+fn verifier_key(path: &Path, out: Output) -> Result<VerifierKey, Error> {
+    let bad = |detail: &str| Error::Choice {
+        code: "choice.ear_key",
+        message: format!("{} is not a verifier key: {detail}", path.display()),
+    };
+    let seed = match read_capped(path, FILE_BYTES_MAX) {
+        Ok(bytes) => {
+            let mut seed = zeroize::Zeroizing::new([0_u8; 32]);
+            hex::decode_to_slice(bytes.trim_ascii(), seed.as_mut()).map_err(|_| bad("not 64 hex characters"))?;
+            seed
+        }
+        Err(error) if error.is_not_found() => {
+            let seed = VerifierKey::fresh_seed().map_err(|_| bad("no randomness to make one"))?;
+            write_private(path, zeroize::Zeroizing::new(hex::encode(seed.as_slice())).as_bytes())?;
+            out.say(&format!("made a verifier key at {}", path.display()));
+            seed
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let key = VerifierKey::from_seed(&seed).map_err(|_| bad("refused"))?;
+    out.say(&format!("verifier key: {}", key.public_jwk()));
+    Ok(key)
+}
+
+fn judging_time(at: Option<&str>, otherwise: UnixTime) -> Result<UnixTime, Error> {
+    match at {
+        None => Ok(otherwise),
+        Some("now") => Ok(clock().now()),
+        Some(text) => parse_time(text).ok_or_else(|| super::bad_time(text)),
+    }
+}
