@@ -10,19 +10,23 @@ use verifier::SystemClock;
 
 use crate::fake::{FakeNode, Faults, pki};
 
-struct Run {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Run {
-    fn json(&self) -> Value {
+    pub(crate) fn error_code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 }
 
-fn cloister(home: &Path, args: &[&str]) -> Run {
+pub(crate) fn cloister(home: &Path, args: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloister"));
     command.args(args).env_clear().env("HOME", home).stdin(std::process::Stdio::null());
     let output = command.output().unwrap();
