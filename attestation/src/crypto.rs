@@ -11,8 +11,8 @@ use ring as provider;
 use provider::digest;
 use provider::rand::{SecureRandom, SystemRandom};
 use provider::signature::{
-    ECDSA_P384_SHA384_FIXED, ED25519, Ed25519KeyPair, KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
-    RsaPublicKeyComponents, UnparsedPublicKey,
+    ECDSA_P384_SHA384_FIXED, ED25519, Ed25519KeyPair, KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA384, RsaPublicKeyComponents, UnparsedPublicKey,
 };
 
 /// The library refused an input; it does not say why, and nothing may depend on why.
@@ -119,7 +119,12 @@ pub(crate) fn verify_rsa_pkcs1_sha256(public: &[u8], message: &[u8], signature: 
     UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public).verify(message, signature).map_err(|_| Refused)
 }
 
-/// The same from the numbers of the key: `modulus` and `exponent` are big endian without leading zeros.
+/// RSASSA-PKCS1-v1_5 with SHA-384; `public` is a PKCS#1 `RSAPublicKey`.
+pub(crate) fn verify_rsa_pkcs1_sha384(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Refused> {
+    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA384, public).verify(message, signature).map_err(|_| Refused)
+}
+
+/// RSASSA-PKCS1-v1_5 with SHA-256 from the numbers of the key: `modulus` and `exponent` are big endian without leading zeros.
 pub(crate) fn verify_rsa_pkcs1_sha256_components(
     modulus: &[u8],
     exponent: &[u8],

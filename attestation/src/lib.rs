@@ -12,6 +12,7 @@
 //! Every check leaves a line in a [`Transcript`]; every refusal is a [`Rejection`] with a stable code.
 
 mod appraise;
+pub mod azure;
 mod crypto;
 mod digest;
 mod document;

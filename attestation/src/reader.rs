@@ -7,17 +7,11 @@
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
-    offset: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, offset: 0 }
-    }
-
-    /// How many bytes were read.
-    pub(crate) fn offset(&self) -> usize {
-        self.offset
+        Self { rest: bytes }
     }
 
     /// What was not read yet.
@@ -32,7 +26,6 @@ impl<'a> Reader<'a> {
     pub(crate) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (field, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
-        self.offset = self.offset.saturating_add(length);
         Some(field)
     }
 
