@@ -211,7 +211,6 @@ fn td_report(space: &[u8]) -> Result<&[u8], AzureRejection> {
 /// its own verification.
 pub(super) fn td_quote_report_data(quote: &[u8]) -> Result<[u8; 64], AzureRejection> {
     const REST_OF_HEADER_LEN: usize = 40;
-    const BODY_DESCRIPTOR_LEN: usize = 6;
     let malformed = || AzureRejection::TdQuoteMalformed;
     let mut fields = Reader::new(quote);
     let version = fields.u16_le().ok_or_else(malformed)?;
@@ -223,7 +222,10 @@ pub(super) fn td_quote_report_data(quote: &[u8]) -> Result<[u8; 64], AzureReject
     match version {
         4 => {}
         5 => {
-            fields.take(BODY_DESCRIPTOR_LEN).ok_or_else(malformed)?;
+            // Both TD report bodies, of 584 and of 648 bytes, begin alike.
+            let body_type = fields.u16_le().filter(|body_type| matches!(body_type, 2 | 3)).ok_or_else(malformed)?;
+            let body_size = if body_type == 2 { 584 } else { 648 };
+            fields.u32_le().filter(|size| *size == body_size).ok_or_else(malformed)?;
         }
         _ => return Err(malformed()),
     }

@@ -23,8 +23,8 @@ pub const GUEST_FEATURE_SNP_ACTIVE: u64 = 1;
 pub enum Vmm {
     /// QEMU with KVM. Checked against digests both public tools agree on.
     Qemu,
-    /// Amazon EC2 since its register state has RDX = 0x600. The provider's engineers report a match with a live
-    /// c6a.xlarge for this value (virtee/sev-snp-measure pull request 60, aws/uefi issue 19, 2026), and
+    /// Amazon EC2 since its register state has RDX = 0x600. Maintainers of the provider's firmware repository report that
+    /// this value matches a live c6a.xlarge (virtee/sev-snp-measure pull request 60, aws/uefi issue 19, 2026), and
     /// `sev-snp-measure` 0.0.13 computes it. No capture here lets us repeat that: AWS firmware is not among the vectors.
     Ec2,
     /// Amazon EC2 before that, with RDX = 0, as `sev` 8.0.0 and `sev-snp-measure` up to 0.0.12 compute it. Which guests

@@ -9,9 +9,13 @@ use crate::crypto;
 use crate::reader::Reader;
 
 /// What an event's digest says about its data.
+///
+/// No digest covers an event's type, so whoever hands over the log can call a measured string by another type's name.
+/// Rules about events must pin register and data, and take the type only as a hint how to read the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DataCoverage {
-    /// The digest is of the data: the data is as trustworthy as the register.
+    /// The digest is of the data: the data is as trustworthy as the register. Of an `EFI_VARIABLE_BOOT` event it may be
+    /// the variable's value alone; the name is then a remark.
     Covered,
     /// The digest should be of the data and is not: somebody changed one of them.
     Contradicted,
@@ -89,8 +93,7 @@ pub(super) fn of_data(event_type: EventType, data: &[u8], digest: &impl Hashed) 
         EventType::EFI_VARIABLE_DRIVER_CONFIG | EventType::EFI_VARIABLE_BOOT2 | EventType::EFI_VARIABLE_AUTHORITY => {
             judged(variable_value(data).is_some() && digest.is_digest_of(data))
         }
-        // Older firmware measures the value alone, newer the whole record; either covers what matters. The variable's
-        // name is then a remark, which callers that trust boot variables by name must know.
+        // Some firmware measures the value alone, some the whole record.
         EventType::EFI_VARIABLE_BOOT => {
             judged(variable_value(data).is_some_and(|value| digest.is_digest_of(value) || digest.is_digest_of(data)))
         }

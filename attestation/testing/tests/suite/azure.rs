@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::support::vectors;
 
-const SNP: &str = "snp-milan-v1";
+pub(crate) const SNP: &str = "snp-milan-v1";
 const TDX: &str = "tdx-flashbots-1764662251";
 
 /// Where an HCL report keeps its parts.
@@ -45,7 +45,7 @@ fn json(name: &str) -> Vec<u8> {
     fs::read(vectors().join("azure-vtpm").join(name).join("evidence.json")).unwrap()
 }
 
-fn evidence(name: &str) -> VtpmEvidence {
+pub(crate) fn evidence(name: &str) -> VtpmEvidence {
     VtpmEvidence::from_json(&json(name)).unwrap()
 }
 
@@ -90,7 +90,7 @@ fn certified(evidence: &VtpmEvidence, intermediates: &[&[u8]], roots: &[&[u8]], 
 }
 
 /// Put other claims into an SNP capture, and bind the (now worthless) report to them.
-fn with_claims(evidence: &mut VtpmEvidence, change: impl FnOnce(&str) -> String) {
+pub(crate) fn with_claims(evidence: &mut VtpmEvidence, change: impl FnOnce(&str) -> String) {
     let claims = HclReport::parse(&evidence.hcl_report).unwrap().runtime_claims;
     let claims = change(std::str::from_utf8(&claims).unwrap()).into_bytes();
     let hcl = &mut evidence.hcl_report;
@@ -246,6 +246,21 @@ fn parts_of_two_machines_do_not_mix() {
     assert_eq!(quote(|quote| quote.truncate(48 + 583)), "azure.td_quote_malformed");
     assert_eq!(quote(|quote| quote[0] = 3), "azure.td_quote_malformed");
     assert_eq!(quote(|quote| quote[4] = 0), "azure.td_quote_malformed");
+}
+
+#[test]
+fn report_data_is_found_in_quotes_of_both_versions() {
+    let version_5 = |body: [u8; 6]| {
+        let mut evidence = evidence(TDX);
+        let quote = evidence.td_quote.as_mut().unwrap();
+        quote[0] = 5;
+        quote.splice(48..48, body);
+        verify(TDX, &evidence).map(|verified| verified.pcrs.len()).map_err(|error| error.code())
+    };
+    assert_eq!(version_5([2, 0, 0x48, 2, 0, 0]), Ok(24));
+    assert_eq!(version_5([3, 0, 0x88, 2, 0, 0]), Ok(24));
+    assert_eq!(version_5([1, 0, 0x80, 1, 0, 0]), Err("azure.td_quote_malformed"));
+    assert_eq!(version_5([2, 0, 0x88, 2, 0, 0]), Err("azure.td_quote_malformed"));
 }
 
 #[test]

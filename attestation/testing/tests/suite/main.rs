@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
 mod azure;
+mod azure_chain;
 mod boundaries;
 mod chain_faults;
 mod channel;

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use attestation::measure::eventlog::EventLogError;
 use attestation::measure::ovmf::{OvmfImage, SevSectionKind, TdvfSectionKind};
 use attestation::measure::snp::{KernelHashes, LaunchDigestInputs, VCPUS_MAX, Vmm, launch_digest};
 use attestation::measure::tdx::{PageAddOrder, mrtd};
@@ -180,7 +181,6 @@ fn impossible_launches_are_refused_by_name() {
     assert_eq!(Vmm::from_name("xen").unwrap_err().code(), "measure.vmm");
 }
 
-/// Offsets of each named field in the tail image, and what a changed field is called.
 #[test]
 fn spoiled_firmware_tables_are_refused_by_name() {
     let firmware = file(AMD_SEV);
@@ -224,6 +224,23 @@ fn no_byte_of_the_tables_can_change_without_changing_the_digest() {
         let base = launch(&changed);
         // One CPU keeps the test fast; the bytes are measured either way.
         assert_ne!(launch_digest(&base), Ok(expected), "byte {offset:#x}");
+    }
+}
+
+#[test]
+fn every_truncation_of_an_image_is_refused() {
+    let tail = file(AMD_SEV);
+    for length in 0..tail.len() {
+        assert_eq!(code(&launch(&tail[..length])), "measure.firmware_size");
+    }
+    let firmware = file(DEBIAN);
+    for pages in 1..firmware.len() / 4096 {
+        let (head, tail) = firmware.split_at(pages * 4096);
+        assert_eq!(code(&launch(head)), "measure.footer_missing", "{pages}");
+        assert!(mrtd(head, PageAddOrder::TwoPass).is_err());
+        // Without its head an image still has its tables, but they name data that is gone.
+        let refused = mrtd(tail, PageAddOrder::TwoPass).unwrap_err();
+        assert_eq!(refused.code(), "measure.tdvf_metadata", "{pages}");
     }
 }
 
@@ -314,6 +331,15 @@ fn cpu_signatures_are_those_of_cpuid() {
     assert_eq!(CpuModel::from_signature(0x19, 1, 16).unwrap_err().code(), "measure.cpu_model");
     assert_eq!(CpuModel::names().map(CpuModel::from_name).filter(Result::is_err).count(), 0);
     assert_eq!(Vmm::names().map(Vmm::from_name).filter(Result::is_err).count(), 0);
+}
+
+#[test]
+fn codes_are_distinct_and_named_alike() {
+    for (prefix, codes) in [("measure.", MeasureError::CODES), ("eventlog.", EventLogError::CODES)] {
+        let distinct: std::collections::BTreeSet<_> = codes.iter().collect();
+        assert_eq!(distinct.len(), codes.len());
+        assert!(codes.iter().all(|code| code.starts_with(prefix)));
+    }
 }
 
 #[test]
