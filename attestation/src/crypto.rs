@@ -12,7 +12,8 @@ use provider::digest;
 use provider::rand::{SecureRandom, SystemRandom};
 use provider::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_FIXED, ED25519,
-    Ed25519KeyPair, KeyPair, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey,
+    Ed25519KeyPair, KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PSS_2048_8192_SHA384,
+    RsaPublicKeyComponents, UnparsedPublicKey,
 };
 
 /// The library refused an input; it does not say why, and nothing may depend on why.
@@ -22,6 +23,13 @@ pub(crate) struct Refused;
 /// SHA-256.
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut context = Sha256Context::new();
+    context.update(bytes);
+    context.finish()
+}
+
+/// SHA-384.
+pub(crate) fn sha384(bytes: &[u8]) -> [u8; 48] {
+    let mut context = Sha384Context::new();
     context.update(bytes);
     context.finish()
 }
@@ -47,6 +55,24 @@ impl Sha256Context {
 
     pub(crate) fn finish(self) -> [u8; 32] {
         self.0.finish().as_ref().try_into().expect("invariant: a SHA-256 digest has 32 bytes")
+    }
+}
+
+/// SHA-384 in pieces.
+#[derive(Clone)]
+pub(crate) struct Sha384Context(digest::Context);
+
+impl Sha384Context {
+    pub(crate) fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA384))
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> [u8; 48] {
+        self.0.finish().as_ref().try_into().expect("invariant: a SHA-384 digest has 48 bytes")
     }
 }
 
@@ -102,4 +128,25 @@ pub(crate) fn verify_ecdsa_p256(public: &[u8], message: &[u8], signature: &[u8; 
 /// ECDSA P-256 with SHA-256; `signature` is DER, as certificates carry it.
 pub(crate) fn verify_ecdsa_p256_der(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Refused> {
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public).verify(message, signature).map_err(|_| Refused)
+}
+
+/// RSASSA-PKCS1-v1_5 with SHA-256; `public` is a PKCS#1 `RSAPublicKey`.
+pub(crate) fn verify_rsa_pkcs1_sha256(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Refused> {
+    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public).verify(message, signature).map_err(|_| Refused)
+}
+
+/// RSASSA-PKCS1-v1_5 with SHA-384; `public` is a PKCS#1 `RSAPublicKey`.
+pub(crate) fn verify_rsa_pkcs1_sha384(public: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Refused> {
+    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA384, public).verify(message, signature).map_err(|_| Refused)
+}
+
+/// RSASSA-PKCS1-v1_5 with SHA-256 from the numbers of the key: `modulus` and `exponent` are big endian without leading zeros.
+pub(crate) fn verify_rsa_pkcs1_sha256_components(
+    modulus: &[u8],
+    exponent: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), Refused> {
+    let key = RsaPublicKeyComponents { n: modulus, e: exponent };
+    key.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).map_err(|_| Refused)
 }

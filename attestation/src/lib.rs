@@ -12,6 +12,7 @@
 //! Every check leaves a line in a [`Transcript`]; every refusal is a [`Rejection`] with a stable code.
 
 mod appraise;
+pub mod azure;
 mod cache;
 mod crypto;
 mod digest;
@@ -23,7 +24,9 @@ pub mod gpu;
 mod jcs;
 mod keyset;
 mod lp;
+pub mod measure;
 mod policy;
+mod reader;
 mod receipt;
 mod rejection;
 mod report_data;

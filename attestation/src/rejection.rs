@@ -11,6 +11,7 @@ pub use codes::RejectionClass;
 pub(crate) use codes::codes;
 pub use kinds::{PlatformItem, TcbKind};
 
+use crate::azure::AzureRejection;
 use crate::digest::Sha256Digest;
 use crate::gpu::GpuRejection;
 use crate::keyset::KeysetFault;
@@ -123,6 +124,9 @@ pub enum Rejection {
     /// A TDX quote or its collateral.
     #[error(transparent)]
     Tdx(#[from] TdxRejection),
+    /// Azure's paravisor evidence.
+    #[error(transparent)]
+    Azure(#[from] AzureRejection),
     /// GPU evidence, its manifests or its OCSP responses.
     #[error(transparent)]
     Gpu(#[from] GpuRejection),

@@ -3,6 +3,7 @@
 //! Decides: the names scripts match on. A code is never reused for another reason.
 
 use super::Rejection;
+use crate::azure::AzureRejection;
 use crate::gpu::GpuRejection;
 use crate::tdx::TdxRejection;
 use crate::x509::ChainFault;
@@ -152,6 +153,7 @@ codes! { Rejection {
     SpkiNotInKeyset => "channel.spki_not_in_keyset", Rejected;
 
     @Chain(ChainFault);
+    @Azure(AzureRejection);
     @Tdx(TdxRejection);
     @Gpu(GpuRejection);
 } }

@@ -2,13 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
+mod azure;
+mod azure_chain;
 mod boundaries;
 mod chain_faults;
 mod channel;
 mod document;
 mod ear;
+mod eventlog;
 mod evidence;
 mod interop;
+mod measure;
 mod one_fault;
 mod policy;
 mod properties;
