@@ -119,17 +119,43 @@ pub(crate) fn verify_certificate(
     object.verify(scheme, issuer, issuer_link)
 }
 
+/// The validity of one certificate, kept so that it can be checked again without the certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Validity {
+    link: Link,
+    not_before: UnixTime,
+    not_after: UnixTime,
+}
+
+impl Validity {
+    /// The validity `certificate` states.
+    pub(crate) fn of(link: Link, certificate: &X509Certificate<'_>) -> Self {
+        let validity = certificate.validity();
+        Self { link, not_before: unix_time(validity.not_before), not_after: unix_time(validity.not_after) }
+    }
+
+    /// Whether `now` is inside it, both ends included.
+    pub(crate) fn require_at(&self, now: UnixTime) -> Result<(), ChainFault> {
+        let Self { link, not_before, not_after } = *self;
+        if now < not_before {
+            return Err(ChainFault::NotYetValid { link, not_before, now });
+        }
+        if now > not_after {
+            return Err(ChainFault::Expired { link, not_after, now });
+        }
+        Ok(())
+    }
+}
+
 /// Whether `now` is inside the certificate's validity.
 pub(crate) fn require_valid_at(link: Link, certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), ChainFault> {
-    let validity = certificate.validity();
-    let (not_before, not_after) = (unix_time(validity.not_before), unix_time(validity.not_after));
-    if now < not_before {
-        return Err(ChainFault::NotYetValid { link, not_before, now });
-    }
-    if now > not_after {
-        return Err(ChainFault::Expired { link, not_after, now });
-    }
-    Ok(())
+    Validity::of(link, certificate).require_at(now)
+}
+
+/// RFC 5280 §6.3.3 (f): an issuer of revocation lists whose certificate names its key usage must name this one.
+pub(crate) fn require_crl_signer(link: Link, certificate: &X509Certificate<'_>) -> Result<(), ChainFault> {
+    let usage = certificate.key_usage().map_err(|_| ChainFault::Role { link })?;
+    if usage.is_none_or(|extension| extension.value.crl_sign()) { Ok(()) } else { Err(ChainFault::Role { link }) }
 }
 
 /// What a certificate is in its chain.

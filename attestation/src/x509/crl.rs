@@ -55,10 +55,44 @@ impl<'a> RevocationList<'a> {
         Ok((unix_time(self.list.last_update()), unix_time(next_update)))
     }
 
+    /// The list's window, kept so that it can be checked again without the list.
+    pub(crate) fn dates(&self) -> Result<CrlDates, ChainFault> {
+        let (this_update, next_update) = self.window()?;
+        Ok(CrlDates { link: self.link, this_update, next_update })
+    }
+
     /// Whether `now` is inside the list's own window and the list is not older than `max_age_secs`.
     pub(crate) fn require_fresh(&self, now: UnixTime, max_age_secs: u64) -> Result<(), ChainFault> {
-        let link = self.link;
-        let (this_update, next_update) = self.window()?;
+        self.dates()?.require_fresh(now, max_age_secs)
+    }
+
+    /// The serial numbers on the list, big endian without leading zeros.
+    pub(crate) fn revoked_serials(&self) -> Vec<Vec<u8>> {
+        self.list.iter_revoked_certificates().map(|entry| entry.serial().to_bytes_be()).collect()
+    }
+
+    /// Whether `certificate` is not on the list.
+    pub(crate) fn require_absent(&self, link: Link, certificate: &X509Certificate<'_>) -> Result<(), ChainFault> {
+        let serial = &certificate.tbs_certificate.serial;
+        if self.list.iter_revoked_certificates().any(|entry| entry.serial() == serial) {
+            return Err(ChainFault::Revoked { link });
+        }
+        Ok(())
+    }
+}
+
+/// When a revocation list was issued and when the next is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CrlDates {
+    link: Link,
+    this_update: UnixTime,
+    next_update: UnixTime,
+}
+
+impl CrlDates {
+    /// Whether `now` is inside the list's own window and the list is not older than `max_age_secs`.
+    pub(crate) fn require_fresh(&self, now: UnixTime, max_age_secs: u64) -> Result<(), ChainFault> {
+        let Self { link, this_update, next_update } = *self;
         if now < this_update {
             return Err(ChainFault::CrlNotYetValid { link, this_update, now });
         }
@@ -68,15 +102,6 @@ impl<'a> RevocationList<'a> {
         let age_secs = now.secs_since(this_update);
         if age_secs > max_age_secs {
             return Err(ChainFault::CrlTooOld { link, age_secs, maximum_secs: max_age_secs });
-        }
-        Ok(())
-    }
-
-    /// Whether `certificate` is not on the list.
-    pub(crate) fn require_absent(&self, link: Link, certificate: &X509Certificate<'_>) -> Result<(), ChainFault> {
-        let serial = &certificate.tbs_certificate.serial;
-        if self.list.iter_revoked_certificates().any(|entry| entry.serial() == serial) {
-            return Err(ChainFault::Revoked { link });
         }
         Ok(())
     }
