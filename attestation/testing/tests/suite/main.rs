@@ -16,4 +16,6 @@ mod roots;
 mod statements;
 mod support;
 mod synthetic_vectors;
+mod tdx_support;
+mod tdx_vectors;
 mod transcript;
