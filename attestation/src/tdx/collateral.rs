@@ -177,9 +177,6 @@ const QE_IDENTITY: &str = "QE identity";
 impl VerifiedCollateral {
     /// Whether `now` is inside the validity of signers, statements and the root's revocation list.
     pub(crate) fn require_valid_at(&self, now: UnixTime) -> Result<(), Rejection> {
-        for signer in &self.signers {
-            signer.require_at(now)?;
-        }
         for (what, issue_date, next_update) in self.statements() {
             if now < issue_date {
                 return Err(TdxRejection::CollateralNotYetValid { what, issue_date, now }.into());
@@ -187,6 +184,9 @@ impl VerifiedCollateral {
             if now > next_update {
                 return Err(TdxRejection::CollateralExpired { what, next_update, now }.into());
             }
+        }
+        for signer in &self.signers {
+            signer.require_at(now)?;
         }
         self.root.require_valid_at(now)?;
         Ok(())

@@ -16,6 +16,8 @@ mod roots;
 mod statements;
 mod support;
 mod synthetic_vectors;
+mod tdx_fault_rows;
+mod tdx_faults;
 mod tdx_support;
 mod tdx_vectors;
 mod transcript;
