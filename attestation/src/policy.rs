@@ -108,6 +108,9 @@ impl PolicyItems {
         if let Platform::Items(snp) = &self.snp {
             snp.require_sensible()?;
         }
+        if let Platform::Items(tdx) = &self.tdx {
+            tdx.require_sensible()?;
+        }
         Ok(())
     }
 }
