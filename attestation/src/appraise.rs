@@ -114,15 +114,17 @@ fn verify_report(
     unchecked: &mut Vec<&'static str>,
 ) -> Result<(SnpReport, GenuineReport), Rejection> {
     // 1. Decode.
-    let report =
-        transcript.check("snp.report.decode", SnpReport::parse(bytes), |report| format!("version {}", report.version))?;
+    let report = transcript
+        .check("snp.report.decode", SnpReport::parse(bytes), |report| format!("version {}", report.version))?;
 
     // 2. Chain, and its agreement with the report.
     let key = chain::verify_chain(der, roots, now);
-    let key = transcript
-        .check("snp.chain.verify", key, |key| format!("{} {} under {} roots", key.product, key.kind, roots.assurance()))?;
-    let reported_tcb = transcript
-        .check("snp.chain.endorses_report", chain::verify_endorses(&key, &report), |tcb| format!("reported TCB {tcb}"))?;
+    let key = transcript.check("snp.chain.verify", key, |key| {
+        format!("{} {} under {} roots", key.product, key.kind, roots.assurance())
+    })?;
+    let reported_tcb = transcript.check("snp.chain.endorses_report", chain::verify_endorses(&key, &report), |tcb| {
+        format!("reported TCB {tcb}")
+    })?;
 
     // 3. Revocation.
     match &items.revocation.crl {

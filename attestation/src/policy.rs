@@ -108,6 +108,9 @@ impl PolicyItems {
         if let Platform::Items(snp) = &self.snp {
             snp.require_sensible()?;
         }
+        if let Platform::Items(gpu) = &self.gpu {
+            gpu.require_sensible()?;
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod crl;
 mod fault;
 mod pem;
 mod scheme;
+mod validity;
 
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::asn1_rs::BitString;
@@ -19,6 +20,7 @@ use crate::time::UnixTime;
 pub use fault::{ChainFault, Link};
 pub(crate) use pem::{is_pem, pem_chain};
 pub(crate) use scheme::{Scheme, p256_point, p384_point};
+pub(crate) use validity::Validity;
 
 /// Parse one DER certificate with nothing behind it.
 pub(crate) fn parse(link: Link, der: &[u8]) -> Result<X509Certificate<'_>, ChainFault> {
@@ -121,15 +123,7 @@ pub(crate) fn verify_certificate(
 
 /// Whether `now` is inside the certificate's validity.
 pub(crate) fn require_valid_at(link: Link, certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), ChainFault> {
-    let validity = certificate.validity();
-    let (not_before, not_after) = (unix_time(validity.not_before), unix_time(validity.not_after));
-    if now < not_before {
-        return Err(ChainFault::NotYetValid { link, not_before, now });
-    }
-    if now > not_after {
-        return Err(ChainFault::Expired { link, not_after, now });
-    }
-    Ok(())
+    Validity::of(link, certificate).require(now)
 }
 
 /// What a certificate is in its chain.
@@ -172,6 +166,14 @@ pub(crate) fn require_role_beside(
         return Err(wrong_role());
     }
     require_known_critical_extensions(link, certificate, interpreted)
+}
+
+/// Whether key usage is present and allows the key to sign what is no certificate (RFC 5280 §4.2.1.3).
+pub(crate) fn require_digital_signature(link: Link, certificate: &X509Certificate<'_>) -> Result<(), ChainFault> {
+    match certificate.key_usage() {
+        Ok(Some(usage)) if usage.value.digital_signature() => Ok(()),
+        _ => Err(ChainFault::Role { link }),
+    }
 }
 
 /// Refuse critical extensions other than the two interpreted above and the caller's (RFC 5280 §4.2).

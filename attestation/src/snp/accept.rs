@@ -75,8 +75,10 @@ fn hold_origin(findings: &mut Findings<'_>, items: &ReportItems, report: &SnpRep
         "snp.report.version",
         member(&items.versions, &report.version, |got| Rejection::ReportVersionNotAllowed { got: *got }),
     );
-    findings
-        .always("snp.report.product", member(&items.products, product, |got| Rejection::ProductNotAllowed { got: *got }));
+    findings.always(
+        "snp.report.product",
+        member(&items.products, product, |got| Rejection::ProductNotAllowed { got: *got }),
+    );
     findings.always(
         "snp.report.signing_key",
         member(&items.signing_keys, kind, |got| Rejection::SigningKeyNotAllowed { got: *got }),
@@ -89,8 +91,9 @@ fn hold_origin(findings: &mut Findings<'_>, items: &ReportItems, report: &SnpRep
     let asked_by_guest =
         if report.vmpl == VMPL_HOST { Err(Rejection::HostRequested) } else { Ok("the guest".to_owned()) };
     findings.always("snp.report.requester", asked_by_guest);
-    findings
-        .item("snp.report.vmpl", &items.vmpl, |allowed| member(allowed, &report.vmpl, |got| Rejection::Vmpl { got: *got }));
+    findings.item("snp.report.vmpl", &items.vmpl, |allowed| {
+        member(allowed, &report.vmpl, |got| Rejection::Vmpl { got: *got })
+    });
 }
 
 /// What runs in the guest, and on which chip.

@@ -18,8 +18,9 @@ pub(super) fn hold_tcb(findings: &mut Findings<'_>, items: &TcbItems, report: &S
         if committed { Ok("current is committed".to_owned()) } else { Err(Rejection::ProvisionalFirmware) }
     });
     let rows = &items.floors;
-    findings
-        .item("snp.tcb.reported", rows, |rows| at_floor(rows, TcbKind::Reported, &genuine.reported_tcb, report, genuine));
+    findings.item("snp.tcb.reported", rows, |rows| {
+        at_floor(rows, TcbKind::Reported, &genuine.reported_tcb, report, genuine)
+    });
     findings.item("snp.tcb.committed", &both(&items.committed, rows), |rows| {
         at_floor(rows, TcbKind::Committed, &genuine.committed_tcb, report, genuine)
     });
