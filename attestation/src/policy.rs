@@ -111,6 +111,9 @@ impl PolicyItems {
         if let Platform::Items(tdx) = &self.tdx {
             tdx.require_sensible()?;
         }
+        if let Platform::Items(gpu) = &self.gpu {
+            gpu.require_sensible()?;
+        }
         Ok(())
     }
 }

@@ -169,6 +169,14 @@ pub(crate) fn require_role_beside(
     require_known_critical_extensions(link, certificate, interpreted)
 }
 
+/// Whether key usage is present and allows the key to sign what is no certificate (RFC 5280 §4.2.1.3).
+pub(crate) fn require_digital_signature(link: Link, certificate: &X509Certificate<'_>) -> Result<(), ChainFault> {
+    match certificate.key_usage() {
+        Ok(Some(usage)) if usage.value.digital_signature() => Ok(()),
+        _ => Err(ChainFault::Role { link }),
+    }
+}
+
 /// Refuse critical extensions other than the two interpreted above and the caller's (RFC 5280 §4.2).
 fn require_known_critical_extensions(
     link: Link,
