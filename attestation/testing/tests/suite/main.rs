@@ -18,6 +18,7 @@ mod support;
 mod synthetic_vectors;
 mod tdx_fault_rows;
 mod tdx_faults;
+mod tdx_strict;
 mod tdx_support;
 mod tdx_vectors;
 mod transcript;
