@@ -16,6 +16,8 @@ mod roots;
 mod statements;
 mod support;
 mod synthetic_vectors;
+mod tdx_behaviour;
+mod tdx_exhaustive;
 mod tdx_fault_rows;
 mod tdx_faults;
 mod tdx_strict;
