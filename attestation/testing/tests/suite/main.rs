@@ -6,6 +6,7 @@ mod boundaries;
 mod chain_faults;
 mod channel;
 mod document;
+mod gpu_vectors;
 mod interop;
 mod one_fault;
 mod policy;
