@@ -113,9 +113,9 @@ impl<'a> FakeGpu<'a> {
 /// # Errors
 /// Never with keys of this crate.
 pub fn simulated_gpu_roots(keys: &GpuKeys) -> Result<TrustRoots, RootError> {
-    let device = device_chain().last().map(|root| root.der(keys)).unwrap_or_default();
-    let rim = rim::signer_chain().last().map(|root| root.der(keys)).unwrap_or_default();
-    Ok(TrustRoots::named(&device)?.and(TrustRoots::named(&rim)?))
+    let mut roots = keys.roots().iter().map(|root| TrustRoots::named(root));
+    let first = roots.next().ok_or(RootError::Malformed)??;
+    roots.try_fold(first, |all, root| Ok(all.and(root?)))
 }
 
 /// Leaf, boot ROM, provisioner, identity, root.

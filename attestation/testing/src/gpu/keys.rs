@@ -8,6 +8,9 @@ use aws_lc_rs::signature::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::certificate::GpuCertificate;
+use super::{device_chain, rim};
+
 /// The keys could not be made or restored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -48,6 +51,9 @@ const P384_KEYS: usize = 10;
 pub struct GpuKeys {
     p384: Vec<(EcdsaKeyPair, EcdsaKeyPair)>,
     p256: EcdsaKeyPair,
+    /// Device root and manifest root as they were signed: a verifier trusts exactly these bytes, and ECDSA never signs
+    /// twice alike.
+    roots: Vec<Vec<u8>>,
 }
 
 impl std::fmt::Debug for GpuKeys {
@@ -61,6 +67,7 @@ impl std::fmt::Debug for GpuKeys {
 struct State {
     p384: Vec<Base64>,
     p256: Base64,
+    roots: Vec<Base64>,
 }
 
 impl GpuKeys {
@@ -74,10 +81,12 @@ impl GpuKeys {
             key.to_pkcs8v1().map(|der| der.as_ref().to_vec()).map_err(|_| GpuKeysError::Generate)
         };
         let p384 = (0..P384_KEYS).map(|_| generate(&ECDSA_P384_SHA384_ASN1_SIGNING)).collect::<Result<Vec<_>, _>>()?;
-        Self::restore(&p384, &generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?)
+        let mut keys = Self::restore(&p384, &generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?, Vec::new())?;
+        keys.roots = root_certificates().iter().map(|root| root.der(&keys)).collect();
+        Ok(keys)
     }
 
-    fn restore(p384: &[Vec<u8>], p256: &[u8]) -> Result<Self, GpuKeysError> {
+    fn restore(p384: &[Vec<u8>], p256: &[u8], roots: Vec<Vec<u8>>) -> Result<Self, GpuKeysError> {
         let read = |algorithm, pkcs8: &[u8]| EcdsaKeyPair::from_pkcs8(algorithm, pkcs8).map_err(|_| GpuKeysError::Key);
         let both = |pkcs8: &Vec<u8>| {
             Ok((read(&ECDSA_P384_SHA384_ASN1_SIGNING, pkcs8)?, read(&ECDSA_P384_SHA384_FIXED_SIGNING, pkcs8)?))
@@ -86,7 +95,7 @@ impl GpuKeys {
         if p384.len() != P384_KEYS {
             return Err(GpuKeysError::Key);
         }
-        Ok(Self { p384, p256: read(&ECDSA_P256_SHA256_ASN1_SIGNING, p256)? })
+        Ok(Self { p384, p256: read(&ECDSA_P256_SHA256_ASN1_SIGNING, p256)?, roots })
     }
 
     /// Everything needed to restore the keys.
@@ -98,7 +107,8 @@ impl GpuKeys {
             key.to_pkcs8v1().map(|der| Base64(der.as_ref().to_vec())).map_err(|_| GpuKeysError::Key)
         };
         let p384 = self.p384.iter().map(|(key, _)| write(key)).collect::<Result<Vec<_>, _>>()?;
-        serde_json::to_vec(&State { p384, p256: write(&self.p256)? }).map_err(GpuKeysError::State)
+        let roots = self.roots.iter().cloned().map(Base64).collect();
+        serde_json::to_vec(&State { p384, p256: write(&self.p256)?, roots }).map_err(GpuKeysError::State)
     }
 
     /// Restore what [`GpuKeys::to_json`] wrote.
@@ -108,7 +118,18 @@ impl GpuKeys {
     pub fn from_json(bytes: &[u8]) -> Result<Self, GpuKeysError> {
         let state: State = serde_json::from_slice(bytes).map_err(GpuKeysError::State)?;
         let p384: Vec<Vec<u8>> = state.p384.into_iter().map(|key| key.0).collect();
-        Self::restore(&p384, &state.p256.0)
+        Self::restore(&p384, &state.p256.0, state.roots.into_iter().map(|root| root.0).collect())
+    }
+
+    /// The roots, DER: of devices, and of manifests.
+    #[must_use]
+    pub fn roots(&self) -> &[Vec<u8>] {
+        &self.roots
+    }
+
+    /// The bytes `certificate` was given when it is one of the roots.
+    pub(crate) fn root_der(&self, certificate: &GpuCertificate) -> Option<&Vec<u8>> {
+        root_certificates().iter().position(|root| root == certificate).and_then(|at| self.roots.get(at))
     }
 
     /// The public key, an uncompressed point.
@@ -135,6 +156,10 @@ impl GpuKeys {
     fn pair(&self, name: KeyName) -> &(EcdsaKeyPair, EcdsaKeyPair) {
         self.p384.get(place(name)).expect("invariant: there is a key for every name")
     }
+}
+
+fn root_certificates() -> Vec<GpuCertificate> {
+    device_chain().pop().into_iter().chain(rim::signer_chain().pop()).collect()
 }
 
 fn place(name: KeyName) -> usize {
