@@ -4,6 +4,7 @@
 //! root everything made here fails.
 
 mod certificates;
+mod dated;
 mod keys;
 mod statements;
 
@@ -30,7 +31,7 @@ const XFAM: u64 = 0x2e7;
 const SEPT_VE_DISABLE: u64 = 1 << 28;
 
 /// The keys of a test PKI.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Keys {
     root: P256Key,
     ca: P256Key,
@@ -41,7 +42,7 @@ struct Keys {
 }
 
 /// A quote and its collateral, accepted by the demo policy until a test spoils one thing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FakeTdx {
     keys: Keys,
     /// The root's certificate, issued at its first use: signatures are randomised, and roots are trusted by their bytes.
