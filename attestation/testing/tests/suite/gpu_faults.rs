@@ -55,7 +55,7 @@ fn edit(from: &str, to: &str) -> Vec<(String, String)> {
 fn report_rows() -> Vec<Row> {
     vec![
         ("gpu.length", Evidence(|evidence| evidence.report.push(0))),
-        ("gpu.length", Evidence(|evidence| drop(evidence.report.pop()))),
+        ("gpu.length", Evidence(|evidence| _ = evidence.report.pop())),
         ("gpu.length", Evidence(|evidence| evidence.report.clear())),
         ("gpu.length", Evidence(|evidence| evidence.report.resize(8193, 0))),
         ("gpu.length", Gpu(|gpu| gpu.report.overwrite.push((44, 0xff)))),
@@ -247,7 +247,7 @@ fn manifest_rows() -> Vec<Row> {
         ),
         ("gpu.measurement_missing", Gpu(|gpu| drop(gpu.report.blocks.remove(25)))),
         ("gpu.measurement_mismatch", Gpu(|gpu| gpu.report.blocks[25].1[0] ^= 1)),
-        ("gpu.measurement_mismatch", Gpu(|gpu| drop(gpu.report.blocks[25].1.pop()))),
+        ("gpu.measurement_mismatch", Gpu(|gpu| _ = gpu.report.blocks[25].1.pop())),
         ("gpu.measurement_mismatch", Gpu(|gpu| gpu.report.blocks[3].1 = gpu.report.blocks[4].1.clone())),
         (
             "gpu.measurement_mismatch",

@@ -7,6 +7,7 @@ mod azure_chain;
 mod boundaries;
 mod chain_faults;
 mod channel;
+mod composite;
 mod document;
 mod ear;
 mod eventlog;
