@@ -152,6 +152,7 @@ impl FakeTdx {
         };
         let list = |issuer| ListSpec {
             revoked_serials: Vec::new(),
+            unreadable_entry: false,
             this_update: UnixTime(NOW.0 - DAY_SECS),
             next_update: NOW.saturating_add(29 * DAY_SECS),
             issuer_name: issuer,
@@ -271,15 +272,22 @@ impl FakeTdx {
         out
     }
 
+    /// What the enclave's REPORT_DATA must be to vouch for the attestation key.
+    #[must_use]
+    pub fn qe_binding(&self) -> [u8; 64] {
+        let bound = digest(&SHA256, &[self.keys.attestation.coordinates(), self.qe_auth_data.clone()].concat());
+        let mut report_data = [0; 64];
+        for (slot, byte) in report_data.iter_mut().zip(bound.as_ref()) {
+            *slot = *byte;
+        }
+        report_data
+    }
+
     /// QE report, signature, authentication data and the PCK chain.
     fn qe_certification_data(&self) -> Vec<u8> {
         let mut report = self.qe_report.clone();
         if !self.keep_qe_report_data {
-            let bound = digest(&SHA256, &[self.keys.attestation.coordinates(), self.qe_auth_data.clone()].concat());
-            report.report_data = [0; 64];
-            for (slot, byte) in report.report_data.iter_mut().zip(bound.as_ref()) {
-                *slot = *byte;
-            }
+            report.report_data = self.qe_binding();
         }
         let report = qe_report_bytes(&report);
         let signature = self.key(self.qe_report_signed_by).sign_fixed(&report);
