@@ -52,7 +52,7 @@ fn write_start(element: &Element<'_>, inherited: &[(&str, &str)], out: &mut Stri
         write_value(uri, out);
     }
     let mut attributes: Vec<&Attribute<'_>> = element.attributes.iter().collect();
-    attributes.sort_unstable_by_key(|attribute| (attribute.uri, attribute.local));
+    attributes.sort_unstable_by(|one, other| one.uri.cmp(other.uri).then_with(|| one.local.cmp(other.local)));
     for attribute in attributes {
         out.push(' ');
         out.push_str(attribute.name);

@@ -27,41 +27,60 @@ fn median(mut once: impl FnMut()) -> Duration {
     times[ROUNDS / 2]
 }
 
-/// One bare P-384 verification of a certificate-sized message.
-fn one_signature() -> Duration {
-    let key = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
-    let message = [7_u8; 600];
-    let signature = key.sign(&SystemRandom::new(), &message).unwrap();
-    let public = UnparsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, key.public_key().as_ref().to_vec());
-    median(|| public.verify(&message, signature.as_ref()).unwrap())
+/// `count` bare P-384 verifications of certificate-sized messages, each under another key as in an appraisal.
+fn bare(count: u32) -> Duration {
+    let signed = |number: u32| {
+        let key = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
+        let message = [&number.to_be_bytes()[..], &[7; 596]].concat();
+        let signature = key.sign(&SystemRandom::new(), &message).unwrap();
+        (UnparsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, key.public_key().as_ref().to_vec()), message, signature)
+    };
+    let signed: Vec<_> = (0..count).map(signed).collect();
+    median(|| signed.iter().for_each(|(key, message, signature)| key.verify(message, signature.as_ref()).unwrap()))
 }
 
-fn report(name: &str, signatures: u32, mut case: Case) {
+fn report(name: &str, signatures: u32, mut case: Case) -> String {
     assert_eq!(code(&case.appraise()), "ok");
     let remembered = median(|| drop(case.appraise().unwrap()));
     let fresh = median(|| {
         case.cache = GpuCache::default();
         case.appraise().unwrap();
     });
-    let one = one_signature();
-    let ratio = |time: Duration, count: u32| time.as_secs_f64() / (one * count).as_secs_f64();
-    println!(
-        "{name}: one signature {one:?}; fresh {fresh:?} = {:.3} x {signatures}; remembered {remembered:?} = {:.3} x 1",
-        ratio(fresh, signatures),
-        ratio(remembered, 1),
-    );
+    let (all, one) = (bare(signatures), bare(1));
+    let ratio = |time: Duration, of: Duration| time.as_secs_f64() / of.as_secs_f64();
+    format!(
+        "{name}: {signatures} signatures {all:?}, fresh {fresh:?}, ratio {:.3}; 1 signature {one:?}, remembered \
+         {remembered:?}, ratio {:.3}",
+        ratio(fresh, all),
+        ratio(remembered, one),
+    )
+}
+
+/// Where the rest of the time goes.
+fn parts() -> String {
+    let case = entries("nvidia/real/h100-pcie-545.00-FULL").remove(0).case(parse_policy(CAPTURED_POLICY));
+    let report = &case.evidence[0].report;
+    let rim = case.endorsements.driver_rim.as_ref().unwrap();
+    let parse = median(|| drop(attestation::gpu::GpuReport::parse(report).unwrap()));
+    let manifest = median(|| drop(attestation::gpu::verify_rim(rim, &case.roots, case.now).unwrap()));
+    let mut broken = rim.clone();
+    let at = broken.iter().position(|byte| *byte == b'f').unwrap();
+    broken[at] = b'g';
+    let digest = median(|| drop(attestation::gpu::verify_rim(&broken, &case.roots, case.now).unwrap_err()));
+    format!("report parsed {parse:?}; manifest verified {manifest:?}, of that up to its digest {digest:?}")
 }
 
 #[test]
 #[ignore = "prints times; run it optimised"]
 fn measure_gpu_appraisals() {
     let captured = || entries("nvidia/real/h100-pcie-545.00-FULL").remove(0).case(parse_policy(CAPTURED_POLICY));
+    println!("{}", parts());
     // Four of the device chain, the report, and for each manifest three of its chain and its own.
-    report("captured H100, two manifests", 4 + 1 + 2 * 4, captured());
-    report("strict, with OCSP", 4 + 1 + 2 * 4 + 6, Case::of(&accepted()));
+    println!("{}", report("captured H100, two manifests", 4 + 1 + 2 * 4, captured()));
+    println!("{}", report("strict, with OCSP", 4 + 1 + 2 * 4 + 6, Case::of(&accepted())));
     let mut waived = Case::of(&accepted());
     waived.endorsements.ocsp.clear();
     let policy = with_item(STRICT_POLICY, "gpu.revocation.device_ocsp", "\"unchecked\"");
     waived.policy = parse_policy(&with_item(&policy, "gpu.revocation.rim_ocsp", "\"unchecked\""));
-    report("strict, OCSP waived", 4 + 1 + 2 * 4, waived);
+    println!("{}", report("strict, OCSP waived", 4 + 1 + 2 * 4, waived));
 }

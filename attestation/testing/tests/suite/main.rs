@@ -9,6 +9,7 @@ mod document;
 mod gpu_chain_faults;
 mod gpu_exhaustive;
 mod gpu_faults;
+mod gpu_policy;
 mod gpu_support;
 mod gpu_timing;
 mod gpu_vectors;
