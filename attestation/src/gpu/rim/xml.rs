@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
             self.require(" ")?;
             let (name, prefix, local) = self.name()?;
             self.require("=\"")?;
-            let (value, rest) = self.rest.split_once('"').ok_or(malformed("attribute"))?;
+            let (value, rest) = self.rest.split_once('"').ok_or_else(|| malformed("attribute"))?;
             self.rest = rest;
             require_canonical(value, Place::Attribute)?;
             match (prefix, local) {
@@ -182,15 +182,15 @@ impl<'a> Reader<'a> {
     /// Text and elements up to and including the end tag of `element`.
     fn content(&mut self, element: &mut Element<'a>, depth: usize) -> Result<(), GpuRejection> {
         loop {
-            let end = self.rest.find('<').ok_or(malformed("element does not end"))?;
-            let (text, rest) = self.rest.split_at_checked(end).ok_or(malformed("text"))?;
+            let end = self.rest.find('<').ok_or_else(|| malformed("element does not end"))?;
+            let (text, rest) = self.rest.split_at_checked(end).ok_or_else(|| malformed("text"))?;
             if !text.is_empty() {
                 require_canonical(text, Place::Text)?;
                 element.children.push(Node::Text(text));
             }
             self.rest = rest;
             if let Some(rest) = rest.strip_prefix("</") {
-                self.rest = rest.strip_prefix(element.name).ok_or(malformed("end tag"))?;
+                self.rest = rest.strip_prefix(element.name).ok_or_else(|| malformed("end tag"))?;
                 return self.require(">");
             }
             let child = self.element(depth.saturating_add(1))?;
@@ -199,15 +199,15 @@ impl<'a> Reader<'a> {
     }
 
     fn require(&mut self, expected: &str) -> Result<(), GpuRejection> {
-        self.rest = self.rest.strip_prefix(expected).ok_or(malformed("markup"))?;
+        self.rest = self.rest.strip_prefix(expected).ok_or_else(|| malformed("markup"))?;
         Ok(())
     }
 
     /// A name of ASCII letters, digits, `.`, `_`, `-`, with at most one colon; its prefix and local part.
     fn name(&mut self) -> Result<(&'a str, &'a str, &'a str), GpuRejection> {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
-        let end = self.rest.bytes().position(|byte| !is_name(byte)).ok_or(malformed("name"))?;
-        let (name, rest) = self.rest.split_at_checked(end).ok_or(malformed("name"))?;
+        let end = self.rest.bytes().position(|byte| !is_name(byte)).ok_or_else(|| malformed("name"))?;
+        let (name, rest) = self.rest.split_at_checked(end).ok_or_else(|| malformed("name"))?;
         self.rest = rest;
         let (prefix, local) = split_name(name)?;
         Ok((name, prefix, local))
@@ -246,7 +246,7 @@ fn require_canonical(raw: &str, place: Place) -> Result<(), GpuRejection> {
     }
     let mut rest = raw;
     while let Some(at) = rest.bytes().position(needs_a_look) {
-        let (_, tail) = rest.split_at_checked(at).ok_or(malformed("character"))?;
+        let (_, tail) = rest.split_at_checked(at).ok_or_else(|| malformed("character"))?;
         let allowed: &[&str] = match place {
             Place::Text => &["\n", "\t", "\"", "&amp;", "&lt;", "&gt;"],
             Place::Attribute => &[">", "&amp;", "&lt;", "&quot;"],
