@@ -13,6 +13,7 @@
 
 mod appraise;
 pub mod azure;
+mod bundle;
 mod cache;
 mod cpu;
 mod crypto;
@@ -41,6 +42,7 @@ mod transcript;
 mod x509;
 
 pub use appraise::{Appraisal, ChannelBoundAppraisal, ChannelView, appraise, appraise_with};
+pub use bundle::{APPRAISAL_BUNDLE_BYTES_MAX, APPRAISAL_BUNDLE_VERSION, AppraisalBundle, BundleError, StoredVerdict};
 pub use cpu::CpuClaims;
 pub use digest::{Hex32, HexError, Sha256Digest, Sha256Stream};
 pub use document::{

@@ -4,7 +4,6 @@
 //! endorsements or a bundle. Holds on exit: the verdict of [`attestation::appraise_evidence`], and nothing about any channel:
 //! evidence from a file says that such a machine exists, not that one is talking to it.
 
-mod bundle;
 mod endorsements;
 mod json;
 
@@ -13,11 +12,11 @@ use std::path::{Path, PathBuf};
 use attestation::azure::VtpmEvidence;
 use attestation::gpu::GpuEvidence;
 use attestation::{
-    AttestationResult, Base64, CpuEvidenceSet, EVIDENCE_BYTES_MAX, EvidenceKind, EvidenceSet, ExpectedReportData,
-    GpuEvidenceSet, Hex32, NonceHex, Rejection, Transcript, UnixTime, VerificationCache, appraise_evidence,
+    AttestationResult, Base64, BundleError, CpuEvidenceSet, EVIDENCE_BYTES_MAX, EvidenceKind, EvidenceSet,
+    ExpectedReportData, GpuEvidenceSet, Hex32, NonceHex, Rejection, Transcript, UnixTime, VerificationCache,
+    appraise_evidence,
 };
 
-pub use bundle::{APPRAISAL_BUNDLE_BYTES_MAX, APPRAISAL_BUNDLE_VERSION, AppraisalBundle, StoredVerdict};
 pub use endorsements::EndorsementsError;
 
 use crate::files::{FileError, read_capped};
@@ -58,11 +57,8 @@ pub enum AppraisalError {
     #[error("a GPU's nonce has 32 bytes, 64 hex characters")]
     GpuNonce,
     /// The bundle is not one.
-    #[error("the file is not an appraisal bundle: {detail}")]
-    Bundle {
-        /// What is wrong.
-        detail: String,
-    },
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// The evidence was refused.
     #[error("the evidence was not accepted")]
     Rejected(#[from] Rejection),
@@ -77,7 +73,7 @@ impl AppraisalError {
             Self::Endorsements(error) => error.code(),
             Self::SecondCpu { .. } => "evidence.second_cpu",
             Self::GpuNonce => "evidence.gpu_nonce",
-            Self::Bundle { .. } => "bundle.malformed",
+            Self::Bundle(_) => "bundle.malformed",
             Self::Rejected(rejection) => rejection.code(),
         }
     }

@@ -284,7 +284,7 @@ fn exit_of_appraisal(error: &AppraisalError) -> Exit {
         AppraisalError::Endorsements(EndorsementsError::Rejected(rejection)) => Exit::of_rejection(rejection),
         AppraisalError::Endorsements(EndorsementsError::Directory { .. }) => Exit::Internal,
         AppraisalError::Endorsements(_) | AppraisalError::SecondCpu { .. } | AppraisalError::GpuNonce => Exit::Usage,
-        AppraisalError::Bundle { .. } => Exit::Malformed,
+        AppraisalError::Bundle(_) => Exit::Malformed,
         AppraisalError::Rejected(rejection) => Exit::of_rejection(rejection),
     }
 }

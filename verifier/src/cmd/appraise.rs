@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use attestation::{AttestationResult, Base64, Rejection, UnixTime, VerifierKey, sign_ear};
-use serde_json::json;
-use verifier::appraisal::{
-    APPRAISAL_BUNDLE_BYTES_MAX, APPRAISAL_BUNDLE_VERSION, AppraisalBundle, AppraisalError, Inputs, StoredVerdict,
-    judge, load_evidence,
+use attestation::{
+    APPRAISAL_BUNDLE_BYTES_MAX, APPRAISAL_BUNDLE_VERSION, AppraisalBundle, AttestationResult, Base64, Rejection,
+    StoredVerdict, UnixTime, VerifierKey, sign_ear,
 };
+use serde_json::json;
+use verifier::appraisal::{AppraisalError, Inputs, judge, load_evidence};
 use verifier::clock::{format_time, parse_time};
 use verifier::config::{FILE_BYTES_MAX, load_policy_text, named_roots, roots_of};
 use verifier::files::{read_capped, write_private};
@@ -57,8 +57,10 @@ pub(crate) fn run(args: &Appraise, out: Output, report: &mut Report) -> Result<E
 fn ask(args: &Appraise) -> Result<Question, Error> {
     let roots = named_roots(&args.root)?;
     if let Some(path) = &args.replay {
-        let bundle = AppraisalBundle::from_json(&read_capped(path, APPRAISAL_BUNDLE_BYTES_MAX)?)?;
-        let mut trust = bundle.trust()?;
+        let bundle = AppraisalBundle::from_json(&read_capped(path, APPRAISAL_BUNDLE_BYTES_MAX)?)
+            .map_err(AppraisalError::from)?;
+        let (roots_then, policy_then) = bundle.trust().map_err(AppraisalError::from)?;
+        let mut trust = Trust { roots: roots_then, policy: policy_then };
         if !roots.is_empty() {
             trust.roots = roots_of(&roots)?;
         }

@@ -4,11 +4,21 @@
 //! decides again. It vouches for nothing: a bundle with its own roots gives a `custom-root` or `simulated` verdict, never a
 //! `vendor` one, and the reader can name other roots, another policy and another time.
 
-use attestation::{AppraisalPolicy, Base64, EvidenceSet, TrustRoots, UnixTime};
 use serde::{Deserialize, Serialize};
 
-use super::AppraisalError;
-use crate::verify::Trust;
+use crate::document::Base64;
+use crate::evidence::EvidenceSet;
+use crate::policy::AppraisalPolicy;
+use crate::roots::TrustRoots;
+use crate::time::UnixTime;
+
+/// The bytes are not a bundle, or what it carries is not usable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the file is not an appraisal bundle: {detail}")]
+pub struct BundleError {
+    /// What is wrong.
+    pub detail: String,
+}
 
 /// Value of [`AppraisalBundle::version`].
 pub const APPRAISAL_BUNDLE_VERSION: &str = "cloister/appraisal-bundle/v1";
@@ -49,8 +59,8 @@ impl AppraisalBundle {
     ///
     /// # Errors
     /// When the bytes are not one.
-    pub fn from_json(bytes: &[u8]) -> Result<Self, AppraisalError> {
-        let malformed = |detail: String| AppraisalError::Bundle { detail };
+    pub fn from_json(bytes: &[u8]) -> Result<Self, BundleError> {
+        let malformed = |detail: String| BundleError { detail };
         let bundle: Self = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         if bundle.version != APPRAISAL_BUNDLE_VERSION {
             return Err(malformed(format!("version {:?} is not {APPRAISAL_BUNDLE_VERSION}", bundle.version)));
@@ -68,14 +78,14 @@ impl AppraisalBundle {
     ///
     /// # Errors
     /// When they are not usable.
-    pub fn trust(&self) -> Result<Trust, AppraisalError> {
-        let malformed = |detail: String| AppraisalError::Bundle { detail };
+    pub fn trust(&self) -> Result<(TrustRoots, AppraisalPolicy), BundleError> {
+        let malformed = |detail: String| BundleError { detail };
         let mut named = self.roots.iter().map(|root| TrustRoots::named(&root.0));
         let first = named.next().unwrap_or_else(|| Ok(TrustRoots::vendor()));
         let roots = named
             .try_fold(first.map_err(|error| malformed(error.to_string()))?, |all, next| next.map(|next| all.and(next)))
             .map_err(|error| malformed(error.to_string()))?;
         let policy = AppraisalPolicy::from_toml(&self.policy).map_err(|error| malformed(error.to_string()))?;
-        Ok(Trust { roots, policy })
+        Ok((roots, policy))
     }
 }

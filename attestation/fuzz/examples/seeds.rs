@@ -1,0 +1,106 @@
+//! Seeds that no vector holds: documents, bundles, receipts and the parts of vTPM evidence, each well formed and really
+//! signed. `seeds DIRECTORY` writes them by target; `run.sh` calls it.
+
+#![allow(clippy::unwrap_used, reason = "a development tool")]
+
+use std::fs;
+use std::path::Path;
+
+use attestation::azure::VtpmEvidence;
+use attestation::{
+    APPRAISAL_BUNDLE_VERSION, AppraisalBundle, AttestationDocument, Base64, CpuEvidence, CpuEvidenceSet, DEMO_POLICY,
+    Endorsements, Event, EvidenceFormat, EvidenceSet, GpuEvidenceSet, GpuSection, Hex32, Product, ReceiptKey,
+    Rejection, StoredVerdict, UnixTime, UnsignedReceipt, VerifierKey, sign_ear,
+};
+use attestation_testing::gpu::{FakeGpu, GpuKeys};
+use attestation_testing::tdx::FakeTdx;
+use attestation_testing::{AcceptedCase, NAME_PREFIX, TestPki};
+
+fn main() {
+    let directory = std::env::args().nth(1).unwrap();
+    let write = |target: &str, name: &str, bytes: &[u8]| {
+        let folder = Path::new(&directory).join(target);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(name), bytes).unwrap();
+    };
+    let pki = TestPki::generate(Product::Genoa, NAME_PREFIX).unwrap();
+    let case = AcceptedCase::new(&pki);
+    let snp = case.document();
+    write("document", "snp", &snp.to_json());
+    let whole = with_td_and_gpu(&snp, case.now);
+    write("document", "tdx-gpu", &whole.to_json());
+
+    let cpu = |document: &AttestationDocument| match document.endorsements.clone() {
+        Endorsements::SevSnp(endorsements) => {
+            CpuEvidenceSet::SevSnp { report: document.evidence.report.clone(), endorsements }
+        }
+        Endorsements::Tdx(collateral) => CpuEvidenceSet::Tdx { quote: document.evidence.report.clone(), collateral },
+    };
+    for (name, document) in [("snp", &snp), ("tdx-gpu", &whole)] {
+        let gpu = document.gpu.clone().map(|gpu| GpuEvidenceSet {
+            evidence: gpu.evidence,
+            endorsements: gpu.endorsements,
+            nonce: Some(Hex32([7; 32])),
+        });
+        let evidence = EvidenceSet { cpu: Some(cpu(document)), gpu, report_data: None };
+        write("evidence_set", name, &serde_json::to_vec(&evidence).unwrap());
+        let bundle = AppraisalBundle {
+            version: APPRAISAL_BUNDLE_VERSION.to_owned(),
+            evidence,
+            roots: vec![Base64(pki.ark_der().to_vec())],
+            policy: DEMO_POLICY.to_owned(),
+            appraised_at: case.now,
+            verdict: StoredVerdict { accepted: true, code: None },
+        };
+        write("bundle", name, &bundle.to_json());
+    }
+    let key = ReceiptKey::from_seed(&[2; 32]).unwrap();
+    write("receipt", "signed", &serde_json::to_vec(&receipt(&snp).sign(&key).unwrap()).unwrap());
+    let verifier = VerifierKey::from_seed(&[3; 32]).unwrap();
+    write("ear", "refused", sign_ear(Err(&Rejection::DebugAllowed), case.now, &verifier).as_bytes());
+    vtpm_parts(&write);
+}
+
+fn receipt(document: &AttestationDocument) -> UnsignedReceipt {
+    UnsignedReceipt {
+        receipt_id: "rcpt-1".to_owned(),
+        chat_id: Some("chatcmpl-1".to_owned()),
+        model: None,
+        workload_keyset_digest: document.keyset_digest,
+        endpoint: "/v1/chat/completions".to_owned(),
+        method: "POST".to_owned(),
+        served_at: UnixTime(1_780_272_000),
+        event_log: vec![
+            Event::RequestReceived { body_hash: document.keyset_digest },
+            Event::TokensMetered { prompt_tokens: 7, completion_tokens: 11, outcome: "complete".to_owned() },
+        ],
+    }
+}
+
+/// The same document for a TD, with a GPU.
+fn with_td_and_gpu(document: &AttestationDocument, now: UnixTime) -> AttestationDocument {
+    let (tdx, keys) = (FakeTdx::accepted().dated(now), GpuKeys::generate().unwrap());
+    let gpu = FakeGpu::accepted(&keys, now);
+    let nonce = GpuSection::nonce(&document.keyset_digest, &Hex32([1; 32]), 0);
+    AttestationDocument {
+        evidence: CpuEvidence { format: EvidenceFormat::TdxQuoteV1, report: Base64(tdx.quote()) },
+        endorsements: Endorsements::Tdx(Box::new(tdx.collateral())),
+        gpu: Some(GpuSection {
+            random: Hex32([1; 32]),
+            epoch: 0,
+            evidence: vec![gpu.evidence(nonce)],
+            endorsements: gpu.endorsements(),
+        }),
+        ..document.clone()
+    }
+}
+
+fn vtpm_parts(write: &impl Fn(&str, &str, &[u8])) {
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/azure-vtpm");
+    for capture in fs::read_dir(captures).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        let name = capture.file_name().unwrap().to_string_lossy().into_owned();
+        let evidence = VtpmEvidence::from_json(&fs::read(capture.join("evidence.json")).unwrap()).unwrap();
+        write("azure_hcl", &name, &evidence.hcl_report);
+        write("azure_tpm", &name, &evidence.tpm_quote.message);
+    }
+}
