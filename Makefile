@@ -7,9 +7,10 @@ ENGINE ?= light
 BIN := target/debug
 ENGINE_DIR := target/engine
 CLIENTS_DIR := target/clients
+PEERS_DIR := target/peers-venv
 NEXTEST := cargo nextest run --workspace --no-fail-fast
 
-.PHONY: help demo serve build engine clients test test-vllm lint bench claims nightly hw-test clean check-tools
+.PHONY: help demo serve build engine clients peers test test-vllm lint bench claims nightly hw-test clean check-tools
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,13 +30,17 @@ clients: check-tools
 	@echo "== OpenAI client"
 	@python3 tests/clients/client_env.py --dir $(CLIENTS_DIR) >/dev/null
 
+peers: check-tools
+	@echo "== verifiers to compare with"
+	@python3 attestation/peers/python/peers_env.py --dir $(PEERS_DIR) >/dev/null
+
 demo: engine build ## One private, paid, proven answer from a real model (ENGINE=vllm for real vLLM)
 	@$(BIN)/cloister-demo demo --engine $(ENGINE)
 
 serve: engine build ## Leave the same stack running behind a local OpenAI endpoint
 	@$(BIN)/cloister-demo serve --engine $(ENGINE)
 
-test: engine clients build ## All tests, on the light engine
+test: engine clients peers build ## All tests, on the light engine
 	@echo "== engine scripts"
 	@cd engine && python3 -m unittest -q test_engine
 	@echo "== documentation tests"
@@ -43,7 +48,7 @@ test: engine clients build ## All tests, on the light engine
 	@echo "== tests"
 	@$(NEXTEST) --locked
 
-test-vllm: clients build ## The core suite on real vLLM
+test-vllm: clients peers build ## The core suite on real vLLM
 	@$(MAKE) --no-print-directory engine ENGINE=vllm
 	@$(NEXTEST) --locked --profile vllm
 
@@ -55,15 +60,16 @@ lint: check-tools ## Format, clippy, house style, layering, licences
 	@echo "== documentation"
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	@echo "== python"
-	@python3 -m compileall -q engine tests/clients
+	@python3 -m compileall -q engine tests/clients attestation/peers/python
 
 claims: build ## Every claim and threat of SECURITY.md names a test that exists
 	@cargo nextest run -p acceptance --locked -E 'test(/^claims::/)'
 
-bench: build ## Ratios: spend proof to its pairing, spend path to a synced log, receipt to its signature
+bench: peers build ## Ratios: spends, ledger and receipts to their primitives, evidence to signatures and other verifiers
 	@cargo bench -p acceptance --bench ratios --locked --quiet
+	@cargo bench -p attestation-peers --bench appraise --locked --quiet
 
-nightly: engine clients build ## The large counts
+nightly: engine clients peers build ## The large counts
 	@$(NEXTEST) --locked --profile nightly
 
 hw-test: build ## What needs SEV-SNP, TDX or an H100; SKIP with the reason elsewhere
