@@ -34,6 +34,13 @@ pub(crate) fn sha384(bytes: &[u8]) -> [u8; 48] {
     context.finish()
 }
 
+/// SHA-1, only to recognise which certificate an OCSP response is about (RFC 5019 §2.1.1). Never relied on for trust:
+/// the response's signature decides.
+pub(crate) fn sha1(bytes: &[u8]) -> [u8; 20] {
+    let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
+    digest.as_ref().try_into().expect("invariant: a SHA-1 digest has 20 bytes")
+}
+
 /// SHA-512.
 pub(crate) fn sha512(bytes: &[u8]) -> [u8; 64] {
     let digest = digest::digest(&digest::SHA512, bytes);

@@ -108,6 +108,12 @@ impl PolicyItems {
         if let Platform::Items(snp) = &self.snp {
             snp.require_sensible()?;
         }
+        if let Platform::Items(tdx) = &self.tdx {
+            tdx.require_sensible()?;
+        }
+        if let Platform::Items(gpu) = &self.gpu {
+            gpu.require_sensible()?;
+        }
         Ok(())
     }
 }

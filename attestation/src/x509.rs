@@ -8,6 +8,7 @@ pub(crate) mod crl;
 mod fault;
 mod pem;
 mod scheme;
+mod validity;
 
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::asn1_rs::BitString;
@@ -19,6 +20,7 @@ use crate::time::UnixTime;
 pub use fault::{ChainFault, Link};
 pub(crate) use pem::{is_pem, pem_chain};
 pub(crate) use scheme::{Scheme, p256_point, p384_point};
+pub(crate) use validity::Validity;
 
 /// Parse one DER certificate with nothing behind it.
 pub(crate) fn parse(link: Link, der: &[u8]) -> Result<X509Certificate<'_>, ChainFault> {
@@ -119,37 +121,10 @@ pub(crate) fn verify_certificate(
     object.verify(scheme, issuer, issuer_link)
 }
 
-/// Whether `now` is inside the certificate's validity.
-pub(crate) fn require_valid_at(link: Link, certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), ChainFault> {
-    validity(link, certificate).require_valid_at(now)
-}
-
-/// The certificate's validity, to be remembered with what was verified.
-pub(crate) fn validity(link: Link, certificate: &X509Certificate<'_>) -> Validity {
-    let validity = certificate.validity();
-    Validity { link, not_before: unix_time(validity.not_before), not_after: unix_time(validity.not_after) }
-}
-
-/// When a certificate is valid, both ends included (RFC 5280 §4.1.2.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Validity {
-    link: Link,
-    not_before: UnixTime,
-    not_after: UnixTime,
-}
-
-impl Validity {
-    /// Whether `now` is inside.
-    pub(crate) fn require_valid_at(&self, now: UnixTime) -> Result<(), ChainFault> {
-        let Self { link, not_before, not_after } = *self;
-        if now < not_before {
-            return Err(ChainFault::NotYetValid { link, not_before, now });
-        }
-        if now > not_after {
-            return Err(ChainFault::Expired { link, not_after, now });
-        }
-        Ok(())
-    }
+/// RFC 5280 §6.3.3 (f): an issuer of revocation lists whose certificate names its key usage must name this one.
+pub(crate) fn require_crl_signer(link: Link, certificate: &X509Certificate<'_>) -> Result<(), ChainFault> {
+    let usage = certificate.key_usage().map_err(|_| ChainFault::Role { link })?;
+    if usage.is_none_or(|extension| extension.value.crl_sign()) { Ok(()) } else { Err(ChainFault::Role { link }) }
 }
 
 /// What a certificate is in its chain.
@@ -192,6 +167,14 @@ pub(crate) fn require_role_beside(
         return Err(wrong_role());
     }
     require_known_critical_extensions(link, certificate, interpreted)
+}
+
+/// Whether key usage is present and allows the key to sign what is no certificate (RFC 5280 §4.2.1.3).
+pub(crate) fn require_digital_signature(link: Link, certificate: &X509Certificate<'_>) -> Result<(), ChainFault> {
+    match certificate.key_usage() {
+        Ok(Some(usage)) if usage.value.digital_signature() => Ok(()),
+        _ => Err(ChainFault::Role { link }),
+    }
 }
 
 /// Refuse critical extensions other than the two interpreted above and the caller's (RFC 5280 §4.2).

@@ -21,13 +21,13 @@ use crate::snp::chain::{self, ChainDer, EndorsedKey};
 use crate::snp::{Product, SigningKey, SnpReport, Tcb, verify};
 use crate::time::UnixTime;
 use crate::transcript::Transcript;
-use crate::x509::crl::CrlWindow;
+use crate::x509::crl::CrlDates;
 
 /// Chains and revocation lists already verified. Repeating an appraisal then costs one signature.
 #[derive(Debug, Default)]
 pub struct SnpCache {
     chains: Store<EndorsedKey>,
-    lists: Store<CrlWindow>,
+    lists: Store<CrlDates>,
 }
 
 /// What an accepted report says, and what is known about the key that signed it.
@@ -150,7 +150,7 @@ fn require_not_revoked(
     roots: &TrustRoots,
     product: Product,
     cache: &SnpCache,
-) -> Result<Arc<CrlWindow>, Rejection> {
+) -> Result<Arc<CrlDates>, Rejection> {
     cache.lists.get_or_verify(der.digest_with_crl(), || chain::verify_not_revoked(der, roots, product))
 }
 

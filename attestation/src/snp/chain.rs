@@ -12,7 +12,7 @@ use crate::roots::{SIMULATED, TrustRoots};
 use crate::snp::extensions::{self, VekFacts, VekOwner};
 use crate::snp::{Product, SigningKey, SnpReport, Tcb};
 use crate::time::UnixTime;
-use crate::x509::crl::{CrlWindow, RevocationList};
+use crate::x509::crl::{CrlDates, RevocationList};
 use crate::x509::{self, ChainFault, Link, Place, Scheme, Validity};
 
 /// Every signature of an AMD chain.
@@ -46,7 +46,7 @@ pub(crate) struct EndorsedKey {
 impl EndorsedKey {
     /// 4. Dates, at the time the caller names.
     pub(crate) fn require_valid_at(&self, now: UnixTime) -> Result<(), ChainFault> {
-        self.validities.iter().try_for_each(|validity| validity.require_valid_at(now))
+        self.validities.iter().try_for_each(|validity| validity.require(now))
     }
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn verify_chain(chain: ChainDer<'_>, roots: &TrustRoots) -> Result<En
         return Err(Rejection::ProductMismatch { report: facts.product, chain: product });
     }
     let validities = [(Link::Ark, &root), (Link::Intermediate, &intermediate), (Link::Vek, &vek)]
-        .map(|(link, certificate)| x509::validity(link, certificate));
+        .map(|(link, certificate)| Validity::of(link, certificate));
     Ok(EndorsedKey { product, kind, point, facts, validities })
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn verify_not_revoked(
     chain: ChainDer<'_>,
     roots: &TrustRoots,
     product: Product,
-) -> Result<CrlWindow, Rejection> {
+) -> Result<CrlDates, Rejection> {
     let der = chain.crl.ok_or(ChainFault::CrlMissing { link: Link::Crl })?;
     let root_der = trusted_root(roots, product, chain.root_hint)?;
     let root = x509::parse(Link::Ark, root_der)?;
@@ -97,7 +97,7 @@ pub(crate) fn verify_not_revoked(
     for (link, certificate) in [(Link::Intermediate, &intermediate), (Link::Ark, &root)] {
         list.require_absent(link, certificate)?;
     }
-    Ok(list.window()?)
+    Ok(list.dates()?)
 }
 
 /// Whether the chain's root is one of `roots`.

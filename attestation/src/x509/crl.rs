@@ -48,20 +48,22 @@ impl<'a> RevocationList<'a> {
         Ok(Self { link, list })
     }
 
-    /// When the list was issued and when the next is due. RFC 5280 §5.1.2.5 requires nextUpdate; without it a list
-    /// would be fresh for ever.
-    pub(crate) fn window(&self) -> Result<CrlWindow, ChainFault> {
+    /// When the list was issued and when the next is due, kept so that it can be asked again without the list.
+    /// RFC 5280 §5.1.2.5 requires nextUpdate; without it a list would be fresh for ever.
+    pub(crate) fn dates(&self) -> Result<CrlDates, ChainFault> {
         let next_update = self.list.next_update().ok_or(ChainFault::Malformed { link: self.link })?;
-        Ok(CrlWindow {
-            link: self.link,
-            this_update: unix_time(self.list.last_update()),
-            next_update: unix_time(next_update),
-        })
+        let this_update = unix_time(self.list.last_update());
+        Ok(CrlDates { link: self.link, this_update, next_update: unix_time(next_update) })
     }
 
-    /// [`CrlWindow::require_fresh`] of the list's own window.
+    /// Whether `now` is inside the list's own window and the list is not older than `max_age_secs`.
     pub(crate) fn require_fresh(&self, now: UnixTime, max_age_secs: u64) -> Result<(), ChainFault> {
-        self.window()?.require_fresh(now, max_age_secs)
+        self.dates()?.require_fresh(now, max_age_secs)
+    }
+
+    /// The serial numbers on the list, big endian without leading zeros.
+    pub(crate) fn revoked_serials(&self) -> Vec<Vec<u8>> {
+        self.list.iter_revoked_certificates().map(|entry| entry.serial().to_bytes_be()).collect()
     }
 
     /// Whether `certificate` is not on the list.
@@ -74,16 +76,15 @@ impl<'a> RevocationList<'a> {
     }
 }
 
-/// When a list speaks for the present. Kept apart from the list, so that a verified list can be remembered and only
-/// its dates looked at again.
+/// When a revocation list was issued and when the next is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CrlWindow {
+pub(crate) struct CrlDates {
     link: Link,
     this_update: UnixTime,
     next_update: UnixTime,
 }
 
-impl CrlWindow {
+impl CrlDates {
     /// Whether `now` is inside the list's own window and the list is not older than `max_age_secs`.
     pub(crate) fn require_fresh(&self, now: UnixTime, max_age_secs: u64) -> Result<(), ChainFault> {
         let Self { link, this_update, next_update } = *self;

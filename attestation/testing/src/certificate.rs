@@ -246,13 +246,13 @@ pub(crate) fn ca_extensions(is_ca: bool) -> Vec<Vec<u8>> {
     vec![basic_constraints(is_ca), extension(OID_KEY_USAGE, true, &usage)]
 }
 
-fn basic_constraints(is_ca: bool) -> Vec<u8> {
+pub(crate) fn basic_constraints(is_ca: bool) -> Vec<u8> {
     // DER leaves out a BOOLEAN that has its default, FALSE.
     let content = if is_ca { der::sequence(&[der::boolean(true)]) } else { der::sequence(&[]) };
     extension(OID_BASIC_CONSTRAINTS, true, &content)
 }
 
-fn extension(oid: &[u64], critical: bool, content: &[u8]) -> Vec<u8> {
+pub(crate) fn extension(oid: &[u64], critical: bool, content: &[u8]) -> Vec<u8> {
     let mut parts = vec![der::oid(oid)];
     if critical {
         parts.push(der::boolean(true));

@@ -6,6 +6,7 @@
 //!
 //! - [`TestPki`]: root → intermediate → endorsement key, and revocation lists.
 //! - [`FakeSnp`]: a report, every field public, signed by the endorsement key.
+//! - [`tdx::FakeTdx`]: a TD quote with its collateral, under a root of Intel's kind.
 //! - [`AcceptedCase`]: a whole document with its channel, accepted by the demo policy until a test spoils one thing.
 
 mod case;
@@ -15,6 +16,7 @@ mod der;
 mod launch;
 mod pki;
 mod report;
+pub mod tdx;
 
 pub use case::{AcceptedCase, accepted_document};
 pub use certificate::{Issuer, SignatureScheme, SubjectKey, VekSpec};

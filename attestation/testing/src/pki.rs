@@ -205,18 +205,7 @@ impl TestPki {
     /// The root, PEM: what a client is told to trust.
     #[must_use]
     pub fn ark_pem(&self) -> String {
-        let text = serde_json::to_string(&Base64(self.ark.clone())).unwrap_or_default();
-        let text = text.trim_matches('"');
-        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-        let mut rest = text;
-        while !rest.is_empty() {
-            let (line, tail) = rest.split_at_checked(64).unwrap_or((rest, ""));
-            pem.push_str(line);
-            pem.push('\n');
-            rest = tail;
-        }
-        pem.push_str("-----END CERTIFICATE-----\n");
-        pem
+        pem(&self.ark)
     }
 
     /// The intermediate of VCEKs, DER.
@@ -370,4 +359,20 @@ fn read_rsa(pkcs8: &[u8]) -> Result<rsa::KeyPair, TestPkiError> {
 
 fn read_ec(pkcs8: &[u8]) -> Result<EcdsaKeyPair, TestPkiError> {
     EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, pkcs8).map_err(|_| TestPkiError::Key)
+}
+
+/// A certificate as PEM.
+pub(crate) fn pem(der: &[u8]) -> String {
+    let text = serde_json::to_string(&Base64(der.to_vec())).unwrap_or_default();
+    let text = text.trim_matches('"');
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (line, tail) = rest.split_at_checked(64).unwrap_or((rest, ""));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = tail;
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
 }

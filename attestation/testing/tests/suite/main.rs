@@ -23,4 +23,8 @@ mod snp_exhaustive;
 mod statements;
 mod support;
 mod synthetic_vectors;
+mod tdx_fault_rows;
+mod tdx_faults;
+mod tdx_support;
+mod tdx_vectors;
 mod transcript;
