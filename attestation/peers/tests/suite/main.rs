@@ -4,3 +4,4 @@
 mod comparison;
 mod launch;
 mod snp;
+mod tdx;
