@@ -116,6 +116,18 @@ impl Case {
         }
     }
 
+    /// The parts of the evidence in hex, for a script.
+    #[must_use]
+    pub fn as_json(&self) -> serde_json::Value {
+        let SnpEndorsements { vek, intermediate, root, .. } = &self.endorsements;
+        serde_json::json!({
+            "report": hex::encode(&self.report),
+            "vek": hex::encode(&vek.0),
+            "intermediate": hex::encode(&intermediate.0),
+            "root": hex::encode(&root.0),
+        })
+    }
+
     /// By `sev`.
     #[must_use]
     pub fn by_sev(&self) -> Verdict {
