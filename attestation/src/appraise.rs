@@ -4,15 +4,18 @@
 //! (each platform's own module does that), then whether the keyset is the one stated and usable. Only
 //! [`Appraisal::bind_channel`] turns the result into something a session may be opened with.
 
+use std::sync::Arc;
+
+use crate::cpu::CpuClaims;
 use crate::digest::Sha256Digest;
-use crate::document::AttestationDocument;
+use crate::document::{AttestationDocument, Endorsements, GpuSection};
+use crate::evidence::{Judge, VerificationCache};
 use crate::keyset::Keyset;
-use crate::policy::AppraisalPolicy;
+use crate::policy::{AppraisalPolicy, Part};
 use crate::rejection::Rejection;
 use crate::report_data::{BatchPosition, Exporter, GpuBinding, Nonce, ReportDataInputs, Role, batch_leaf};
 use crate::result::AttestationResult;
 use crate::roots::{AssuranceClass, TrustRoots};
-use crate::snp::{self, Product, SnpClaims, SnpReport};
 use crate::time::UnixTime;
 use crate::transcript::Transcript;
 
@@ -22,7 +25,7 @@ pub struct Appraisal {
     result: AttestationResult,
     keyset: Keyset,
     keyset_digest: Sha256Digest,
-    claims: SnpClaims,
+    cpu: Arc<CpuClaims>,
     report_digest: Sha256Digest,
     role: Role,
     nonce: Nonce,
@@ -58,29 +61,58 @@ pub fn appraise(
     now: UnixTime,
     transcript: &mut Transcript,
 ) -> Result<Appraisal, Rejection> {
-    require_known_gpu(document, transcript)?;
-    let report_bytes = &document.evidence.report.0;
-    let cache = snp::SnpCache::default();
-    let claims = snp::appraise(report_bytes, &document.endorsements, roots, policy, now, &cache, transcript)?;
+    appraise_with(document, roots, policy, now, &VerificationCache::default(), transcript)
+}
+
+/// [`appraise`], with what earlier appraisals verified.
+///
+/// # Errors
+/// As [`appraise`].
+pub fn appraise_with(
+    document: &AttestationDocument,
+    roots: &TrustRoots,
+    policy: &AppraisalPolicy,
+    now: UnixTime,
+    cache: &VerificationCache,
+    transcript: &mut Transcript,
+) -> Result<Appraisal, Rejection> {
+    let judge = Judge { roots, policy, now, cache };
+    let report = &document.evidence.report.0;
+    let cpu = match &document.endorsements {
+        Endorsements::SevSnp(endorsements) => judge.snp(report, endorsements, transcript)?,
+        Endorsements::Tdx(collateral) => judge.tdx(report, collateral, transcript)?,
+    };
     let mut result = AttestationResult::new(roots, policy, now);
-    result.add(claims.claims(), claims.unchecked());
+    result.add(cpu.claims(), cpu.unchecked());
+    appraise_gpus(document, &judge, &mut result, transcript)?;
     let keyset_digest = accept_keyset(document, policy, now, transcript)?;
     Ok(Appraisal {
         result,
         keyset: document.keyset.clone(),
         keyset_digest,
-        report_digest: Sha256Digest::of(report_bytes),
-        claims,
+        report_digest: Sha256Digest::of(report),
+        cpu: Arc::new(cpu),
         role: document.role,
         nonce: document.nonce,
         batch: document.batch.clone(),
-        gpu: document.gpu.clone(),
+        gpu: document.gpu.as_ref().map(GpuSection::binding),
     })
 }
 
-fn require_known_gpu(document: &AttestationDocument, transcript: &mut Transcript) -> Result<(), Rejection> {
-    let result = if document.gpu.is_some() { Err(Rejection::GpuUnsupported) } else { Ok(()) };
-    transcript.check("document.gpu", result, |()| "no GPU evidence".to_owned())
+/// The GPUs answered the nonce this keyset, random and epoch give. That their evidence is the one the CPU's report
+/// names is shown with REPORT_DATA, when the channel is bound.
+fn appraise_gpus(
+    document: &AttestationDocument,
+    judge: &Judge<'_>,
+    result: &mut AttestationResult,
+    transcript: &mut Transcript,
+) -> Result<(), Rejection> {
+    judge.require_part(Part::Gpu, document.gpu.is_some(), result, transcript)?;
+    let Some(gpu) = &document.gpu else { return Ok(()) };
+    let nonce = GpuSection::nonce(&document.keyset.digest(), &gpu.random, gpu.epoch);
+    let claims = judge.gpus(&gpu.evidence, &gpu.endorsements, &nonce, transcript)?;
+    result.add(claims.claims(), claims.unchecked());
+    Ok(())
 }
 
 /// The keyset is the one whose digest is stated, usable, and not older or longer-lived than allowed.
@@ -137,28 +169,28 @@ impl Appraisal {
         self.keyset_digest
     }
 
-    /// Launch digest, hex.
+    /// What the guest was launched from, hex: the SNP launch digest, or MRTD.
     #[must_use]
     pub fn launch_digest(&self) -> String {
-        hex::encode(self.claims.report().measurement)
+        self.cpu.launch_digest()
     }
 
-    /// Product line.
+    /// What kind of machine, in words.
     #[must_use]
-    pub fn product(&self) -> Product {
-        self.claims.product()
+    pub fn product(&self) -> String {
+        self.cpu.product()
     }
 
-    /// Chip id, hex; all zero under a VLEK that hides it.
+    /// Which machine, hex: CHIP_ID (all zero under a VLEK that hides it), or PPID.
     #[must_use]
-    pub fn chip_id(&self) -> String {
-        hex::encode(self.claims.report().chip_id)
+    pub fn machine_id(&self) -> String {
+        self.cpu.machine_id()
     }
 
-    /// Reported TCB, component by component.
+    /// Its firmware, in words.
     #[must_use]
     pub fn tcb(&self) -> String {
-        self.claims.reported_tcb().to_string()
+        self.cpu.tcb()
     }
 
     /// Name of the policy applied.
@@ -185,10 +217,10 @@ impl Appraisal {
         self.report_digest
     }
 
-    /// The report itself.
+    /// What the CPU's evidence says.
     #[must_use]
-    pub fn report(&self) -> &SnpReport {
-        self.claims.report()
+    pub fn cpu(&self) -> &CpuClaims {
+        &self.cpu
     }
 
     /// Tie the appraisal to the caller's connection: recompute REPORT_DATA from the caller's own nonce, exporter and
@@ -220,7 +252,7 @@ impl Appraisal {
             keyset_digest: self.keyset_digest,
             gpu: self.gpu.clone(),
         };
-        let bound = inputs.report_data() == self.claims.report().report_data;
+        let bound = inputs.report_data() == *self.cpu.report_data();
         let bound = if bound { Ok(()) } else { Err(Rejection::ReportDataMismatch) };
         transcript.check("channel.report_data", bound, |()| "covers nonce, exporter, key and keyset".to_owned())?;
 
@@ -249,7 +281,7 @@ impl Appraisal {
                 keyset_digest: self.keyset_digest,
                 gpu: self.gpu.clone(),
             };
-            inputs.report_data() == self.claims.report().report_data
+            inputs.report_data() == *self.cpu.report_data()
         };
         let bound = self.keyset.tls_public_keys.iter().any(|entry| covers(&entry.spki_sha256.0));
         let bound = if bound { Ok(()) } else { Err(Rejection::ReportDataMismatch) };

@@ -11,17 +11,21 @@
 //! Formats: OpenHCL attestation report ("HCLA"), TPM 2.0 Library Part 2 (TPMS_ATTEST), and the JSON the
 //! confidential-containers project carries both in.
 
+pub(crate) mod appraise;
 mod certificate;
 mod evidence;
 mod hcl;
+mod policy;
 mod rejection;
 mod tpm;
 
 use crate::crypto;
 use crate::time::UnixTime;
 
+use evidence::PCRS_MAX;
 pub use evidence::{EVIDENCE_BYTES_MAX, TpmQuoteEvidence, VtpmEvidence};
 pub use hcl::{HCL_REPORT_LEN, HardwareKind, HclReport, RuntimeClaims, VmConfiguration};
+pub(crate) use policy::AzureItems;
 pub use rejection::AzureRejection;
 pub use tpm::{PcrSelection, TpmQuote};
 

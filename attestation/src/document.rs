@@ -10,13 +10,17 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::digest::Sha256Digest;
+use crate::crypto;
+use crate::digest::{Hex32, Sha256Digest};
+use crate::gpu::{GpuEndorsements, GpuEvidence};
 use crate::keyset::Keyset;
+use crate::lp::Lp;
 use crate::rejection::Rejection;
 use crate::report_data::{BatchPosition, GpuBinding, Nonce, Role};
+use crate::tdx::TdxCollateral;
 
 /// The largest document a verifier reads.
-pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
+pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// The `version` of the only document there is.
 pub const DOCUMENT_VERSION: &str = "cloister/attestation/v1";
@@ -51,6 +55,9 @@ pub enum EvidenceFormat {
     /// A raw 1184-byte SEV-SNP attestation report.
     #[serde(rename = "sev-snp-report/v1")]
     SevSnpReportV1,
+    /// A raw TDX quote, version 4 or 5.
+    #[serde(rename = "tdx-quote/v1")]
+    TdxQuoteV1,
 }
 
 /// The CPU's evidence.
@@ -78,6 +85,50 @@ pub struct SnpEndorsements {
     pub crl: Option<Base64>,
 }
 
+/// What the vendor says about the CPU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Endorsements {
+    /// Of an SNP report.
+    SevSnp(SnpEndorsements),
+    /// Of a TDX quote: Intel's collateral in the form quote providers hand out.
+    Tdx(Box<TdxCollateral>),
+}
+
+/// The GPUs' part of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GpuSection {
+    /// What made this round's nonce unpredictable.
+    pub random: Hex32,
+    /// Counts how often the evidence was renewed.
+    pub epoch: u64,
+    /// One per device.
+    pub evidence: Vec<GpuEvidence>,
+    /// NVIDIA's endorsements.
+    pub endorsements: GpuEndorsements,
+}
+
+impl GpuSection {
+    /// The nonce every device must have answered (protocol.md §2.5): `SHA-256("cloister/gpu-nonce/v1" ‖ lp(keyset
+    /// digest) ‖ lp(random) ‖ lp(epoch))`.
+    #[must_use]
+    pub fn nonce(keyset_digest: &Sha256Digest, random: &Hex32, epoch: u64) -> [u8; 32] {
+        let bytes = Lp::new("cloister/gpu-nonce/v1").bytes(&keyset_digest.0).bytes(&random.0).u64(epoch).finish();
+        crypto::sha256(&bytes)
+    }
+
+    /// What REPORT_DATA names the evidence by: `SHA-256("cloister/gpu-evidence/v1" ‖ for each device lp(report) ‖
+    /// lp(chain))` and the epoch. Endorsements are not covered: they prove themselves.
+    #[must_use]
+    pub fn binding(&self) -> GpuBinding {
+        let set = self.evidence.iter().fold(Lp::new("cloister/gpu-evidence/v1"), |set, device| {
+            set.bytes(&device.report).bytes(&device.certificate_chain)
+        });
+        GpuBinding { evidence_digest: Hex32(crypto::sha256(&set.finish())), epoch: self.epoch }
+    }
+}
+
 /// The answer to `GET /v1/attestation`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,13 +145,13 @@ pub struct AttestationDocument {
     pub keyset: Keyset,
     /// Digest of `keyset`, as the guardian computed it.
     pub keyset_digest: Sha256Digest,
-    /// GPU evidence; `null` in this version, never left out.
+    /// GPU evidence; `null` when there is no GPU, never left out.
     #[serde(deserialize_with = "Option::deserialize")]
-    pub gpu: Option<GpuBinding>,
+    pub gpu: Option<GpuSection>,
     /// The CPU's evidence.
     pub evidence: CpuEvidence,
     /// The vendor's endorsements.
-    pub endorsements: SnpEndorsements,
+    pub endorsements: Endorsements,
 }
 
 /// Only what decides whether the rest can be read.
@@ -132,7 +183,17 @@ impl AttestationDocument {
         if EvidenceFormat::deserialize(&format).is_err() {
             return Err(Rejection::EvidenceFormat { got: format.to_string() });
         }
-        serde_json::from_slice(bytes).map_err(malformed)
+        let document: Self = serde_json::from_slice(bytes).map_err(malformed)?;
+        let agree = matches!(
+            (document.evidence.format, &document.endorsements),
+            (EvidenceFormat::SevSnpReportV1, Endorsements::SevSnp(_))
+                | (EvidenceFormat::TdxQuoteV1, Endorsements::Tdx(_))
+        );
+        if agree {
+            Ok(document)
+        } else {
+            Err(Rejection::DocumentMalformed { detail: "the endorsements are not of the evidence's format".to_owned() })
+        }
     }
 
     /// The document as JSON.

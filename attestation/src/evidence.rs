@@ -1,20 +1,21 @@
 //! Evidence of several parts as one set: a CPU's, GPUs', or both, appraised together without a live channel.
 //!
 //! Decides: what a file of evidence is, and that every part of a set is accepted before the set is. A part that is
-//! missing is a fault only where the policy requires it. REPORT_DATA is compared when the caller knows what it must be;
-//! otherwise the transcript says that nothing was compared.
+//! missing is a fault only where the policy requires it. REPORT_DATA and nonces are compared when the caller knows what
+//! they must be; otherwise the transcript says that nothing was compared.
+
+mod appraise;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::decode_hex;
+use crate::digest::{Hex32, decode_hex};
 use crate::document::{Base64, SnpEndorsements};
-use crate::policy::AppraisalPolicy;
+use crate::gpu::{GpuEndorsements, GpuEvidence};
 use crate::rejection::Rejection;
-use crate::result::AttestationResult;
-use crate::roots::TrustRoots;
-use crate::snp::{self, SnpCache};
-use crate::time::UnixTime;
-use crate::transcript::Transcript;
+use crate::tdx::TdxCollateral;
+
+pub(crate) use appraise::Judge;
+pub use appraise::{VerificationCache, appraise_evidence};
 
 /// Largest file of evidence that is read.
 pub const EVIDENCE_BYTES_MAX: usize = 1024 * 1024;
@@ -69,15 +70,54 @@ pub enum CpuEvidenceSet {
         /// AMD's endorsements.
         endorsements: SnpEndorsements,
     },
+    /// Intel TDX.
+    Tdx {
+        /// The quote.
+        quote: Base64,
+        /// Intel's endorsements.
+        collateral: Box<TdxCollateral>,
+    },
+    /// Azure's paravisor over either.
+    AzureVtpm {
+        /// The evidence's JSON.
+        evidence: Base64,
+        /// The nonce it must answer, when the caller knows it.
+        #[serde(deserialize_with = "Option::deserialize")]
+        nonce: Option<NonceHex>,
+        /// Certificates that may stand between the vTPM's key and a root, DER.
+        intermediates: Vec<Base64>,
+        /// Endorsements of the SNP report inside.
+        #[serde(deserialize_with = "Option::deserialize")]
+        snp: Option<SnpEndorsements>,
+        /// Endorsements of the TD quote inside.
+        #[serde(deserialize_with = "Option::deserialize")]
+        tdx: Option<Box<TdxCollateral>>,
+    },
+}
+
+/// GPU evidence with its endorsements.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GpuEvidenceSet {
+    /// One per device.
+    pub evidence: Vec<GpuEvidence>,
+    /// NVIDIA's endorsements.
+    pub endorsements: GpuEndorsements,
+    /// The nonce all devices must answer, when the caller knows it.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub nonce: Option<Hex32>,
 }
 
 /// What is appraised together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceSet {
     /// The CPU's evidence.
     #[serde(deserialize_with = "Option::deserialize")]
     pub cpu: Option<CpuEvidenceSet>,
+    /// The GPUs' evidence.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub gpu: Option<GpuEvidenceSet>,
     /// The 64 bytes REPORT_DATA must be, when the caller knows them.
     #[serde(deserialize_with = "Option::deserialize")]
     pub report_data: Option<ExpectedReportData>,
@@ -108,49 +148,33 @@ impl std::str::FromStr for ExpectedReportData {
     }
 }
 
-/// Everything verified once that need not be verified again, for all platforms. One per process is enough.
-#[derive(Debug, Default)]
-pub struct VerificationCache {
-    /// SEV-SNP chains and revocation lists.
-    pub snp: SnpCache,
-}
+/// A nonce of 1 to 64 bytes, written in lowercase hex.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NonceHex(pub Vec<u8>);
 
-/// Appraise every part of `set`.
-///
-/// # Errors
-/// The first reason to refuse; [`Rejection::EvidenceEmpty`] when there is no part.
-pub fn appraise_evidence(
-    set: &EvidenceSet,
-    roots: &TrustRoots,
-    policy: &AppraisalPolicy,
-    now: UnixTime,
-    cache: &VerificationCache,
-    transcript: &mut Transcript,
-) -> Result<AttestationResult, Rejection> {
-    let mut result = AttestationResult::new(roots, policy, now);
-    let report_data = match &set.cpu {
-        Some(CpuEvidenceSet::SevSnp { report, endorsements }) => {
-            let claims = snp::appraise(&report.0, endorsements, roots, policy, now, &cache.snp, transcript)?;
-            result.add(claims.claims(), claims.unchecked());
-            Some(claims.report().report_data)
-        }
-        None => None,
-    };
-    if let Some(got) = report_data {
-        compare_report_data(set.report_data, got, transcript)?;
+impl Serialize for NonceHex {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(&self.0))
     }
-    if result.claims().is_empty() { Err(Rejection::EvidenceEmpty) } else { Ok(result) }
 }
 
-fn compare_report_data(
-    expected: Option<ExpectedReportData>,
-    got: [u8; 64],
-    transcript: &mut Transcript,
-) -> Result<(), Rejection> {
-    let Some(expected) = expected else {
-        transcript.skip("evidence.report_data", "no expected value was given: freshness and channel are not shown");
-        return Ok(());
-    };
-    let same = if expected.0 == got { Ok(()) } else { Err(Rejection::ReportDataMismatch) };
-    transcript.check("evidence.report_data", same, |()| hex::encode(got))
+impl<'de> Deserialize<'de> for NonceHex {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl std::str::FromStr for NonceHex {
+    type Err = crate::digest::HexError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const CHARACTERS_MAX: usize = 128;
+        if text.is_empty() || text.len() > CHARACTERS_MAX || !text.len().is_multiple_of(2) {
+            return Err(Self::Err::Length { expected: CHARACTERS_MAX, got: text.len() });
+        }
+        if !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(Self::Err::NotLowercaseHex);
+        }
+        hex::decode(text).map(Self).map_err(|_| Self::Err::NotLowercaseHex)
+    }
 }

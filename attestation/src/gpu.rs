@@ -30,6 +30,7 @@ mod rejection;
 mod remember;
 mod rim;
 mod spdm;
+mod wire;
 
 pub use appraise::appraise;
 pub use architecture::Architecture;

@@ -14,6 +14,7 @@
 mod appraise;
 pub mod azure;
 mod cache;
+mod cpu;
 mod crypto;
 mod digest;
 mod document;
@@ -39,15 +40,17 @@ mod time;
 mod transcript;
 mod x509;
 
-pub use appraise::{Appraisal, ChannelBoundAppraisal, ChannelView, appraise};
+pub use appraise::{Appraisal, ChannelBoundAppraisal, ChannelView, appraise, appraise_with};
+pub use cpu::CpuClaims;
 pub use digest::{Hex32, HexError, Sha256Digest, Sha256Stream};
 pub use document::{
-    AttestationDocument, Base64, CpuEvidence, DOCUMENT_BYTES_MAX, DOCUMENT_VERSION, EvidenceFormat, SnpEndorsements,
+    AttestationDocument, Base64, CpuEvidence, DOCUMENT_BYTES_MAX, DOCUMENT_VERSION, Endorsements, EvidenceFormat,
+    GpuSection, SnpEndorsements,
 };
 pub use ear::{EAR_BYTES_MAX, EAR_PROFILE, EarError, VerifierKey, sign_ear, verify_ear};
 pub use evidence::{
-    CpuEvidenceSet, EVIDENCE_BYTES_MAX, EvidenceKind, EvidenceSet, ExpectedReportData, VerificationCache,
-    appraise_evidence,
+    CpuEvidenceSet, EVIDENCE_BYTES_MAX, EvidenceKind, EvidenceSet, ExpectedReportData, GpuEvidenceSet, NonceHex,
+    VerificationCache, appraise_evidence,
 };
 pub use jcs::{JcsError, SAFE_INTEGER_MAX, to_jcs};
 pub use keyset::{ALGO_ED25519, KEYSET_LIFETIME_SECS_MAX, KeyEntry, Keyset, KeysetFault, TlsKeyEntry};

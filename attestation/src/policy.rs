@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 pub(crate) use rule::{HexBytes, Rule};
 
+use crate::azure::AzureItems;
 use crate::digest::Sha256Digest;
 use crate::gpu::GpuItems;
 use crate::keyset::KEYSET_LIFETIME_SECS_MAX;
@@ -82,8 +83,21 @@ pub(crate) struct PolicyItems {
     pub(crate) name: String,
     pub(crate) keyset_lifetime_secs_max: u64,
     pub(crate) snp: Platform<SnpItems>,
+    /// Parts a set of evidence must have; what is given is always appraised.
+    pub(crate) required_parts: Vec<Part>,
     pub(crate) tdx: Platform<TdxItems>,
+    pub(crate) azure: Platform<AzureItems>,
     pub(crate) gpu: Platform<GpuItems>,
+}
+
+/// A part of a set of evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Part {
+    /// Evidence of a CPU.
+    Cpu,
+    /// Evidence of GPUs.
+    Gpu,
 }
 
 /// What a policy says about one platform: its items, or that its evidence is refused.
@@ -107,6 +121,9 @@ impl PolicyItems {
         }
         if let Platform::Items(snp) = &self.snp {
             snp.require_sensible()?;
+        }
+        if let Platform::Items(azure) = &self.azure {
+            azure.require_sensible()?;
         }
         if let Platform::Items(tdx) = &self.tdx {
             tdx.require_sensible()?;

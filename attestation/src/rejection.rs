@@ -52,16 +52,18 @@ pub enum Rejection {
         /// The format found.
         got: String,
     },
-    /// The document claims GPU evidence, which this version cannot appraise.
-    #[error("GPU evidence cannot be appraised by this version")]
-    GpuUnsupported,
-
     /// The file does not begin like any evidence.
     #[error("the file does not begin like any evidence this version reads")]
     EvidenceUnrecognised,
     /// The set of evidence has no part.
     #[error("there is no evidence to appraise")]
     EvidenceEmpty,
+    /// A part of the set is missing that the policy, or another part, requires.
+    #[error("there is no {part} evidence, which is required")]
+    EvidencePartMissing {
+        /// Which part.
+        part: &'static str,
+    },
     /// The policy refuses evidence of this platform.
     #[error("the policy refuses {platform} evidence")]
     PlatformRefused {

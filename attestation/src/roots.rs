@@ -62,6 +62,8 @@ pub enum RootKind {
     NvidiaDevice,
     /// NVIDIA: reference manifests.
     NvidiaRim,
+    /// Azure: attestation keys of virtual TPMs. Embedded only; it cannot be named.
+    AzureVtpm,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +90,7 @@ impl TrustRoots {
             (RootKind::Intel, vendor::INTEL_SGX_ROOT),
             (RootKind::NvidiaDevice, vendor::NVIDIA_DEVICE_ROOT),
             (RootKind::NvidiaRim, vendor::NVIDIA_RIM_ROOT),
+            (RootKind::AzureVtpm, vendor::AZURE_VTPM_ROOT),
         ];
         let roots = roots.into_iter().map(|(kind, der)| TrustedRoot { kind, der: der.to_vec() }).collect();
         Self { roots, assurance: AssuranceClass::Vendor }
@@ -210,5 +213,6 @@ mod vendor {
     pub(super) const ASVK_TURIN: &[u8] = include_bytes!("../roots/amd/SEV-VLEK-Turin.der");
     pub(super) const INTEL_SGX_ROOT: &[u8] = include_bytes!("../roots/intel/IntelSGXRootCA.der");
     pub(super) const NVIDIA_DEVICE_ROOT: &[u8] = include_bytes!("../roots/nvidia/device-identity-ca.der");
+    pub(super) const AZURE_VTPM_ROOT: &[u8] = include_bytes!("../roots/azure/azure-virtual-tpm-root-2023.der");
     pub(super) const NVIDIA_RIM_ROOT: &[u8] = include_bytes!("../roots/nvidia/corim-signing-root.der");
 }

@@ -7,6 +7,7 @@
 
 pub(crate) mod accept;
 mod chain;
+mod claims;
 mod collateral;
 mod pck;
 mod policy;

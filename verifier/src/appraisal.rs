@@ -6,12 +6,15 @@
 
 mod bundle;
 mod endorsements;
+mod json;
 
 use std::path::{Path, PathBuf};
 
+use attestation::azure::VtpmEvidence;
+use attestation::gpu::GpuEvidence;
 use attestation::{
     AttestationResult, Base64, CpuEvidenceSet, EVIDENCE_BYTES_MAX, EvidenceKind, EvidenceSet, ExpectedReportData,
-    Rejection, Transcript, UnixTime, VerificationCache, appraise_evidence,
+    GpuEvidenceSet, Hex32, NonceHex, Rejection, Transcript, UnixTime, VerificationCache, appraise_evidence,
 };
 
 pub use bundle::{APPRAISAL_BUNDLE_BYTES_MAX, APPRAISAL_BUNDLE_VERSION, AppraisalBundle, StoredVerdict};
@@ -31,6 +34,8 @@ pub struct Inputs {
     pub named_roots: Vec<Vec<u8>>,
     /// What REPORT_DATA must be.
     pub report_data: Option<ExpectedReportData>,
+    /// What GPUs or a vTPM must have answered.
+    pub nonce: Option<NonceHex>,
 }
 
 /// Why files could not be appraised at all.
@@ -49,6 +54,9 @@ pub enum AppraisalError {
         /// The second file.
         path: PathBuf,
     },
+    /// GPUs answer 32 bytes.
+    #[error("a GPU's nonce has 32 bytes, 64 hex characters")]
+    GpuNonce,
     /// The bundle is not one.
     #[error("the file is not an appraisal bundle: {detail}")]
     Bundle {
@@ -68,6 +76,7 @@ impl AppraisalError {
             Self::File(_) => "file.unusable",
             Self::Endorsements(error) => error.code(),
             Self::SecondCpu { .. } => "evidence.second_cpu",
+            Self::GpuNonce => "evidence.gpu_nonce",
             Self::Bundle { .. } => "bundle.malformed",
             Self::Rejected(rejection) => rejection.code(),
         }
@@ -79,17 +88,29 @@ impl AppraisalError {
 /// # Errors
 /// When a file is missing, too long, or not what its place requires.
 pub fn load_evidence(inputs: &Inputs) -> Result<EvidenceSet, AppraisalError> {
-    let mut set = EvidenceSet { cpu: None, report_data: inputs.report_data };
+    let mut set = EvidenceSet { report_data: inputs.report_data, ..EvidenceSet::default() };
     for path in &inputs.evidence {
         let limit = u64::try_from(EVIDENCE_BYTES_MAX).unwrap_or(u64::MAX);
         let bytes = read_capped(path, limit)?;
+        let directory = endorsements_dir(inputs, path);
         let cpu = match EvidenceKind::of(&bytes)? {
             EvidenceKind::SnpReport => CpuEvidenceSet::SevSnp {
                 report: Base64(bytes),
-                endorsements: endorsements::snp(&endorsements_dir(inputs, path), &inputs.named_roots)?,
+                endorsements: endorsements::snp(&directory, &inputs.named_roots, None)?,
             },
-            EvidenceKind::Quote | EvidenceKind::SpdmMeasurements | EvidenceKind::Json => {
-                return Err(Rejection::EvidenceUnrecognised.into());
+            EvidenceKind::Quote => {
+                CpuEvidenceSet::Tdx { quote: Base64(bytes), collateral: Box::new(endorsements::tdx(&directory)?) }
+            }
+            EvidenceKind::SpdmMeasurements => {
+                let certificate_chain = endorsements::gpu_chain(&directory)?;
+                add_gpus(&mut set, vec![GpuEvidence { report: bytes, certificate_chain }], inputs, &directory)?;
+                continue;
+            }
+            EvidenceKind::Json if json::is_vtpm(&bytes) => azure(bytes, inputs, &directory)?,
+            EvidenceKind::Json => {
+                let devices = GpuEvidence::list_from_json(&bytes).map_err(Rejection::from)?;
+                add_gpus(&mut set, devices, inputs, &directory)?;
+                continue;
             }
         };
         if set.cpu.replace(cpu).is_some() {
@@ -97,6 +118,38 @@ pub fn load_evidence(inputs: &Inputs) -> Result<EvidenceSet, AppraisalError> {
         }
     }
     Ok(set)
+}
+
+/// Devices of several files are one set: one nonce, one set of endorsements.
+fn add_gpus(
+    set: &mut EvidenceSet,
+    devices: Vec<GpuEvidence>,
+    inputs: &Inputs,
+    directory: &Path,
+) -> Result<(), AppraisalError> {
+    if set.gpu.is_none() {
+        let nonce = match &inputs.nonce {
+            Some(nonce) => Some(Hex32(nonce.0.as_slice().try_into().map_err(|_| AppraisalError::GpuNonce)?)),
+            None => None,
+        };
+        let endorsements = endorsements::gpu(directory)?;
+        set.gpu = Some(GpuEvidenceSet { evidence: Vec::new(), endorsements, nonce });
+    }
+    if let Some(gpu) = &mut set.gpu {
+        gpu.evidence.extend(devices);
+    }
+    Ok(())
+}
+
+/// vTPM evidence, with the endorsements of the hardware report inside it.
+fn azure(bytes: Vec<u8>, inputs: &Inputs, directory: &Path) -> Result<CpuEvidenceSet, AppraisalError> {
+    let evidence = VtpmEvidence::from_json(&bytes).map_err(Rejection::from)?;
+    let (snp, tdx) = match evidence.td_quote {
+        Some(_) => (None, Some(Box::new(endorsements::tdx(directory)?))),
+        None => (Some(endorsements::snp(directory, &inputs.named_roots, evidence.vcek)?), None),
+    };
+    let intermediates = endorsements::azure_intermediates(directory)?.into_iter().map(Base64).collect();
+    Ok(CpuEvidenceSet::AzureVtpm { evidence: Base64(bytes), nonce: inputs.nonce.clone(), intermediates, snp, tdx })
 }
 
 /// The named directory, or the one the evidence is in.

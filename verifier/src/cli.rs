@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use attestation::ExpectedReportData;
+use attestation::{ExpectedReportData, NonceHex};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -91,9 +91,10 @@ pub(crate) struct Verify {
 
 /// Appraise evidence from files, without any network.
 ///
-/// Reads a SEV-SNP report, a TDX quote, GPU evidence, Azure vTPM evidence or a node's attestation document, and endorsements from a
-/// directory (vcek.der, ask.der, ark.crl; collateral.json; chain.pem, driver-rim.xml, vbios-rim.xml, *.ocsp.der). Prints every check. An
-/// accepted verdict is about a machine, not about a connection: only `cloister verify` binds evidence to a channel.
+/// Reads a SEV-SNP report, a TDX quote, GPU evidence or Azure vTPM evidence, and endorsements from a directory: vcek.der or vlek.der,
+/// ask.der, ark.der and ark.crl (AMD's published intermediates and roots are built in); collateral.json (TDX); chain.pem, driver-rim.xml,
+/// vbios-rim.xml and *.ocsp.der (GPU); *.vtpm-ca.der (Azure). Prints every check. An accepted verdict is about a machine, not about a
+/// connection: only `cloister verify` binds evidence to a channel.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  cloister appraise --evidence report.bin --endorsements certs --policy policy.toml --at 2026-06-01T00:00:00Z\n  \
@@ -120,6 +121,9 @@ pub(crate) struct Appraise {
     /// Require this REPORT_DATA, 128 hex characters
     #[arg(long, value_name = "HEX")]
     pub(crate) report_data: Option<ExpectedReportData>,
+    /// Require that GPUs or a vTPM answered this nonce, in hex
+    #[arg(long, value_name = "HEX")]
+    pub(crate) nonce: Option<NonceHex>,
     /// What to print: words, the JSON object of --json, or a signed attestation result (EAR)
     #[arg(long, value_enum, default_value_t = VerdictFormat::Text)]
     pub(crate) format: VerdictFormat,

@@ -281,7 +281,9 @@ fn exit_of_appraisal(error: &AppraisalError) -> Exit {
         AppraisalError::File(error) | AppraisalError::Endorsements(EndorsementsError::File(error)) => {
             exit_of_file(error)
         }
-        AppraisalError::Endorsements(_) | AppraisalError::SecondCpu { .. } => Exit::Usage,
+        AppraisalError::Endorsements(EndorsementsError::Rejected(rejection)) => Exit::of_rejection(rejection),
+        AppraisalError::Endorsements(EndorsementsError::Directory { .. }) => Exit::Internal,
+        AppraisalError::Endorsements(_) | AppraisalError::SecondCpu { .. } | AppraisalError::GpuNonce => Exit::Usage,
         AppraisalError::Bundle { .. } => Exit::Malformed,
         AppraisalError::Rejected(rejection) => Exit::of_rejection(rejection),
     }
@@ -399,7 +401,7 @@ mod tests {
     fn every_family_has_its_exit_code() {
         let insufficient = WalletError::InsufficientBalance { needed: Credits::MAX, spendable: Credits::ZERO };
         let rows: Vec<(Error, u8, &str)> = vec![
-            (VerifyError::Rejected(Rejection::GpuUnsupported).into(), 20, "document.gpu_unsupported"),
+            (VerifyError::Rejected(Rejection::ReportVersion { got: 9 }).into(), 20, "snp.version"),
             (VerifyError::Rejected(Rejection::ReportLength { got: 1, expected: 1184 }).into(), 30, "snp.length"),
             (VerifyError::Rejected(Rejection::ChipKeyMasked).into(), 10, "snp.chip_key_masked"),
             (VerifyError::Fetch(NodeError::Closed).into(), 50, "node.connection_lost"),

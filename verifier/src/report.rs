@@ -39,13 +39,14 @@ impl Report {
             "node",
             json!({
                 "launch_digest": appraisal.launch_digest(),
-                "product": appraisal.product().to_string(),
-                "chip_id": appraisal.chip_id(),
+                "product": appraisal.product(),
+                "machine_id": appraisal.machine_id(),
                 "tcb": appraisal.tcb(),
                 "keyset_digest": appraisal.keyset_digest(),
                 "policy": appraisal.policy_name(),
                 "policy_digest": appraisal.policy_digest(),
                 "unchecked": appraisal.unchecked(),
+                "claims": appraisal.result().claims(),
             }),
         );
     }

@@ -15,7 +15,7 @@ use super::AzureRejection;
 pub const EVIDENCE_BYTES_MAX: usize = 256 << 10;
 
 /// Most PCRs a TPM of this profile has.
-const PCRS_MAX: usize = 24;
+pub(super) const PCRS_MAX: usize = 24;
 
 /// URL-safe base64; writers of these forms disagree on padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

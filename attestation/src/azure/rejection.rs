@@ -119,6 +119,20 @@ pub enum AzureRejection {
     /// The PCR values are not the quoted ones.
     #[error("the PCR values do not hash to the quoted digest")]
     PcrDigest,
+    /// A PCR has a value the policy does not allow, or was not quoted.
+    #[error("PCR {index} is {got}, which the policy does not accept")]
+    PcrNotAllowed {
+        /// Its index.
+        index: String,
+        /// Its value in hex, or that there is none.
+        got: String,
+    },
+    /// The policy requires secure boot.
+    #[error("secure boot is off")]
+    SecureBootOff,
+    /// The policy forbids a console.
+    #[error("the host has a console")]
+    ConsoleEnabled,
     /// A certificate was asked for and the evidence has none.
     #[error("the evidence has no attestation key certificate")]
     CertificateMissing,
@@ -168,6 +182,9 @@ codes! { AzureRejection {
     PcrSelection => "azure.pcr_selection", Unsupported;
     PcrCount => "azure.pcr_count", Rejected;
     PcrDigest => "azure.pcr_digest", Rejected;
+    PcrNotAllowed => "azure.pcr_not_allowed", Rejected;
+    SecureBootOff => "azure.secure_boot_off", Rejected;
+    ConsoleEnabled => "azure.console_enabled", Rejected;
     CertificateMissing => "azure.ak_certificate_missing", Rejected;
     CertificateMalformed => "azure.ak_certificate_malformed", Malformed;
     CertificateChain => "azure.ak_certificate_chain", Rejected;

@@ -4,9 +4,11 @@
 //! a particular machine is for whoever chose the nonce to establish.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::digest::Sha256Digest;
 use crate::gpu::{Architecture, FeatureMode};
+use crate::result::Claim;
 use crate::roots::AssuranceClass;
 
 /// Genuine and acceptable devices.
@@ -141,5 +143,29 @@ impl GpuDevice {
     #[must_use]
     pub fn switch_pdis(&self) -> &[String] {
         &self.switch_pdis
+    }
+}
+
+impl GpuClaims {
+    /// The claims, for an attestation result. Devices are listed in the order their evidence was given.
+    #[must_use]
+    pub fn claims(&self) -> Vec<Claim> {
+        let each = |value: &dyn Fn(&GpuDevice) -> Value| -> Vec<Value> { self.devices.iter().map(value).collect() };
+        let text = |value: Option<&str>| value.map_or(Value::Null, Value::from);
+        vec![
+            Claim::derived("gpu.attested", self.gpu_attested),
+            Claim::derived("gpu.count", self.devices.len()),
+            Claim::derived("gpu.architectures", each(&|device| Value::from(device.architecture.product()))),
+            Claim::derived("gpu.ueids", each(&|device| Value::from(device.ueid()))),
+            Claim::derived("gpu.device_serials", each(&|device| Value::from(device.device_serial()))),
+            Claim::derived("gpu.driver_rims", each(&|device| text(device.driver_rim_id()))),
+            Claim::derived("gpu.vbios_rims", each(&|device| text(device.vbios_rim_id()))),
+            Claim::proven("gpu.driver_versions", each(&|device| text(device.driver_version()))),
+            Claim::proven("gpu.vbios_versions", each(&|device| text(device.vbios_version()))),
+            Claim::proven(
+                "gpu.modes",
+                each(&|device| device.mode().map_or(Value::Null, |mode| mode.to_string().into())),
+            ),
+        ]
     }
 }

@@ -4,17 +4,19 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::decode_hex;
 use crate::gpu::policy::DEVICES_MAX;
+use crate::gpu::wire::{EndorsementsJson, EvidenceJson};
 use crate::gpu::{GPU_REPORT_BYTES_MAX, GpuRejection};
 
 /// Most characters of one device's evidence: report and chain in base64, with room for the rest.
 const JSON_BYTES_PER_DEVICE_MAX: usize = 32 * 1024;
 
 /// What one device says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "EvidenceJson", into = "EvidenceJson")]
 pub struct GpuEvidence {
     /// SPDM GET_MEASUREMENTS request and response, as the driver returns them.
     pub report: Vec<u8>,
@@ -23,7 +25,8 @@ pub struct GpuEvidence {
 }
 
 /// What NVIDIA says about a set of devices with one driver version and one VBIOS version.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "EndorsementsJson", into = "EndorsementsJson")]
 pub struct GpuEndorsements {
     /// The driver's manifest, XML.
     pub driver_rim: Option<Vec<u8>>,

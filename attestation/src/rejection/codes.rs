@@ -85,8 +85,8 @@ codes! { Rejection {
     EvidenceFormat => "document.evidence_format", Unsupported;
     EvidenceUnrecognised => "evidence.unrecognised", Malformed;
     EvidenceEmpty => "evidence.empty", Malformed;
+    EvidencePartMissing => "evidence.part_missing", Rejected;
     PlatformRefused => "policy.platform_refused", Rejected;
-    GpuUnsupported => "document.gpu_unsupported", Unsupported;
 
     ReportLength => "snp.length", Malformed;
     ReportVersion => "snp.version", Unsupported;

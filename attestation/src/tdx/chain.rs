@@ -11,7 +11,7 @@ use crate::rejection::Rejection;
 use crate::roots::{RootKind, TrustRoots};
 use crate::tdx::{PckCa, PckFacts};
 use crate::time::UnixTime;
-use crate::x509::crl::{CrlDates, RevocationList};
+use crate::x509::crl::{CrlDates, RevocationList, serial_of};
 use crate::x509::{self, ChainFault, Link, Place, Scheme, Validity};
 
 /// Every signature of an Intel chain.
@@ -37,13 +37,15 @@ pub(crate) struct IntelRoot {
 }
 
 impl IntelRoot {
-    /// The trusted root `der` with its own revocation list.
-    pub(crate) fn with_crl(der: &[u8], crl: &[u8]) -> Result<Self, ChainFault> {
-        let root = x509::parse(Link::IntelRoot, der)?;
-        x509::require_role(Link::IntelRoot, &root, Place::Issuer { below: 1 })?;
-        let (revoked, crl) = revocations(Link::IntelRootCrl, crl, Link::IntelRoot, &root)?;
-        require_absent(Link::IntelRoot, &root, &revoked)?;
-        Ok(Self { der: der.to_vec(), validity: Validity::of(Link::IntelRoot, &root), revoked, crl })
+    /// The trusted root `der`, and itself parsed, with its own revocation list.
+    pub(crate) fn with_crl<'a>(der: &'a [u8], crl: &[u8]) -> Result<(Self, X509Certificate<'a>), ChainFault> {
+        let certificate = x509::parse(Link::IntelRoot, der)?;
+        x509::require_role(Link::IntelRoot, &certificate, Place::Issuer { below: 1 })?;
+        let list = revocations(Link::IntelRootCrl, crl, Link::IntelRoot, &certificate)?;
+        list.require_absent(Link::IntelRoot, &certificate)?;
+        let validity = Validity::of(Link::IntelRoot, &certificate);
+        let (revoked, crl) = (list.revoked_serials(), list.dates()?);
+        Ok((Self { der: der.to_vec(), validity, revoked, crl }, certificate))
     }
 
     /// Whether `now` is inside the validity of the root and of its revocation list.
@@ -85,15 +87,19 @@ fn root_unknown() -> ChainFault {
 }
 
 /// Verify that `root` itself issued the signer and has not revoked it. A PCK also chains to the root, but not directly.
-pub(crate) fn verify_signer(chain: &SignerChain<'_>, root: &IntelRoot) -> Result<TcbSigner, ChainFault> {
+/// `issuer` is `root`, parsed.
+pub(crate) fn verify_signer(
+    chain: &SignerChain<'_>,
+    root: &IntelRoot,
+    issuer: &X509Certificate<'_>,
+) -> Result<TcbSigner, ChainFault> {
     let link = Link::TcbSigning;
     if chain.root != root.der {
         return Err(root_unknown());
     }
-    let issuer = x509::parse(Link::IntelRoot, &root.der)?;
     let signer = x509::parse(link, &chain.signer)?;
     require_name_ending(link, &signer, NAME_TCB_SIGNING)?;
-    x509::require_issued_by(link, &signer, &issuer)?;
+    x509::require_issued_by(link, &signer, issuer)?;
     x509::require_role(link, &signer, Place::Leaf)?;
     x509::verify_certificate(link, &chain.signer, &signer, issuer.public_key(), Link::IntelRoot, SCHEME)?;
     require_absent(link, &signer, &root.revoked)?;
@@ -138,8 +144,9 @@ pub(crate) fn verify_pck(pem: &[u8], pck_crl: &[u8], root: &IntelRoot) -> Result
     let point = x509::p256_point(Link::Pck, pck.public_key())?.to_vec();
 
     require_absent(Link::PckCa, &ca, &root.revoked)?;
-    let (revoked, crl) = revocations(Link::PckCrl, pck_crl, Link::PckCa, &ca)?;
-    require_absent(Link::Pck, &pck, &revoked)?;
+    let list = revocations(Link::PckCrl, pck_crl, Link::PckCa, &ca)?;
+    list.require_absent(Link::Pck, &pck)?;
+    let crl = list.dates()?;
     let facts = PckFacts::of(&pck, kind)?;
     let certificates = [Validity::of(Link::PckCa, &ca), Validity::of(Link::Pck, &pck)];
     Ok(VerifiedPck { point, ca: kind, facts, certificates, crl })
@@ -155,24 +162,24 @@ impl VerifiedPck {
     }
 }
 
-/// The serial numbers and dates of a complete list that `issuer` signed. A missing list is not an empty one.
-fn revocations(
+/// A complete list that `issuer` signed. A missing list is not an empty one.
+fn revocations<'a>(
     link: Link,
-    der: &[u8],
+    der: &'a [u8],
     issuer_link: Link,
     issuer: &X509Certificate<'_>,
-) -> Result<(Vec<Vec<u8>>, CrlDates), ChainFault> {
+) -> Result<RevocationList<'a>, ChainFault> {
     if der.is_empty() {
         return Err(ChainFault::CrlMissing { link });
     }
     x509::require_crl_signer(issuer_link, issuer)?;
-    let list = RevocationList::verified(link, der, issuer, issuer_link, SCHEME)?;
-    Ok((list.revoked_serials(), list.dates()?))
+    RevocationList::verified(link, der, issuer, issuer_link, SCHEME)
 }
 
+/// Whether `certificate` is not on the root's list.
 fn require_absent(link: Link, certificate: &X509Certificate<'_>, revoked: &[Vec<u8>]) -> Result<(), ChainFault> {
-    let serial = certificate.tbs_certificate.serial.to_bytes_be();
-    if revoked.contains(&serial) { Err(ChainFault::Revoked { link }) } else { Ok(()) }
+    let serial = serial_of(certificate);
+    if revoked.iter().any(|revoked| revoked == serial) { Err(ChainFault::Revoked { link }) } else { Ok(()) }
 }
 
 fn ca_kind(ca: &X509Certificate<'_>) -> Result<PckCa, ChainFault> {

@@ -151,13 +151,14 @@ pub(crate) struct VerifiedCollateral {
 /// Verify both signers and both statements.
 pub(crate) fn verify(collateral: &TdxCollateral, roots: &TrustRoots) -> Result<VerifiedCollateral, Rejection> {
     let tcb_chain = chain::signer_chain(&collateral.tcb_info_issuer_chain, roots)?;
-    let root = IntelRoot::with_crl(tcb_chain.root, &collateral.root_ca_crl)?;
-    let tcb_signer = chain::verify_signer(&tcb_chain, &root)?;
+    let (root, issuer) = IntelRoot::with_crl(tcb_chain.root, &collateral.root_ca_crl)?;
+    let tcb_signer = chain::verify_signer(&tcb_chain, &root, &issuer)?;
     let mut signers = vec![tcb_signer.validity];
     let qe_signer = if collateral.qe_identity_issuer_chain == collateral.tcb_info_issuer_chain {
         tcb_signer.clone()
     } else {
-        let signer = chain::verify_signer(&chain::signer_chain(&collateral.qe_identity_issuer_chain, roots)?, &root)?;
+        let qe_chain = chain::signer_chain(&collateral.qe_identity_issuer_chain, roots)?;
+        let signer = chain::verify_signer(&qe_chain, &root, &issuer)?;
         signers.push(signer.validity);
         signer
     };

@@ -9,10 +9,9 @@ use serde::Deserialize;
 use x509_parser::certificate::X509Certificate;
 
 use crate::tdx::TdxRejection;
+use crate::x509::der::{self, Der};
 
-/// The extension.
-const OID_SGX: &str = "1.2.840.113741.1.13.1";
-/// DER content of [`OID_SGX`]; elements of the extension add their number.
+/// The extension, 1.2.840.113741.1.13.1: DER without its header. Elements add their number.
 const OID_SGX_DER: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 0x01, 0x0d, 0x01];
 /// Numbers of the elements.
 const PPID: u8 = 1;
@@ -30,13 +29,6 @@ const TCB_CPU_SVN: u8 = 18;
 const DYNAMIC_PLATFORM: u8 = 1;
 const CACHED_KEYS: u8 = 2;
 const SMT_ENABLED: u8 = 3;
-
-const TAG_BOOLEAN: u8 = 0x01;
-const TAG_INTEGER: u8 = 0x02;
-const TAG_OCTETS: u8 = 0x04;
-const TAG_OID: u8 = 0x06;
-const TAG_ENUMERATED: u8 = 0x0a;
-const TAG_SEQUENCE: u8 = 0x30;
 
 /// Which CA of Intel's issued a PCK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
@@ -91,48 +83,30 @@ pub struct PckFacts {
     pub configuration: PlatformConfiguration,
 }
 
-/// DER still to be read. Every read is exact; `None` is anything else.
-#[derive(Clone, Copy)]
-struct Der<'a>(&'a [u8]);
+/// The elements of the extension still to be read.
+struct Elements<'a>(Der<'a>);
 
-impl<'a> Der<'a> {
-    /// The content of the next value, which must have this tag and the shortest length (X.690 §10.1).
-    fn value(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let (&[got_tag, first], rest) = self.0.split_first_chunk::<2>()?;
-        let (length, rest) = match first {
-            0..=0x7f => (usize::from(first), rest),
-            0x81 => {
-                let (&[length], rest) = rest.split_first_chunk::<1>()?;
-                (usize::from((length >= 0x80).then_some(length)?), rest)
-            }
-            0x82 => {
-                let (length, rest) = rest.split_first_chunk::<2>()?;
-                let length = u16::from_be_bytes(*length);
-                (usize::from((length >= 0x100).then_some(length)?), rest)
-            }
-            _ => return None,
-        };
-        let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        (got_tag == tag).then_some(content)
+impl<'a> Elements<'a> {
+    fn new(content: &'a [u8]) -> Self {
+        Self(Der::new(content))
     }
 
     /// The content of `SEQUENCE { OID arc.number, value }`, which holds nothing else.
     fn element(&mut self, arc: &[u8], number: u8, tag: u8) -> Option<&'a [u8]> {
-        let mut element = Self(self.value(TAG_SEQUENCE)?);
-        let oid = element.value(TAG_OID)?;
+        let mut element = Der::new(self.0.value(der::SEQUENCE)?);
+        let oid = element.value(der::OID)?;
         let content = element.value(tag)?;
         let named = oid.split_last().is_some_and(|(last, head)| *last == number && head == arc);
-        (named && element.0.is_empty()).then_some(content)
+        (named && element.is_empty()).then_some(content)
     }
 
     fn octets<const N: usize>(&mut self, arc: &[u8], number: u8) -> Option<[u8; N]> {
-        self.element(arc, number, TAG_OCTETS)?.try_into().ok()
+        self.element(arc, number, der::OCTETS)?.try_into().ok()
     }
 
     /// A non-negative INTEGER of at most 16 bits in the fewest bytes (X.690 §8.3.2).
     fn small_integer(&mut self, arc: &[u8], number: u8) -> Option<u16> {
-        match *self.element(arc, number, TAG_INTEGER)? {
+        match *self.element(arc, number, der::INTEGER)? {
             [low] if low < 0x80 => Some(u16::from(low)),
             [0, low] if low >= 0x80 => Some(u16::from(low)),
             [high, low] if high != 0 && high < 0x80 => Some(u16::from_be_bytes([high, low])),
@@ -142,7 +116,7 @@ impl<'a> Der<'a> {
     }
 
     fn boolean(&mut self, arc: &[u8], number: u8) -> Option<bool> {
-        match self.element(arc, number, TAG_BOOLEAN)? {
+        match self.element(arc, number, der::BOOLEAN)? {
             [0] => Some(false),
             [0xff] => Some(true),
             _ => None,
@@ -153,7 +127,7 @@ impl<'a> Der<'a> {
 impl PckFacts {
     /// Read the extension of a PCK certificate.
     pub(crate) fn of(certificate: &X509Certificate<'_>, ca: PckCa) -> Result<Self, TdxRejection> {
-        let mut found = certificate.extensions().iter().filter(|extension| extension.oid.to_id_string() == OID_SGX);
+        let mut found = certificate.extensions().iter().filter(|extension| extension.oid.as_bytes() == OID_SGX_DER);
         let extension = found.next().ok_or(TdxRejection::PckExtensionMissing)?;
         if found.next().is_some() {
             return Err(TdxRejection::PckExtensionMalformed);
@@ -161,16 +135,16 @@ impl PckFacts {
         Self::read(extension.value, ca).ok_or(TdxRejection::PckExtensionMalformed)
     }
 
-    fn read(der: &[u8], ca: PckCa) -> Option<Self> {
+    fn read(extension: &[u8], ca: PckCa) -> Option<Self> {
         const SGX_TYPE_MAX: u8 = 2;
         let arc = OID_SGX_DER;
-        let mut outer = Der(der);
-        let mut all = Der(outer.value(TAG_SEQUENCE)?);
+        let mut outer = Der::new(extension);
+        let mut all = Elements::new(outer.value(der::SEQUENCE)?);
         let ppid = all.octets(arc, PPID)?;
-        let (components, pce_svn, cpu_svn) = tcb(all.element(arc, TCB, TAG_SEQUENCE)?)?;
+        let (components, pce_svn, cpu_svn) = tcb(all.element(arc, TCB, der::SEQUENCE)?)?;
         let pce_id = all.octets(arc, PCE_ID)?;
         let fmspc = all.octets(arc, FMSPC)?;
-        let sgx_type = match all.element(arc, SGX_TYPE, TAG_ENUMERATED)? {
+        let sgx_type = match all.element(arc, SGX_TYPE, der::ENUMERATED)? {
             [sgx_type] if *sgx_type <= SGX_TYPE_MAX => *sgx_type,
             _ => return None,
         };
@@ -179,19 +153,19 @@ impl PckFacts {
             PckCa::Processor => (None, PlatformConfiguration::default()),
             PckCa::Platform => {
                 let instance = all.octets(arc, PLATFORM_INSTANCE_ID)?;
-                (Some(instance), configuration(all.element(arc, CONFIGURATION, TAG_SEQUENCE)?)?)
+                (Some(instance), configuration(all.element(arc, CONFIGURATION, der::SEQUENCE)?)?)
             }
         };
         let facts =
             Self { ppid, components, pce_svn, cpu_svn, pce_id, fmspc, sgx_type, platform_instance_id, configuration };
-        (all.0.is_empty() && outer.0.is_empty()).then_some(facts)
+        (all.0.is_empty() && outer.is_empty()).then_some(facts)
     }
 }
 
 /// The sixteen components, PCESVN and CPUSVN.
 fn tcb(content: &[u8]) -> Option<([u8; 16], u16, [u8; 16])> {
     let arc = [OID_SGX_DER, &[TCB]].concat();
-    let mut all = Der(content);
+    let mut all = Elements::new(content);
     let mut components = [0; 16];
     for (slot, number) in components.iter_mut().zip(1..=TCB_COMPONENTS) {
         *slot = u8::try_from(all.small_integer(&arc, number)?).ok()?;
@@ -203,7 +177,7 @@ fn tcb(content: &[u8]) -> Option<([u8; 16], u16, [u8; 16])> {
 
 fn configuration(content: &[u8]) -> Option<PlatformConfiguration> {
     let arc = [OID_SGX_DER, &[CONFIGURATION]].concat();
-    let mut all = Der(content);
+    let mut all = Elements::new(content);
     let configuration = PlatformConfiguration {
         dynamic_platform: Some(all.boolean(&arc, DYNAMIC_PLATFORM)?),
         cached_keys: Some(all.boolean(&arc, CACHED_KEYS)?),

@@ -56,6 +56,9 @@ struct Kind {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TcbInfo {
+    id: String,
+    version: u32,
+    tcb_type: u32,
     pub(crate) issue_date: Date,
     pub(crate) next_update: Date,
     pub(crate) fmspc: Hex<6>,
@@ -131,6 +134,8 @@ pub(crate) struct IsvTcb {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct QeIdentity {
+    id: String,
+    version: u32,
     pub(crate) issue_date: Date,
     pub(crate) next_update: Date,
     pub(crate) tcb_evaluation_data_number: u32,
@@ -146,30 +151,42 @@ pub(crate) struct QeIdentity {
 impl TcbInfo {
     /// Read TCB information of TDX, version 3.
     pub(crate) fn from_signed_text(text: &str) -> Result<Self, TdxRejection> {
-        let read = serde_json::from_str::<Self>(text);
-        // Other kinds lack members of ours: say which kind it is rather than what it lacks.
-        match (read, serde_json::from_str::<Kind>(text)) {
-            (_, Ok(Kind { id, version, tcb_type }))
-                if id != TCB_INFO_ID || version != TCB_INFO_VERSION || tcb_type != TCB_TYPE =>
-            {
-                Err(TdxRejection::TcbInfoKind { id, version, tcb_type })
+        let (read, kind) = match serde_json::from_str::<Self>(text) {
+            Ok(info) => {
+                let kind = Kind { id: info.id.clone(), version: info.version, tcb_type: info.tcb_type };
+                (Ok(info), kind)
             }
-            (Ok(info), Ok(_)) => Ok(info),
-            (Err(error), _) | (_, Err(error)) => Err(TdxRejection::TcbInfoMalformed { detail: error.to_string() }),
+            // Other kinds lack members of ours: say which kind it is rather than what it lacks.
+            Err(error) => {
+                let malformed = TdxRejection::TcbInfoMalformed { detail: error.to_string() };
+                (Err(malformed.clone()), serde_json::from_str(text).map_err(|_| malformed)?)
+            }
+        };
+        let Kind { id, version, tcb_type } = kind;
+        if id == TCB_INFO_ID && version == TCB_INFO_VERSION && tcb_type == TCB_TYPE {
+            return read;
         }
+        Err(TdxRejection::TcbInfoKind { id, version, tcb_type })
     }
 }
 
 impl QeIdentity {
     /// Read the identity of the TD quoting enclave, version 2.
     pub(crate) fn from_signed_text(text: &str) -> Result<Self, TdxRejection> {
-        let read = serde_json::from_str::<Self>(text);
-        match (read, serde_json::from_str::<Kind>(text)) {
-            (_, Ok(Kind { id, version, .. })) if id != QE_IDENTITY_ID || version != QE_IDENTITY_VERSION => {
-                Err(TdxRejection::QeIdentityKind { id, version })
+        let (read, kind) = match serde_json::from_str::<Self>(text) {
+            Ok(identity) => {
+                let kind = Kind { id: identity.id.clone(), version: identity.version, tcb_type: 0 };
+                (Ok(identity), kind)
             }
-            (Ok(identity), Ok(_)) => Ok(identity),
-            (Err(error), _) | (_, Err(error)) => Err(TdxRejection::QeIdentityMalformed { detail: error.to_string() }),
+            Err(error) => {
+                let malformed = TdxRejection::QeIdentityMalformed { detail: error.to_string() };
+                (Err(malformed.clone()), serde_json::from_str(text).map_err(|_| malformed)?)
+            }
+        };
+        let Kind { id, version, .. } = kind;
+        if id == QE_IDENTITY_ID && version == QE_IDENTITY_VERSION {
+            return read;
         }
+        Err(TdxRejection::QeIdentityKind { id, version })
     }
 }

@@ -9,20 +9,17 @@ use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 use super::{ChainFault, Link, SEQUENCE, der_value};
 use crate::crypto::{self, Refused};
 
-/// id-RSASSA-PSS (RFC 8017).
-const OID_RSASSA_PSS: &str = "1.2.840.113549.1.1.10";
+/// id-RSASSA-PSS (RFC 8017), with tag and length like the two below.
 const OID_RSASSA_PSS_DER: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
 /// ecdsa-with-SHA256 and ecdsa-with-SHA384 (RFC 5758 §3.2): parameters are absent.
-const OID_ECDSA_SHA256: &str = "1.2.840.10045.4.3.2";
 const OID_ECDSA_SHA256_DER: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
-const OID_ECDSA_SHA384: &str = "1.2.840.10045.4.3.3";
 const OID_ECDSA_SHA384_DER: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
 /// rsaEncryption (RFC 8017).
 const OID_RSA_ENCRYPTION: &str = "1.2.840.113549.1.1.1";
-/// id-ecPublicKey, secp256r1 and secp384r1 (RFC 5480).
-const OID_EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
-const OID_SECP256R1: &str = "1.2.840.10045.3.1.7";
-const OID_SECP384R1: &str = "1.3.132.0.34";
+/// id-ecPublicKey, secp256r1 and secp384r1 (RFC 5480), without tag and length.
+const OID_EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+const OID_SECP256R1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const OID_SECP384R1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 
 /// Bits of AMD's root and intermediate keys.
 const RSA_BITS: usize = 4096;
@@ -55,16 +52,16 @@ impl Scheme {
     /// Whether `algorithm` is this scheme, with its only parameters.
     pub(super) fn require_named_by(self, link: Link, algorithm: &AlgorithmIdentifier<'_>) -> Result<(), ChainFault> {
         let parameters = algorithm.parameters.as_ref().map(|any| any.data);
-        let oid = algorithm.algorithm.to_id_string();
+        let oid = algorithm.algorithm.as_bytes();
         let named = match self {
             Self::Rsa4096PssSha384 => {
-                oid == OID_RSASSA_PSS
+                named_by(OID_RSASSA_PSS_DER, oid)
                     && parameters
                         .and_then(|data| data.strip_prefix(PSS_SHA384_PARAMS))
                         .is_some_and(|rest| rest.is_empty() || rest == PSS_TRAILER_PARAM)
             }
-            Self::EcdsaP256Sha256 => oid == OID_ECDSA_SHA256 && parameters.is_none(),
-            Self::EcdsaP384Sha384 => oid == OID_ECDSA_SHA384 && parameters.is_none(),
+            Self::EcdsaP256Sha256 => named_by(OID_ECDSA_SHA256_DER, oid) && parameters.is_none(),
+            Self::EcdsaP384Sha384 => named_by(OID_ECDSA_SHA384_DER, oid) && parameters.is_none(),
         };
         if named { Ok(()) } else { Err(ChainFault::Algorithm { link }) }
     }
@@ -98,6 +95,11 @@ impl Scheme {
     }
 }
 
+/// Whether the content `oid` is the whole of `der`, an OBJECT IDENTIFIER with tag and one-byte length.
+fn named_by(der: &[u8], oid: &[u8]) -> bool {
+    der.split_first_chunk::<2>().is_some_and(|(_, content)| content == oid)
+}
+
 /// The PKCS#1 form of an RSA-4096 key.
 fn rsa_4096_key<'a>(link: Link, spki: &'a SubjectPublicKeyInfo<'_>) -> Result<&'a [u8], ChainFault> {
     let wrong_key = ChainFault::Key { link };
@@ -123,14 +125,14 @@ pub(crate) fn p256_point<'a>(link: Link, spki: &'a SubjectPublicKeyInfo<'_>) -> 
 fn ec_point<'a>(
     link: Link,
     spki: &'a SubjectPublicKeyInfo<'_>,
-    wanted_curve: &str,
+    wanted_curve: &[u8],
     length: usize,
 ) -> Result<&'a [u8], ChainFault> {
     const UNCOMPRESSED: u8 = 0x04;
-    let curve = spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok()).map(|oid| oid.to_id_string());
+    let curve = spki.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
     let point = spki.subject_public_key.data.as_ref();
-    let accepted = spki.algorithm.algorithm.to_id_string() == OID_EC_PUBLIC_KEY
-        && curve.as_deref() == Some(wanted_curve)
+    let accepted = spki.algorithm.algorithm.as_bytes() == OID_EC_PUBLIC_KEY
+        && curve.is_some_and(|curve| curve.as_bytes() == wanted_curve)
         && point.len() == length
         && point.first() == Some(&UNCOMPRESSED);
     if accepted { Ok(point) } else { Err(ChainFault::Key { link }) }

@@ -1,9 +1,9 @@
 //! A whole document with the channel it answers: accepted until a test spoils one thing.
 
 use attestation::{
-    AttestationDocument, Base64, BatchPosition, ChannelView, CpuEvidence, DOCUMENT_VERSION, EvidenceFormat, Exporter,
-    Hex32, Keyset, Nonce, ReceiptKey, ReportDataInputs, Role, SnpEndorsements, TlsKeyEntry, UnixTime, batch_leaf,
-    batch_root_of_one,
+    AttestationDocument, Base64, BatchPosition, ChannelView, CpuEvidence, DOCUMENT_VERSION, Endorsements,
+    EvidenceFormat, Exporter, Hex32, Keyset, Nonce, ReceiptKey, ReportDataInputs, Role, SnpEndorsements, TlsKeyEntry,
+    UnixTime, batch_leaf, batch_root_of_one,
 };
 
 use crate::certificate::VekSpec;
@@ -92,12 +92,12 @@ impl<'a> AcceptedCase<'a> {
             keyset_digest: self.keyset.digest(),
             gpu: None,
             evidence: CpuEvidence { format: EvidenceFormat::SevSnpReportV1, report: Base64(report.sign(self.pki)) },
-            endorsements: SnpEndorsements {
+            endorsements: Endorsements::SevSnp(SnpEndorsements {
                 vek: Base64(self.pki.vek_der(&self.vek)),
                 intermediate: Base64(self.intermediate.clone()),
                 root: Base64(self.pki.ark_der().to_vec()),
                 crl: self.crl.as_ref().map(|crl| Base64(self.pki.crl_from(crl))),
-            },
+            }),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 mod report_socket;
 
-use attestation::{CpuEvidence, SnpEndorsements};
+use attestation::{CpuEvidence, Endorsements};
 
 use crate::config::TeeConfig;
 
@@ -21,8 +21,8 @@ pub enum Attester {
 pub struct Attested {
     /// The report.
     pub evidence: CpuEvidence,
-    /// Its certificates.
-    pub endorsements: SnpEndorsements,
+    /// What the vendor says about it.
+    pub endorsements: Endorsements,
 }
 
 /// Why no report was obtained.

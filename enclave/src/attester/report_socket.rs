@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attestation::{Base64, CpuEvidence, EvidenceFormat, SnpEndorsements};
+use attestation::{Base64, CpuEvidence, Endorsements, EvidenceFormat, SnpEndorsements};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -29,7 +29,7 @@ pub(super) async fn attest(path: &Path, report_data: [u8; 64]) -> Result<Atteste
         Answer::Error { message } => Err(AttesterError::Refused(message)),
         Answer::Report { report, vek, intermediate, root, crl } => Ok(Attested {
             evidence: CpuEvidence { format: EvidenceFormat::SevSnpReportV1, report },
-            endorsements: SnpEndorsements { vek, intermediate, root, crl },
+            endorsements: Endorsements::SevSnp(SnpEndorsements { vek, intermediate, root, crl }),
         }),
     }
 }

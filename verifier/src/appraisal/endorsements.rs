@@ -5,8 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
+use attestation::gpu::{GpuEndorsements, OcspAnswer};
 use attestation::snp::SigningKey;
-use attestation::{Base64, Product, SnpEndorsements, vendor_certificates};
+use attestation::tdx::TdxCollateral;
+use attestation::{Base64, Product, Rejection, SnpEndorsements, vendor_certificates};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
@@ -29,9 +31,21 @@ pub enum EndorsementsError {
         /// Under which names.
         names: &'static [&'static str],
     },
+    /// A directory could not be read.
+    #[error("read {}", directory.display())]
+    Directory {
+        /// Which.
+        directory: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// A file could not be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A file is not what its name says.
+    #[error(transparent)]
+    Rejected(Box<Rejection>),
 }
 
 impl EndorsementsError {
@@ -40,7 +54,8 @@ impl EndorsementsError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Missing { .. } => "endorsements.missing",
-            Self::File(_) => "file.unusable",
+            Self::Directory { .. } | Self::File(_) => "file.unusable",
+            Self::Rejected(rejection) => rejection.code(),
         }
     }
 }
@@ -51,10 +66,18 @@ const VEK: &[&str] = &["vcek.der", "vcek.pem", "vcek.crt", "vlek.der", "vlek.pem
 const INTERMEDIATE: &[&str] = &["ask.der", "ask.pem", "asvk.der", "asvk.pem"];
 const ROOT: &[&str] = &["ark.der", "ark.pem"];
 const CRL: &[&str] = &["ark.crl", "crl.der", "crl"];
+const COLLATERAL: &[&str] = &["collateral.json", "tdx-collateral.json"];
+const GPU_CHAIN: &[&str] = &["chain.pem", "gpu-chain.pem"];
+const DRIVER_RIM: &[&str] = &["driver-rim.xml", "driver-rim.swidtag"];
+const VBIOS_RIM: &[&str] = &["vbios-rim.xml", "vbios-rim.swidtag", "bios-rim.xml"];
 
-/// AMD's endorsements for a report.
-pub(super) fn snp(directory: &Path, named_roots: &[Vec<u8>]) -> Result<SnpEndorsements, EndorsementsError> {
-    let (vek, kind) = match (first_of(directory, VCEK)?, first_of(directory, VLEK)?) {
+/// AMD's endorsements for a report. `carried` is a VCEK that came with the evidence.
+pub(super) fn snp(
+    directory: &Path,
+    named_roots: &[Vec<u8>],
+    carried: Option<Vec<u8>>,
+) -> Result<SnpEndorsements, EndorsementsError> {
+    let (vek, kind) = match (first_of(directory, VCEK)?.or(carried), first_of(directory, VLEK)?) {
         (Some(vek), _) => (vek, SigningKey::Vcek),
         (None, Some(vek)) => (vek, SigningKey::Vlek),
         (None, None) => {
@@ -82,6 +105,66 @@ pub(super) fn snp(directory: &Path, named_roots: &[Vec<u8>]) -> Result<SnpEndors
     };
     let crl = first_of(directory, CRL)?.map(Base64);
     Ok(SnpEndorsements { vek: Base64(vek), intermediate: Base64(intermediate), root: Base64(root), crl })
+}
+
+/// Intel's collateral for a quote.
+pub(super) fn tdx(directory: &Path) -> Result<TdxCollateral, EndorsementsError> {
+    let bytes = required(directory, "TDX collateral", COLLATERAL)?;
+    TdxCollateral::from_json(&bytes).map_err(|rejection| EndorsementsError::Rejected(Box::new(rejection)))
+}
+
+/// A device's certificates.
+pub(super) fn gpu_chain(directory: &Path) -> Result<Vec<u8>, EndorsementsError> {
+    required(directory, "GPU certificate chain", GPU_CHAIN)
+}
+
+/// NVIDIA's endorsements: whatever is there. What is missing the policy decides.
+pub(super) fn gpu(directory: &Path) -> Result<GpuEndorsements, EndorsementsError> {
+    let mut ocsp = Vec::new();
+    for path in files_ending(directory, ".ocsp.der")? {
+        let response = read_capped(&path, ENDORSEMENT_BYTES_MAX)?;
+        ocsp.push(OcspAnswer { response, nonce: None });
+    }
+    Ok(GpuEndorsements {
+        driver_rim: first_of(directory, DRIVER_RIM)?,
+        vbios_rim: first_of(directory, VBIOS_RIM)?,
+        ocsp,
+    })
+}
+
+/// Certificates between a vTPM's attestation key and its root: whatever is there.
+pub(super) fn azure_intermediates(directory: &Path) -> Result<Vec<Vec<u8>>, EndorsementsError> {
+    let paths = files_ending(directory, ".vtpm-ca.der")?;
+    paths.iter().map(|path| Ok(read_capped(path, ENDORSEMENT_BYTES_MAX)?)).collect()
+}
+
+/// The files of a directory whose names end so, in the order of their names; none when there is no such directory.
+fn files_ending(directory: &Path, ending: &str) -> Result<Vec<PathBuf>, EndorsementsError> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => {
+            let directory = directory.to_owned();
+            return Err(EndorsementsError::Directory { directory, source });
+        }
+    };
+    let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(ending));
+    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(named).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// The first file of these names, which must be there.
+fn required(
+    directory: &Path,
+    what: &'static str,
+    names: &'static [&'static str],
+) -> Result<Vec<u8>, EndorsementsError> {
+    first_of(directory, names)?.ok_or_else(|| EndorsementsError::Missing {
+        what,
+        directory: directory.to_owned(),
+        names,
+    })
 }
 
 /// The first file of these names that is there.

@@ -76,6 +76,7 @@ fn ask(args: &Appraise) -> Result<Question, Error> {
         endorsements: args.endorsements.clone(),
         named_roots: roots.clone(),
         report_data: args.report_data,
+        nonce: args.nonce.clone(),
     };
     let at = judging_time(args.at.as_deref(), clock().now())?;
     let bundle = AppraisalBundle {

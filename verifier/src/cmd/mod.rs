@@ -44,7 +44,7 @@ fn trust(args: &TrustArgs) -> Result<Trust, Error> {
 fn assurance_words(appraisal: &Appraisal, args: &TrustArgs) -> String {
     let root = match (&args.root, appraisal.assurance()) {
         (Some(path), _) => root_common_name(path).unwrap_or_else(|| path.display().to_string()),
-        (None, AssuranceClass::Vendor) => format!("AMD ARK-{}", appraisal.product()),
+        (None, AssuranceClass::Vendor) => format!("vendor, {}", appraisal.product()),
         (None, _) => "unknown".to_owned(),
     };
     format!("assurance: {} (root: {root})", appraisal.assurance())

@@ -151,11 +151,12 @@ fn a_named_root_in_a_bundle_never_becomes_a_vendor_verdict() {
     let home = tempfile::tempdir().unwrap();
     let case = attestation_testing::AcceptedCase::new(crate::fake::pki());
     let document = case.document();
+    let attestation::Endorsements::SevSnp(endorsements) = &document.endorsements else { panic!("an SNP case") };
     let write = |name: &str, bytes: &[u8]| std::fs::write(home.path().join(name), bytes).unwrap();
     write("report.bin", &document.evidence.report.0);
-    write("vcek.der", &document.endorsements.vek.0);
-    write("ask.der", &document.endorsements.intermediate.0);
-    write("ark.crl", &document.endorsements.crl.as_ref().unwrap().0);
+    write("vcek.der", &endorsements.vek.0);
+    write("ask.der", &endorsements.intermediate.0);
+    write("ark.crl", &endorsements.crl.as_ref().unwrap().0);
     write("root.pem", case.pki.ark_pem().as_bytes());
     write("policy.toml", attestation::DEMO_POLICY.as_bytes());
     let path = |name: &str| text(&home.path().join(name));

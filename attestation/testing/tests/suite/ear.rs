@@ -7,7 +7,7 @@ use attestation::{
 use attestation_testing::AcceptedCase;
 use serde_json::Value;
 
-use crate::support::{demo_policy, parse_policy, pki, roots_of, with_item};
+use crate::support::{demo_policy, parse_policy, pki, roots_of, snp_of, with_item};
 
 fn key() -> VerifierKey {
     VerifierKey::from_seed(&[0x41; 32]).unwrap()
@@ -16,12 +16,12 @@ fn key() -> VerifierKey {
 /// The submodule of an accepted report under the demo policy with one item replaced.
 fn accepted_submodule(item: Option<(&str, &str)>) -> Value {
     let case = AcceptedCase::new(pki());
-    let document = case.document();
+    let mut document = case.document();
     let cpu = CpuEvidenceSet::SevSnp {
         report: Base64(document.evidence.report.0.clone()),
-        endorsements: document.endorsements.clone(),
+        endorsements: snp_of(&mut document).clone(),
     };
-    let set = EvidenceSet { cpu: Some(cpu), report_data: None };
+    let set = EvidenceSet { cpu: Some(cpu), ..EvidenceSet::default() };
     let policy = match item {
         None => demo_policy(),
         Some((item, value)) => parse_policy(&with_item(attestation::DEMO_POLICY, item, value)),

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use attestation::gpu::GpuEndorsements;
 use attestation::snp::{Cpu, FirmwareVersion, SigningKey, Tcb};
 use attestation::{
-    AttestationDocument, ChannelView, DEMO_POLICY, DOCUMENT_BYTES_MAX, Exporter, GpuBinding, Hex32, Keyset, Nonce,
+    AttestationDocument, ChannelView, DEMO_POLICY, DOCUMENT_BYTES_MAX, Exporter, GpuSection, Hex32, Keyset, Nonce,
     Rejection, Role, TlsKeyEntry, Transcript, UnixTime,
 };
 use attestation_testing::{AcceptedCase, CrlSpec, Issuer};
 
 use crate::chain_faults;
-use crate::support::{code, demo_policy, parse_policy, pki, roots_of, with_item};
+use crate::support::{code, demo_policy, parse_policy, pki, roots_of, snp_of, with_item};
 
 /// What one row spoils.
 pub(crate) enum Spoil {
@@ -87,8 +88,15 @@ fn document_rows() -> Vec<Row> {
         ("document.version", Document(|document| document.version = "cloister/attestation/v2".to_owned())),
         ("document.evidence_format", Json(|text| text.replacen("sev-snp-report/v1", "sev-snp-report/v2", 1))),
         (
-            "document.gpu_unsupported",
-            Document(|document| document.gpu = Some(GpuBinding { evidence_digest: Hex32([7; 32]), epoch: 1 })),
+            "policy.platform_refused",
+            Document(|document| {
+                document.gpu = Some(GpuSection {
+                    random: Hex32([7; 32]),
+                    epoch: 1,
+                    evidence: Vec::new(),
+                    endorsements: GpuEndorsements::default(),
+                });
+            }),
         ),
     ]
 }
@@ -130,10 +138,11 @@ fn origin_rows() -> Vec<Row> {
         (
             "policy.platform_refused",
             PolicyText(|policy| {
-                let end = policy.find("[snp.report]").unwrap();
-                format!("{}snp = \"refused\"\n", &policy[..end])
+                let (start, end) = (policy.find("[snp.report]").unwrap(), policy.find("[tdx.quote]").unwrap());
+                format!("{}snp = \"refused\"\n{}", &policy[..start], &policy[end..])
             }),
         ),
+        ("evidence.part_missing", Policy("required_parts", r#"["cpu", "gpu"]"#)),
         ("snp.product_not_allowed", Policy("snp.report.products", r#"["Turin"]"#)),
         ("snp.signing_key_not_allowed", Policy("snp.report.signing_keys", r#"["vlek"]"#)),
         (
@@ -288,7 +297,7 @@ fn revocation_rows() -> Vec<Row> {
         ("crl.expired", Case(|case| set_crl(case, |crl| crl.next_update = Some(UnixTime(crl.this_update.0 + 60))))),
         ("crl.too_old", Case(|case| set_crl(case, |crl| crl.this_update.0 -= 401 * 24 * 3600))),
         ("chain.malformed", Case(|case| set_crl(case, |crl| crl.next_update = None))),
-        ("chain.malformed", Document(|document| document.endorsements.crl.as_mut().unwrap().0.push(0))),
+        ("chain.malformed", Document(|document| snp_of(document).crl.as_mut().unwrap().0.push(0))),
         ("chain.name", Case(|case| set_crl(case, |crl| crl.issuer_name = Issuer::Ask))),
         ("chain.signature", Case(|case| set_crl(case, |crl| crl.signed_by = Issuer::Ask))),
         ("chain.critical_extension", Case(|case| set_crl(case, |crl| crl.partitioned = true))),

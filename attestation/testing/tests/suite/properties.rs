@@ -11,7 +11,7 @@ use attestation_testing::AcceptedCase;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::support::{appraise_document, code, demo_policy, pki};
+use crate::support::{appraise_document, code, demo_policy, pki, snp_of};
 
 fn accepted() -> &'static AttestationDocument {
     static DOCUMENT: OnceLock<AttestationDocument> = OnceLock::new();
@@ -84,7 +84,7 @@ proptest! {
     #[test]
     fn no_byte_of_an_endorsement_can_change(which in 0_usize..4, at in any::<Index>(), delta in 1_u8..) {
         let mut document = accepted().clone();
-        let endorsements = &mut document.endorsements;
+        let endorsements = snp_of(&mut document);
         let bytes = match which {
             0 => &mut endorsements.vek.0,
             1 => &mut endorsements.intermediate.0,
@@ -102,9 +102,9 @@ proptest! {
         crl in prop::collection::vec(any::<u8>(), 0..256),
     ) {
         let mut document = accepted().clone();
-        document.endorsements.crl.as_mut().unwrap().0 = crl;
+        snp_of(&mut document).crl.as_mut().unwrap().0 = crl;
         prop_assert_eq!(code(&appraise(&document)), "chain.malformed");
-        document.endorsements.vek.0 = vek;
+        snp_of(&mut document).vek.0 = vek;
         prop_assert_eq!(code(&appraise(&document)), "chain.malformed");
     }
 

@@ -10,7 +10,8 @@ use attestation::{
 };
 
 use crate::support::{
-    CAPTURED_POLICY, Entry, Fields, code, entries, foreign_document, parse_policy, unix_time, vectors, with_item,
+    CAPTURED_POLICY, Entry, Fields, code, entries, foreign_document, parse_policy, snp_of, unix_time, vectors,
+    with_item,
 };
 
 /// Verdict under the captured policy in the middle of `chain_valid`; verdict under the strict policy with its demand
@@ -178,7 +179,7 @@ fn captures_are_genuine_inside_their_dates() {
         let result = verdict(&entry, row, entry.report(), CAPTURED_POLICY, middle(&entry));
         assert_eq!(code(&result), row.captured, "{}: {result:?}", row.name);
         if let Ok(appraisal) = result {
-            assert_eq!(appraisal.product(), row.product, "{}", row.name);
+            assert_eq!(appraisal.product(), row.product.to_string(), "{}", row.name);
             assert_eq!(appraisal.assurance(), AssuranceClass::Vendor);
             assert_eq!(appraisal.launch_digest(), entry.fields.unwrap().measurement);
         }
@@ -213,7 +214,7 @@ fn reissued_endorsement_keys_serve_as_well() {
         assert_ne!(Some(&reissued), entry.vek().map(|(der, _)| der).as_ref());
         let at = middle(&entry);
         let mut document = foreign_document(entry.report(), endorsements(&entry, row.product, None), at);
-        document.endorsements.vek = Base64(reissued);
+        snp_of(&mut document).vek = Base64(reissued);
         let policy = parse_policy(CAPTURED_POLICY);
         attestation::appraise(&document, &TrustRoots::vendor(), &policy, at, &mut Transcript::new()).unwrap();
     }

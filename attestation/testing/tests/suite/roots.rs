@@ -6,7 +6,7 @@ use attestation::{
 };
 use attestation_testing::{AcceptedCase, Issuer, TestPki};
 
-use crate::support::{appraise_case, code, demo_policy, pki, vectors};
+use crate::support::{appraise_case, code, demo_policy, pki, snp_of, vectors};
 
 const README: &str = include_str!("../../../roots/README.md");
 
@@ -34,7 +34,7 @@ fn vendor_roots_refuse_simulated_evidence() {
     assert_eq!(code(&result), "chain.root_unknown");
     // Naming AMD's root instead of its own does not help: the intermediate is not AMD's.
     let mut document = document;
-    document.endorsements.root.0 = vendor_certificates(Product::Genoa, SigningKey::Vcek).root.to_vec();
+    snp_of(&mut document).root.0 = vendor_certificates(Product::Genoa, SigningKey::Vcek).root.to_vec();
     let result =
         attestation::appraise(&document, &TrustRoots::vendor(), &demo_policy(), case.now, &mut Transcript::new());
     assert_eq!(code(&result), "chain.name");
@@ -45,9 +45,9 @@ fn vendor_roots_refuse_simulated_evidence() {
 fn vendor_roots_refuse_chains_with_the_right_names() {
     let pki = vectors().join("trust/synthetic-amd/Genoa");
     let mut document = AcceptedCase::new(crate::support::pki()).document();
-    document.endorsements.root.0 = vendor_certificates(Product::Genoa, SigningKey::Vcek).root.to_vec();
-    document.endorsements.intermediate.0 = std::fs::read(pki.join("ask.der")).unwrap();
-    document.endorsements.vek.0 = std::fs::read(vectors().join("snp/synthetic/ok-genoa-v3/vcek.der")).unwrap();
+    snp_of(&mut document).root.0 = vendor_certificates(Product::Genoa, SigningKey::Vcek).root.to_vec();
+    snp_of(&mut document).intermediate.0 = std::fs::read(pki.join("ask.der")).unwrap();
+    snp_of(&mut document).vek.0 = std::fs::read(vectors().join("snp/synthetic/ok-genoa-v3/vcek.der")).unwrap();
     document.evidence.report.0 = std::fs::read(vectors().join("snp/synthetic/ok-genoa-v3/report.bin")).unwrap();
     let now = AcceptedCase::new(crate::support::pki()).now;
     let result = attestation::appraise(&document, &TrustRoots::vendor(), &demo_policy(), now, &mut Transcript::new());
@@ -111,7 +111,7 @@ fn an_expired_root_ends_every_chain() {
     let expired = pki().ca_der(Issuer::Ark, case.vek.not_before, end, true);
     let roots = TrustRoots::named(&expired).unwrap();
     let mut document = case.document();
-    document.endorsements.root.0 = expired;
+    snp_of(&mut document).root.0 = expired;
     let result = attestation::appraise(&document, &roots, &demo_policy(), case.now, &mut Transcript::new());
     assert_eq!(code(&result), "chain.expired");
     case.now = end;

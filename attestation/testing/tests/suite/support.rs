@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use attestation::snp::Product;
 use attestation::{
     Appraisal, AppraisalPolicy, AttestationDocument, Base64, BatchPosition, CpuEvidence, DEMO_POLICY, DOCUMENT_VERSION,
-    EvidenceFormat, Keyset, Nonce, Rejection, Role, SnpEndorsements, Transcript, TrustRoots, UnixTime,
+    Endorsements, EvidenceFormat, Keyset, Nonce, Rejection, Role, SnpEndorsements, Transcript, TrustRoots, UnixTime,
 };
 use attestation_testing::{AcceptedCase, NAME_PREFIX, TestPki};
 use serde::Deserialize;
@@ -165,7 +165,15 @@ pub(crate) fn foreign_document(report: Vec<u8>, endorsements: SnpEndorsements, n
         keyset,
         gpu: None,
         evidence: CpuEvidence { format: EvidenceFormat::SevSnpReportV1, report: Base64(report) },
-        endorsements,
+        endorsements: Endorsements::SevSnp(endorsements),
+    }
+}
+
+/// The SNP endorsements of a document that has such.
+pub(crate) fn snp_of(document: &mut AttestationDocument) -> &mut SnpEndorsements {
+    match &mut document.endorsements {
+        Endorsements::SevSnp(endorsements) => endorsements,
+        Endorsements::Tdx(_) => panic!("a TDX document"),
     }
 }
 

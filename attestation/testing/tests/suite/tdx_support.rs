@@ -26,6 +26,7 @@ pub(crate) struct TdxEntry {
 pub(crate) struct RealRow {
     pub(crate) collateral: String,
     pub(crate) at: u64,
+    pub(crate) window: [String; 2],
     #[serde(rename = "dcap_qvl_allow_debug_and_service_td")]
     pub(crate) theirs: Value,
 }

@@ -56,7 +56,7 @@ fn an_accepted_case_has_no_fail_line() {
     assert!(text.lines().all(|line| line.starts_with("PASS ") || line.starts_with("SKIP ")), "{text}");
     let json = serde_json::to_value(accepted()).unwrap();
     assert_eq!(json[0]["outcome"], "PASS");
-    assert_eq!(json[0]["id"], "document.gpu");
+    assert_eq!(json[0]["id"], "snp.report.decode");
 }
 
 #[test]
