@@ -188,7 +188,7 @@ fn questions<'a>(items: &RevocationItems, devices: &'a [GenuineDevice], manifest
         let allow_hold = demand.allow_hold && subject.link == x509::Link::RimSigner;
         Question { subject, id, required, demand: Demand { allow_hold, ..demand } }
     })) {
-        if !questions.iter().any(|other| other.subject == question.subject) {
+        if !questions.iter().any(|other| other.subject.is_same(question.subject)) {
             questions.push(question);
         }
     }

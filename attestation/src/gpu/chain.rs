@@ -132,11 +132,13 @@ fn chip_of<'a>(
         return Err(wrong(Link::DeviceBrom, &expected, device_name(brom)));
     }
     let expected = format!(" {chip} Provisioner ICA ");
-    if !device_name(provisioner).contains(&expected) {
-        return Err(wrong(Link::DeviceProvisioner, &expected, device_name(provisioner)));
+    let name = x509::common_name(provisioner.subject()).unwrap_or_default();
+    if !name.contains(&expected) {
+        return Err(wrong(Link::DeviceProvisioner, &expected, name));
     }
-    if !device_name(identity).ends_with(" Identity") {
-        return Err(wrong(Link::DeviceIdentity, "... Identity", device_name(identity)));
+    let name = x509::common_name(identity.subject()).unwrap_or_default();
+    if !name.ends_with(" Identity") {
+        return Err(wrong(Link::DeviceIdentity, "... Identity", name));
     }
     Ok(chip)
 }

@@ -32,9 +32,13 @@ pub(crate) fn certified(leaf: &X509Certificate<'_>) -> Result<Option<[u8; 48]>, 
     Ok(found)
 }
 
-/// `SEQUENCE { version INTEGER, deviceID SubjectPublicKeyInfo, fwid FWID }`.
+/// `SEQUENCE { version INTEGER, deviceID SubjectPublicKeyInfo, fwid FWID }`, or the FWID alone.
 fn composite_device_id(bytes: &[u8]) -> Option<[u8; 48]> {
     let mut outer = Der::new(bytes);
+    let mut alone = outer;
+    if let Some(fwid) = fwid(&mut alone) {
+        return alone.is_empty().then_some(fwid);
+    }
     let mut fields = outer.inside(der::SEQUENCE)?;
     outer.end()?;
     fields.content(der::INTEGER)?;
@@ -92,6 +96,8 @@ mod tests {
 
         let head = [der_value(der::INTEGER, &[1]), der_value(der::SEQUENCE, &[])].concat();
         let composite = |tail: &[u8]| der_value(der::SEQUENCE, &[head.clone(), tail.to_vec()].concat());
+        assert_eq!(composite_device_id(&good), Some([7; 48]));
+        assert_eq!(composite_device_id(&[good.clone(), good.clone()].concat()), None);
         assert_eq!(composite_device_id(&composite(&good)), Some([7; 48]));
         assert_eq!(composite_device_id(&composite(&[good.clone(), good].concat())), None);
         assert_eq!(composite_device_id(&composite(&[])), None);

@@ -59,6 +59,12 @@ impl Subject {
         })
     }
 
+    /// Whether OCSP cannot tell the two apart: one answer is about both.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same_issuer = self.issuer_name == other.issuer_name && self.issuer_point == other.issuer_point;
+        same_issuer && self.link == other.link && self.serial == other.serial
+    }
+
     /// Whether the responder calls itself this issuer.
     fn is_issuer(&self, responder: ResponderId<'_>) -> bool {
         names(responder, &self.issuer_name, &self.issuer_point)

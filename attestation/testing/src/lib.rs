@@ -7,12 +7,14 @@
 //! - [`TestPki`]: root → intermediate → endorsement key, and revocation lists.
 //! - [`FakeSnp`]: a report, every field public, signed by the endorsement key.
 //! - [`tdx::FakeTdx`]: a TD quote with its collateral, under a root of Intel's kind.
+//! - [`gpu::FakeGpu`]: a GPU's evidence, manifests and OCSP responses, signed by [`gpu::GpuKeys`].
 //! - [`AcceptedCase`]: a whole document with its channel, accepted by the demo policy until a test spoils one thing.
 
 mod case;
 mod certificate;
 mod clock;
 mod der;
+pub mod gpu;
 mod launch;
 mod pki;
 mod report;

@@ -90,6 +90,13 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Element<'_>, GpuRejection> {
     Ok(root)
 }
 
+/// A start tag behind its name.
+struct Tag<'a> {
+    declarations: Vec<(&'a str, &'a str)>,
+    attributes: Vec<Attribute<'a>>,
+    is_empty: bool,
+}
+
 struct Reader<'a> {
     rest: &'a str,
     /// Declarations in scope, outermost first.
@@ -110,7 +117,7 @@ impl<'a> Reader<'a> {
         }
         let name = self.name()?;
         let outer = self.scope.len();
-        let (declarations, attributes, is_empty) = self.attributes()?;
+        let Tag { declarations, attributes, is_empty } = self.attributes()?;
         let (prefix, local) = split_name(name)?;
         let uri = self.namespace(prefix)?;
         let mut element = Element { name, uri, local, declarations, attributes, children: Vec::new() };
@@ -122,7 +129,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Declarations and attributes up to the end of the tag, and whether the element ends with it.
-    fn attributes(&mut self) -> Result<(Vec<(&'a str, &'a str)>, Vec<Attribute<'a>>, bool), GpuRejection> {
+    fn attributes(&mut self) -> Result<Tag<'a>, GpuRejection> {
         let mut declarations: Vec<(&str, &str)> = Vec::new();
         let mut written: Vec<(&str, &str)> = Vec::new();
         let is_empty = loop {
@@ -168,7 +175,7 @@ impl<'a> Reader<'a> {
             }
             attributes.push(Attribute { name, uri, local, value });
         }
-        Ok((declarations, attributes, is_empty))
+        Ok(Tag { declarations, attributes, is_empty })
     }
 
     /// Text and elements up to and including the end tag of `element`.
@@ -234,7 +241,7 @@ enum Place {
 /// Canonical XML 1.1 §2.3: these characters are written as these entities and no others are.
 fn require_canonical(raw: &str, place: Place) -> Result<(), GpuRejection> {
     let mut rest = raw;
-    while let Some(at) = rest.bytes().position(|byte| needs_a_look(byte)) {
+    while let Some(at) = rest.bytes().position(needs_a_look) {
         let (_, tail) = rest.split_at_checked(at).ok_or(malformed("character"))?;
         let allowed: &[&str] = match place {
             Place::Text => &["\n", "\t", "\"", "&amp;", "&lt;", "&gt;"],
