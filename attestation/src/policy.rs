@@ -37,7 +37,7 @@ pub enum PolicyError {
 /// The policy production should use, with no launch digest filled in: as shipped it accepts nothing.
 pub const STRICT_POLICY: &str = include_str!("../policies/strict.toml");
 
-/// [`STRICT_POLICY`] with the launch digest the simulated platform reports by default.
+/// [`STRICT_POLICY`] with the measurements the simulated platforms report by default.
 pub const DEMO_POLICY: &str = include_str!("../policies/demo.toml");
 
 /// What evidence must be like to be accepted.

@@ -2,9 +2,10 @@
 //!
 //! No endpoint puts client bytes into REPORT_DATA unhashed: the nonce enters through the batch leaf, under our tag (protocol.md §2.2).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use attestation::{AttestationDocument, BatchPosition, Exporter, Nonce, ReportDataInputs, Role};
+use attestation::{AttestationDocument, BatchPosition, Exporter, GpuSection, Nonce, ReportDataInputs, Role};
 use http::StatusCode;
 
 use crate::attester::Attested;
@@ -31,13 +32,19 @@ impl Channel {
 
 /// REPORT_DATA and batch position for one leaf (a batch of one).
 #[must_use]
-pub fn report_data(keys: &BootKeys, role: Role, nonce: &Nonce, exporter: Option<&Exporter>) -> [u8; 64] {
+pub fn report_data(
+    keys: &BootKeys,
+    gpu: Option<&GpuSection>,
+    role: Role,
+    nonce: &Nonce,
+    exporter: Option<&Exporter>,
+) -> [u8; 64] {
     let inputs = ReportDataInputs {
         role,
         batch_root: attestation::batch_leaf(role, nonce, exporter),
         leaf_spki_sha256: keys.leaf_spki_sha256,
         keyset_digest: keys.keyset_digest,
-        gpu: None,
+        gpu: gpu.map(GpuSection::binding),
     };
     inputs.report_data()
 }
@@ -54,22 +61,36 @@ pub async fn attest(guardian: &Guardian, channel: &Channel, nonce: &str) -> Resu
             ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "attestation.rate", text)
         });
     }
-    let data = report_data(&guardian.keys, Role::Tls, &nonce, Some(&channel.exporter));
     let _slot = guardian.work.attestation_slots.acquire().await.map_err(|_| unavailable())?;
+    let gpu = match &guardian.gpus {
+        Some(gpus) => Some(gpus.fresh(&guardian.attester).await.map_err(|error| {
+            tracing::warn!(%error, "no GPU evidence");
+            unavailable()
+        })?),
+        None => None,
+    };
+    let data = report_data(&guardian.keys, gpu.as_deref(), Role::Tls, &nonce, Some(&channel.exporter));
     let attested = guardian.attester.attest(data).await.map_err(|error| {
         tracing::warn!(%error, "no report");
         unavailable()
     })?;
-    Ok(document(guardian, Role::Tls, nonce, attested).to_json())
+    Ok(document(guardian, gpu, Role::Tls, nonce, attested).to_json())
 }
 
 /// The boot report, with no client input.
 #[must_use]
 pub fn boot_document(guardian: &Guardian) -> Vec<u8> {
-    document(guardian, Role::Keyset, Nonce([0; 32]), guardian.boot_report.clone()).to_json()
+    let gpu = guardian.boot_gpu.clone();
+    document(guardian, gpu, Role::Keyset, Nonce([0; 32]), guardian.boot_report.clone()).to_json()
 }
 
-fn document(guardian: &Guardian, role: Role, nonce: Nonce, attested: Attested) -> AttestationDocument {
+fn document(
+    guardian: &Guardian,
+    gpu: Option<Arc<GpuSection>>,
+    role: Role,
+    nonce: Nonce,
+    attested: Attested,
+) -> AttestationDocument {
     AttestationDocument {
         version: attestation::DOCUMENT_VERSION.to_owned(),
         role,
@@ -77,7 +98,7 @@ fn document(guardian: &Guardian, role: Role, nonce: Nonce, attested: Attested) -
         batch: BatchPosition::alone(),
         keyset: guardian.keys.keyset.clone(),
         keyset_digest: guardian.keys.keyset_digest,
-        gpu: None,
+        gpu: gpu.map(Arc::unwrap_or_clone),
         evidence: attested.evidence,
         endorsements: attested.endorsements,
     }

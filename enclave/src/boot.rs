@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use attestation::snp::SnpReport;
-use attestation::{Clock, Nonce, Role, Signed};
+use attestation::tdx::TdQuote;
+use attestation::{Clock, EvidenceFormat, Nonce, Role, Signed};
 use credits::{ModelOffer, Offer};
 use ledger_client::{LedgerClient, Pins};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::attester::Attester;
+use crate::attester::{Attested, Attester};
 use crate::config::GuardianConfig;
+use crate::gpu::Gpus;
 use crate::inference::Engine;
 use crate::keys::{self, BootKeys};
 use crate::limits::{DRAIN_TIMEOUT, ENGINE_READY_TIMEOUT};
@@ -51,10 +53,14 @@ pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Resul
 async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Guardian> {
     let keys = keys::generate(clock.now()).context("make the boot keys")?;
     let attester = Attester::from_config(&config.tee);
-    let data = attestation_api::report_data(&keys, Role::Keyset, &Nonce([0; 32]), None);
+    let gpus = Gpus::attest(&attester, keys.keyset_digest).await.context("obtain GPU evidence")?;
+    let boot_gpu = match &gpus {
+        Some(gpus) => Some(gpus.fresh(&attester).await.context("obtain GPU evidence")?),
+        None => None,
+    };
+    let data = attestation_api::report_data(&keys, boot_gpu.as_deref(), Role::Keyset, &Nonce([0; 32]), None);
     let boot_report = attester.attest(data).await.context("obtain the boot report")?;
-    let launch_digest = SnpReport::parse(&boot_report.evidence.report.0).context("read the boot report")?.measurement;
-    let launch_digest = hex::encode(launch_digest);
+    let launch_digest = hex::encode(launch_digest(&boot_report)?);
     let (ledger, spend_params) = connect_ledger(&config).await?;
     let offer = offer(&config, &keys)?;
     let price_sheet_digest = offer.statement.price_sheet_digest().context("digest the offer")?;
@@ -64,6 +70,8 @@ async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<G
         config,
         keys,
         attester,
+        gpus,
+        boot_gpu,
         boot_report,
         launch_digest,
         offer,
@@ -73,6 +81,15 @@ async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<G
         engine,
         clock,
         work: Work::default(),
+    })
+}
+
+/// What the boot report says was launched.
+fn launch_digest(boot: &Attested) -> anyhow::Result<[u8; 48]> {
+    let report = &boot.evidence.report.0;
+    Ok(match boot.evidence.format {
+        EvidenceFormat::SevSnpReportV1 => SnpReport::parse(report).context("read the boot report")?.measurement,
+        EvidenceFormat::TdxQuoteV1 => TdQuote::parse(report).context("read the boot quote")?.body.mr_td,
     })
 }
 

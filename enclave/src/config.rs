@@ -30,6 +30,9 @@ pub enum TeeConfig {
     ReportSocket {
         /// Path of the socket.
         path: PathBuf,
+        /// Whether it answers for a GPU too.
+        #[serde(default)]
+        gpu: bool,
     },
 }
 

@@ -19,6 +19,7 @@ pub mod boot;
 pub mod chat;
 pub mod clock;
 pub mod config;
+pub mod gpu;
 pub mod inference;
 pub mod keys;
 pub mod limits;

@@ -22,6 +22,8 @@ pub const ATTESTATIONS_PER_CONNECTION_MAX: u32 = 16;
 pub const ATTESTATIONS_CONCURRENT_MAX: usize = 4;
 /// Time for the platform to produce one report (`attestation.unavailable`).
 pub const ATTESTATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Age at which GPU evidence is renewed before it is handed out again.
+pub const GPU_EVIDENCE_AGE_MAX: Duration = Duration::from_secs(9 * 60);
 /// Open tabs at once (`tab.too_many`).
 pub const TABS_MAX: usize = 10_000;
 /// Spend proofs verified at once: one per core keeps junk proofs from starving requests (C12).

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use attestation::{Clock, Receipt, Sha256Digest, Signed};
+use attestation::{Clock, GpuSection, Receipt, Sha256Digest, Signed};
 use credits::params::VerifyingParams;
 use credits::{Bytes32, Nullifier, Offer};
 use ledger_client::LedgerClient;
@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::attester::{Attested, Attester};
 use crate::config::GuardianConfig;
+use crate::gpu::Gpus;
 use crate::inference::Engine;
 use crate::keys::BootKeys;
 use crate::limits::{
@@ -27,6 +28,10 @@ pub struct Guardian {
     pub keys: BootKeys,
     /// Report source.
     pub attester: Attester,
+    /// The GPUs' evidence, when there are GPUs.
+    pub gpus: Option<Gpus>,
+    /// The evidence the boot report names.
+    pub boot_gpu: Option<Arc<GpuSection>>,
     /// The boot report (role `keyset`): lets a third party check a receipt later.
     pub boot_report: Attested,
     /// Launch digest in the boot report, hex.

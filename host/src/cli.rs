@@ -83,7 +83,7 @@ pub(crate) enum Ledger {
 
 #[derive(Subcommand)]
 pub(crate) enum SimTee {
-    /// Sign reports on a Unix socket. Makes its own vendor chain in the state directory at first use.
+    /// Sign reports or quotes, and GPU evidence, on a Unix socket. Makes its own vendor chains in the state directory.
     #[command(
         after_help = "Example:\n  cloister-host sim-tee serve --state sim --socket sim/tee.sock --launch ./cloister-guardian --launch guardian.toml"
     )]
@@ -97,6 +97,12 @@ pub(crate) enum SimTee {
         /// What is launched: the report's measurement is a digest of these files, in order.
         #[arg(long, required = true)]
         launch: Vec<PathBuf>,
+        /// Which CPU to play.
+        #[arg(long, value_enum, default_value_t = Tee::Snp)]
+        tee: Tee,
+        /// Play a GPU as well.
+        #[arg(long)]
+        gpu: bool,
     },
     /// Print the measurement that `serve` puts into its reports for these files.
     #[command(
@@ -118,7 +124,19 @@ pub(crate) enum SimTee {
         /// The files, in order.
         #[arg(long, required = true)]
         launch: Vec<PathBuf>,
+        /// Require the simulated GPU as well.
+        #[arg(long)]
+        gpu: bool,
     },
+}
+
+/// A CPU that can be simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Tee {
+    /// AMD SEV-SNP: version 5 reports of a Genoa chip.
+    Snp,
+    /// Intel TDX: version 4 quotes. Its vendor chain is made anew at each start.
+    Tdx,
 }
 
 pub(crate) fn completions(shell: clap_complete::Shell) {

@@ -1,33 +1,41 @@
 //! The simulated TEE: plays the platform outside the guardian's process, as hardware would.
 //!
-//! It mints a vendor chain of its own and signs byte-exact SNP version 5 reports with it. Nothing in the guardian or the
-//! client knows of it: its reports fail under the vendor's roots, and pass only where its root is named.
+//! It mints vendor chains of its own and signs byte-exact SNP reports or TD quotes with them, and with `--gpu` the
+//! evidence of an H100. Nothing in the guardian or the client knows of it: what it signs fails under the vendors' roots,
+//! and passes only where its roots are named.
+
+mod platform;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use attestation::{Base64, Product, STRICT_POLICY};
-use attestation_testing::{FakeSnp, NAME_PREFIX, TestPki, launch_digest_of};
+use attestation::gpu::{GpuEndorsements, GpuEvidence};
+use attestation::{CpuEvidence, Endorsements, STRICT_POLICY};
+use attestation_testing::launch_digest_of;
+use attestation_testing::tdx::simulated_measurement;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::SimTee;
-use crate::{clock, output};
+use crate::output;
+use platform::Platform;
 
 /// Longest question: 64 bytes in hex inside a small object.
 const QUESTION_BYTES_MAX: u64 = 1024;
 
 pub(crate) fn run(command: SimTee) -> anyhow::Result<()> {
     match command {
-        SimTee::Serve { state, socket, launch } => serve(&state, &socket, &measure(&launch)?),
+        SimTee::Serve { state, socket, launch, tee, gpu } => {
+            serve(&Platform::open(&state, tee, gpu, measure(&launch)?)?, &socket)
+        }
         SimTee::Measure { launch, json } => {
             let digest = hex::encode(measure(&launch)?);
             output::line(&if json { serde_json::json!({"launch_digest": digest}).to_string() } else { digest })
         }
-        SimTee::Policy { launch } => output::line(policy(&measure(&launch)?)?.trim_end()),
+        SimTee::Policy { launch, gpu } => output::line(policy(&measure(&launch)?, gpu)?.trim_end()),
     }
 }
 
@@ -37,33 +45,54 @@ fn measure(launch: &[PathBuf]) -> anyhow::Result<[u8; 48]> {
     Ok(launch_digest_of(&files))
 }
 
-/// The strict policy with this launch filled in: the simulated platform is held to what real hardware is held to.
-fn policy(launch_digest: &[u8; 48]) -> anyhow::Result<String> {
-    let digests = format!("launch_digests = [\"{}\"]", hex::encode(launch_digest));
-    let filled = STRICT_POLICY
-        .replace("launch_digests = []", &digests)
-        .replace("name = \"strict\"", "name = \"simulated-launch\"");
-    if !filled.contains(&digests) {
-        bail!("the strict policy has no empty list of launch digests to fill in");
+/// The strict policy with this launch filled in: the simulated platform is held to what real hardware is held to. Only a
+/// platform without a GPU gets a policy without one.
+fn policy(launch_digest: &[u8; 48], with_gpu: bool) -> anyhow::Result<String> {
+    let launch = hex::encode(launch_digest);
+    let rtmr = |name: &str| hex::encode(simulated_measurement(name));
+    let mut replacements = vec![
+        ("name = \"strict\"".to_owned(), "name = \"simulated-launch\"".to_owned()),
+        ("launch_digests = []".to_owned(), format!("launch_digests = [\"{launch}\"]")),
+        ("mr_td = []".to_owned(), format!("mr_td = [\"{launch}\"]")),
+    ];
+    for name in ["RTMR0", "RTMR1", "RTMR2", "RTMR3"] {
+        let item = name.to_lowercase();
+        replacements.push((format!("{item} = []"), format!("{item} = [\"{}\"]", rtmr(name))));
     }
-    Ok(filled)
+    if !with_gpu {
+        let required = "required_parts = [\"cpu\", \"gpu\"]".to_owned();
+        replacements.push((required, "gpu = \"refused\"\nrequired_parts = [\"cpu\"]".to_owned()));
+    }
+    let mut text = STRICT_POLICY.to_owned();
+    for (from, to) in replacements {
+        if !text.contains(&from) {
+            bail!("the strict policy has no line {from:?} to fill in");
+        }
+        text = text.replace(&from, &to);
+    }
+    if !with_gpu && let Some(tables) = text.find("[gpu.") {
+        text.truncate(tables);
+    }
+    Ok(text)
 }
 
+/// What is asked: a report over these bytes, or the GPU's answer to this nonce.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Question {
-    report_data: String,
+#[serde(rename_all = "snake_case")]
+enum Question {
+    ReportData(String),
+    GpuNonce(String),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    Report { report: Base64, vek: Base64, intermediate: Base64, root: Base64, crl: Option<Base64> },
+    Report { evidence: CpuEvidence, endorsements: Endorsements },
+    Gpu { evidence: Vec<GpuEvidence>, endorsements: GpuEndorsements },
     Error { message: String },
 }
 
-fn serve(state: &Path, socket: &Path, launch_digest: &[u8; 48]) -> anyhow::Result<()> {
-    let pki = load_or_make(state)?;
+fn serve(platform: &Platform, socket: &Path) -> anyhow::Result<()> {
     if socket.exists() {
         fs::remove_file(socket).with_context(|| format!("remove the stale socket {}", socket.display()))?;
     }
@@ -73,7 +102,7 @@ fn serve(state: &Path, socket: &Path, launch_digest: &[u8; 48]) -> anyhow::Resul
     for stream in listener.incoming() {
         // One client that breaks off must not stop the others.
         if let Ok(stream) = stream
-            && let Err(error) = answer(&pki, launch_digest, stream)
+            && let Err(error) = answer(platform, stream)
         {
             output::note(&format!("request failed: {error:#}"));
         }
@@ -81,56 +110,29 @@ fn serve(state: &Path, socket: &Path, launch_digest: &[u8; 48]) -> anyhow::Resul
     Ok(())
 }
 
-fn answer(pki: &TestPki, launch_digest: &[u8; 48], mut stream: UnixStream) -> anyhow::Result<()> {
+fn answer(platform: &Platform, mut stream: UnixStream) -> anyhow::Result<()> {
     stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
     let mut line = String::new();
     BufReader::new((&stream).take(QUESTION_BYTES_MAX)).read_line(&mut line)?;
-    let answer = match report_data(&line) {
-        Ok(data) => report(pki, launch_digest, data),
-        Err(error) => Answer::Error { message: error.to_string() },
-    };
+    let answer = signed(platform, &line).unwrap_or_else(|error| Answer::Error { message: format!("{error:#}") });
     serde_json::to_writer(&mut stream, &answer)?;
     Ok(stream.write_all(b"\n")?)
 }
 
-fn report_data(line: &str) -> anyhow::Result<[u8; 64]> {
-    let question: Question = serde_json::from_str(line).context("not a question")?;
-    let bytes = hex::decode(&question.report_data).map_err(|_| anyhow::anyhow!("report_data is not hex"))?;
-    bytes.try_into().map_err(|_| anyhow::anyhow!("report_data must be 64 bytes"))
-}
-
-fn report(pki: &TestPki, launch_digest: &[u8; 48], report_data: [u8; 64]) -> Answer {
-    let mut fake = FakeSnp::accepted(pki);
-    fake.measurement = *launch_digest;
-    fake.report_data = report_data;
-    let endorsements = pki.endorsements(clock::now());
-    Answer::Report {
-        report: Base64(fake.sign(pki)),
-        vek: endorsements.vek,
-        intermediate: endorsements.intermediate,
-        root: endorsements.root,
-        crl: endorsements.crl,
+fn signed(platform: &Platform, line: &str) -> anyhow::Result<Answer> {
+    match serde_json::from_str(line).context("not a question")? {
+        Question::ReportData(text) => {
+            let (evidence, endorsements) = platform.report(exactly("report_data", &text)?);
+            Ok(Answer::Report { evidence, endorsements })
+        }
+        Question::GpuNonce(text) => {
+            let (evidence, endorsements) = platform.gpu(exactly("gpu_nonce", &text)?)?;
+            Ok(Answer::Gpu { evidence, endorsements })
+        }
     }
 }
 
-fn load_or_make(state: &Path) -> anyhow::Result<TestPki> {
-    let file = state.join("pki.json");
-    if file.exists() {
-        let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-        return TestPki::from_json(text.as_bytes())
-            .with_context(|| format!("{} is not a simulated vendor chain", file.display()));
-    }
-    if state.exists()
-        && fs::read_dir(state)?.next().is_some_and(|entry| entry.is_ok())
-        && state.join("root.pem").exists()
-    {
-        bail!("{} holds a root without its keys; use an empty directory", state.display());
-    }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;
-    output::note("making a simulated vendor chain (a few seconds)");
-    let pki = TestPki::generate(Product::Genoa, NAME_PREFIX)?;
-    fs::write(state.join("root.pem"), pki.ark_pem())?;
-    let mut keys = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
-    keys.write_all(&pki.to_json()?)?;
-    Ok(pki)
+fn exactly<const N: usize>(name: &str, text: &str) -> anyhow::Result<[u8; N]> {
+    let bytes = hex::decode(text).map_err(|_| anyhow::anyhow!("{name} is not hex"))?;
+    bytes.try_into().map_err(|_| anyhow::anyhow!("{name} must be {N} bytes"))
 }

@@ -23,6 +23,33 @@ pub struct WorldBuilder {
     tab_secs_max: u64,
     dir: Option<PathBuf>,
     guardian_port: Option<u16>,
+    hardware: Hardware,
+}
+
+/// What the simulated platform plays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hardware {
+    /// An SEV-SNP machine.
+    #[default]
+    Snp,
+    /// An SEV-SNP machine with a GPU.
+    SnpWithGpu,
+    /// A TDX machine with a GPU.
+    TdxWithGpu,
+}
+
+impl Hardware {
+    fn serve_args(self) -> &'static [&'static str] {
+        match self {
+            Self::Snp => &[],
+            Self::SnpWithGpu => &["--gpu"],
+            Self::TdxWithGpu => &["--tee", "tdx", "--gpu"],
+        }
+    }
+
+    fn has_gpu(self) -> bool {
+        self != Self::Snp
+    }
 }
 
 /// Running processes and the files they share.
@@ -37,12 +64,20 @@ pub struct World {
     dir: PathBuf,
     guardian_port: u16,
     ledger_port: u16,
+    hardware: Hardware,
     _temp: Option<TempDir>,
 }
 
 impl Default for WorldBuilder {
     fn default() -> Self {
-        Self { engine: EngineKind::Light, grace_secs: 60, tab_secs_max: 3600, dir: None, guardian_port: None }
+        Self {
+            engine: EngineKind::Light,
+            grace_secs: 60,
+            tab_secs_max: 3600,
+            dir: None,
+            guardian_port: None,
+            hardware: Hardware::default(),
+        }
     }
 }
 
@@ -51,6 +86,12 @@ impl WorldBuilder {
     #[must_use]
     pub fn engine(self, engine: EngineKind) -> Self {
         Self { engine, ..self }
+    }
+
+    /// What the platform is.
+    #[must_use]
+    pub fn hardware(self, hardware: Hardware) -> Self {
+        Self { hardware, ..self }
     }
 
     /// Seconds after a tab's end before the ledger finalises it.
@@ -92,6 +133,7 @@ impl WorldBuilder {
             dir,
             guardian_port: self.guardian_port.map_or_else(free_port, Ok)?,
             ledger_port: free_port()?,
+            hardware: self.hardware,
             _temp: temp,
         };
         say("engine");
@@ -256,6 +298,7 @@ listen = "127.0.0.1:{port}"
 [tee]
 kind = "report-socket"
 path = "{tee}"
+gpu = {gpu}
 
 [ledger]
 url = "{ledger}"
@@ -280,6 +323,7 @@ tab_secs_max = {tab_secs_max}
 "#,
             port = self.guardian_port,
             tee = self.tee_socket().display(),
+            gpu = self.hardware.has_gpu(),
             ledger = self.ledger_url(),
             ledger_id = field("ledger_id")?,
             ledger_key = field("ledger_key")?,
@@ -318,6 +362,7 @@ tab_secs_max = {tab_secs_max}
         let _ = std::fs::remove_file(&socket);
         let mut command = self.program("cloister-host");
         command.args(["sim-tee", "serve", "--socket"]).arg(&socket).arg("--state").arg(state).args(self.launch_args());
+        command.args(self.hardware.serve_args());
         let mut process = Process::start("cloister-host sim-tee serve", &mut command)?;
         process.wait_until(READY, |_| std::os::unix::net::UnixStream::connect(&socket).is_ok())?;
         Ok(process)
@@ -333,6 +378,9 @@ tab_secs_max = {tab_secs_max}
     fn write_policy(&self) -> anyhow::Result<()> {
         let mut command = self.program("cloister-host");
         command.args(["sim-tee", "policy"]).args(self.launch_args());
+        if self.hardware.has_gpu() {
+            command.arg("--gpu");
+        }
         Ok(std::fs::write(self.policy_file(), run(&mut command)?)?)
     }
 

@@ -1,6 +1,7 @@
 //! A node that is not what it should be is refused with its own code, and hears no byte of the prompt.
 
 use acceptance::mitm::Mitm;
+use acceptance::world::Hardware;
 use acceptance::{World, cli};
 
 const MARKER: &str = "canary-prompt-7f3a";
@@ -34,6 +35,31 @@ fn another_root_is_refused_and_hears_no_prompt() {
     assert_eq!((run.code, run.error_code()), (10, "chain.root_unknown"));
     assert!(!world.guardian_log().contains(MARKER));
     assert_eq!(cli::balance(&world, &wallet).unwrap(), (100_000, 0, 0), "nothing was spent");
+}
+
+/// A machine of either vendor with a GPU, under the strict policy with its measurements: verified, paid, answered.
+#[test]
+fn a_machine_with_a_gpu_is_verified_whole_and_answers() {
+    for (hardware, product) in [(Hardware::SnpWithGpu, "Genoa"), (Hardware::TdxWithGpu, "TDX 90c06f000000")] {
+        let world = World::builder().hardware(hardware).start().unwrap();
+        let run = cli::verify(&world, &world.guardian_url()).unwrap().success().unwrap();
+        assert_eq!((run.text("/assurance").unwrap(), run.text("/node/product").unwrap()), ("simulated", product));
+        let claims = run.json["node"]["claims"].as_array().unwrap();
+        assert!(claims.iter().any(|claim| claim["name"] == "gpu.attested" && claim["value"] == true), "{claims:?}");
+        let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
+        cli::chat(&world, &wallet, "Say hello.", &[]).unwrap().success().unwrap();
+    }
+}
+
+#[test]
+fn a_node_without_the_gpu_the_policy_requires_is_refused() {
+    let world = World::builder().start().unwrap();
+    let policy = std::fs::read_to_string(world.policy_file()).unwrap();
+    let demanding = policy.replace("required_parts = [\"cpu\"]", "required_parts = [\"cpu\", \"gpu\"]");
+    assert_ne!(demanding, policy);
+    std::fs::write(world.policy_file(), demanding).unwrap();
+    let run = cli::verify(&world, &world.guardian_url()).unwrap();
+    assert_eq!((run.code, run.error_code()), (10, "evidence.part_missing"));
 }
 
 #[test]

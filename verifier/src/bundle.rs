@@ -30,7 +30,7 @@ use crate::verify::{Trust, appraise_document};
 /// Value of [`ReceiptBundle::version`].
 pub const BUNDLE_VERSION: &str = "cloister/receipt-bundle/v1";
 /// Longest bundle that is read.
-pub const BUNDLE_BYTES_MAX: usize = 256 * 1024;
+pub const BUNDLE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A receipt and its context, as stored in `receipts/<id>.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

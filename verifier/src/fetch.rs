@@ -18,7 +18,7 @@ use crate::connect::Sender;
 /// Longest wait for a small answer: attestation, offer, tab, receipt.
 pub const ANSWER_SECS_MAX: u64 = 60;
 /// Most bytes of a small answer; also the cap of an attestation document (protocol.md §2.3).
-pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
+pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Why a node gave no usable answer.
 #[derive(Debug, thiserror::Error)]

@@ -208,7 +208,8 @@ impl VerifiedAnswer {
 }
 
 /// Whether an OCSP response says, now, that `certificate` (DER) is good; `issuer` (DER) is trusted and has issued it.
-/// A guardian asks this before it hands a response out.
+/// A guardian asks this before it hands a response out. Faults call the two boot ROM and provisioner certificate,
+/// whichever they are.
 ///
 /// # Errors
 /// `gpu.ocsp.*`, `chain.*`.

@@ -3,7 +3,7 @@
 //! Decides: whether a manifest is genuine, that is, signed by a signer a trusted root vouches for. Whether it is about the
 //! device at hand is decided in [`super::compare`]. Trusts the roots it is given; the manifest arrives from anyone.
 //!
-//! 1. text to tree; 2. signature's parts; 3. signer → L3 → CA → root by its bytes; 4. digest and signature; 5. content.
+//! 1. text to tree; 2. signature's parts and digest; 3. signer → L3 → CA → root by its bytes; 4. signature; 5. content.
 
 mod canonical;
 mod manifest;
@@ -40,6 +40,7 @@ pub(crate) fn verify(bytes: &[u8], roots: &TrustRoots) -> Result<VerifiedRim, Re
     let root = xml::parse(bytes)?;
     manifest::require_root(&root)?;
     let signature = signature::read(&root)?;
+    signature.require_digest(&root)?;
     // 3. Who signed.
     let chain = verify_chain(&signature.certificates, roots)?;
     // 4. What was signed.

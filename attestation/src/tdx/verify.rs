@@ -31,7 +31,7 @@ pub struct TdxCache {
 }
 
 /// A quote whose signatures hold, and what is known about its platform.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Genuine {
     pub(crate) quote: TdQuote,
     pub(crate) collateral: Arc<VerifiedCollateral>,
@@ -42,7 +42,7 @@ pub(crate) struct Genuine {
 
 /// A quote that is genuine and acceptable. Only [`appraise`] makes one. It is not tied to any connection: the caller
 /// compares [`TdxClaims::report_data`] with what its own connection requires.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TdxClaims {
     genuine: Genuine,
     assurance: AssuranceClass,

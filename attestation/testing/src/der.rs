@@ -121,7 +121,7 @@ pub(crate) fn time(at: UnixTime) -> Vec<u8> {
 }
 
 /// The proleptic Gregorian date of a day counted from 1970-01-01, by stepping years and months.
-fn civil_date(mut days: u64) -> (u64, u64, u64) {
+pub(crate) fn civil_date(mut days: u64) -> (u64, u64, u64) {
     let is_leap = |year: u64| (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
     let mut year = 1970;
     loop {

@@ -24,5 +24,5 @@ pub use case::{AcceptedCase, accepted_document};
 pub use certificate::{Issuer, SignatureScheme, SubjectKey, VekSpec};
 pub use clock::FixedClock;
 pub use launch::launch_digest_of;
-pub use pki::{CrlSpec, NAME_PREFIX, TestPki, TestPkiError};
+pub use pki::{CrlSpec, NAME_PREFIX, TestPki, TestPkiError, pem};
 pub use report::{FakeSnp, simulated_launch_digest};

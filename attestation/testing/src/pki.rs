@@ -362,7 +362,7 @@ fn read_ec(pkcs8: &[u8]) -> Result<EcdsaKeyPair, TestPkiError> {
 }
 
 /// A certificate as PEM.
-pub(crate) fn pem(der: &[u8]) -> String {
+pub fn pem(der: &[u8]) -> String {
     let text = serde_json::to_string(&Base64(der.to_vec())).unwrap_or_default();
     let text = text.trim_matches('"');
     let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");

@@ -4,6 +4,7 @@
 //! root everything made here fails.
 
 mod certificates;
+mod dated;
 mod keys;
 mod statements;
 
@@ -30,7 +31,7 @@ const XFAM: u64 = 0x2e7;
 const SEPT_VE_DISABLE: u64 = 1 << 28;
 
 /// The keys of a test PKI.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Keys {
     root: P256Key,
     ca: P256Key,
@@ -41,7 +42,7 @@ struct Keys {
 }
 
 /// A quote and its collateral, accepted by the demo policy until a test spoils one thing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FakeTdx {
     keys: Keys,
     /// The root's certificate, issued at its first use: signatures are randomised, and roots are trusted by their bytes.
@@ -151,6 +152,7 @@ impl FakeTdx {
         };
         let list = |issuer| ListSpec {
             revoked_serials: Vec::new(),
+            unreadable_entry: false,
             this_update: UnixTime(NOW.0 - DAY_SECS),
             next_update: NOW.saturating_add(29 * DAY_SECS),
             issuer_name: issuer,
@@ -270,15 +272,22 @@ impl FakeTdx {
         out
     }
 
+    /// What the enclave's REPORT_DATA must be to vouch for the attestation key.
+    #[must_use]
+    pub fn qe_binding(&self) -> [u8; 64] {
+        let bound = digest(&SHA256, &[self.keys.attestation.coordinates(), self.qe_auth_data.clone()].concat());
+        let mut report_data = [0; 64];
+        for (slot, byte) in report_data.iter_mut().zip(bound.as_ref()) {
+            *slot = *byte;
+        }
+        report_data
+    }
+
     /// QE report, signature, authentication data and the PCK chain.
     fn qe_certification_data(&self) -> Vec<u8> {
         let mut report = self.qe_report.clone();
         if !self.keep_qe_report_data {
-            let bound = digest(&SHA256, &[self.keys.attestation.coordinates(), self.qe_auth_data.clone()].concat());
-            report.report_data = [0; 64];
-            for (slot, byte) in report.report_data.iter_mut().zip(bound.as_ref()) {
-                *slot = *byte;
-            }
+            report.report_data = self.qe_binding();
         }
         let report = qe_report_bytes(&report);
         let signature = self.key(self.qe_report_signed_by).sign_fixed(&report);

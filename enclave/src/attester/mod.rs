@@ -5,6 +5,7 @@
 
 mod report_socket;
 
+use attestation::gpu::{GpuEndorsements, GpuEvidence};
 use attestation::{CpuEvidence, Endorsements};
 
 use crate::config::TeeConfig;
@@ -13,7 +14,12 @@ use crate::config::TeeConfig;
 #[derive(Debug, Clone)]
 pub enum Attester {
     /// A service on a Unix socket.
-    ReportSocket(std::path::PathBuf),
+    ReportSocket {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Whether it answers for a GPU too.
+        gpu: bool,
+    },
 }
 
 /// A report with what the platform supplied to verify it.
@@ -44,7 +50,7 @@ impl Attester {
     #[must_use]
     pub fn from_config(config: &TeeConfig) -> Self {
         match config {
-            TeeConfig::ReportSocket { path } => Self::ReportSocket(path.clone()),
+            TeeConfig::ReportSocket { path, gpu } => Self::ReportSocket { path: path.clone(), gpu: *gpu },
         }
     }
 
@@ -52,9 +58,27 @@ impl Attester {
     pub async fn attest(&self, report_data: [u8; 64]) -> Result<Attested, AttesterError> {
         let report = async {
             match self {
-                Self::ReportSocket(path) => report_socket::attest(path, report_data).await,
+                Self::ReportSocket { path, .. } => report_socket::attest(path, report_data).await,
             }
         };
         tokio::time::timeout(crate::limits::ATTESTATION_TIMEOUT, report).await.map_err(|_| AttesterError::Timeout)?
+    }
+
+    /// Whether this node has GPUs to attest.
+    #[must_use]
+    pub fn has_gpus(&self) -> bool {
+        match self {
+            Self::ReportSocket { gpu, .. } => *gpu,
+        }
+    }
+
+    /// Obtains the GPUs' evidence for one nonce.
+    pub async fn attest_gpus(&self, nonce: [u8; 32]) -> Result<(Vec<GpuEvidence>, GpuEndorsements), AttesterError> {
+        let evidence = async {
+            match self {
+                Self::ReportSocket { path, .. } => report_socket::attest_gpus(path, nonce).await,
+            }
+        };
+        tokio::time::timeout(crate::limits::ATTESTATION_TIMEOUT, evidence).await.map_err(|_| AttesterError::Timeout)?
     }
 }

@@ -124,9 +124,12 @@ fn read_resource(resource: &Element<'_>) -> Option<(Expected, bool)> {
     }
     hashes.sort_unstable();
     let numbered = hashes.iter().map(|(number, _)| *number).eq(0..count);
-    let values: Option<Vec<Vec<u8>>> = hashes.iter().map(|(_, value)| hex_of(value, size)).collect();
-    let expected = Expected { index: index?, size, alternatives: values.filter(|_| numbered)? };
-    Some((expected, active?))
+    let (index, active) = (index?, active?);
+    let well_formed = hashes.iter().all(|(_, value)| is_hex_of(value, size));
+    // What is not active is checked for its form and never needed again.
+    let needed = if active { hashes.as_slice() } else { &[] };
+    let alternatives: Vec<Vec<u8>> = needed.iter().map(|(_, value)| hex::decode(value).ok()).collect::<Option<_>>()?;
+    (numbered && well_formed).then_some((Expected { index, size, alternatives }, active))
 }
 
 /// A number as `to_string` writes it.
@@ -142,8 +145,9 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-fn hex_of(text: &str, size: usize) -> Option<Vec<u8>> {
-    hex::decode(text).ok().filter(|bytes| bytes.len() == size)
+/// Lowercase hex of exactly `size` bytes.
+fn is_hex_of(text: &str, size: usize) -> bool {
+    Some(text.len()) == size.checked_mul(2) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn require_no_text(element: &Element<'_>) -> Result<(), GpuRejection> {

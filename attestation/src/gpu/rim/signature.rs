@@ -60,11 +60,14 @@ pub(crate) fn read<'t, 'a>(root: &'t Element<'a>) -> Result<Signature<'t, 'a>, G
 }
 
 impl Signature<'_, '_> {
-    /// Whether `root`, which this signature was read from, is what the key `point` signed.
+    /// Whether `root`, which this signature was read from, has the digest that SignedInfo names.
+    pub(crate) fn require_digest(&self, root: &Element<'_>) -> Result<(), GpuRejection> {
+        let digest = crypto::sha384(&canonicalise(root, &[], Some(self.element)));
+        if digest == self.digest { Ok(()) } else { Err(GpuRejection::RimDigest) }
+    }
+
+    /// Whether the key `point` signed SignedInfo.
     pub(crate) fn verify(&self, root: &Element<'_>, point: &[u8]) -> Result<(), GpuRejection> {
-        if crypto::sha384(&canonicalise(root, &[], Some(self.element))) != self.digest {
-            return Err(GpuRejection::RimDigest);
-        }
         // In scope of SignedInfo is what its two ancestors declare.
         let inherited: Vec<_> = root.declarations.iter().chain(&self.element.declarations).copied().collect();
         let signed = canonicalise(self.signed_info, &inherited, None);

@@ -16,6 +16,8 @@ const DEPTH_MAX: usize = 8;
 const ELEMENTS_MAX: usize = 1024;
 /// Attributes and declarations of one element. NVIDIA's have at most 13.
 const ATTRIBUTES_MAX: usize = 32;
+/// Attributes of one measurement.
+const ATTRIBUTES_USUAL: usize = 8;
 
 /// The only declaration a text may begin with.
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
@@ -115,10 +117,9 @@ impl<'a> Reader<'a> {
         if self.rest.starts_with(['!', '?']) {
             return Err(GpuRejection::RimForbidden);
         }
-        let name = self.name()?;
+        let (name, prefix, local) = self.name()?;
         let outer = self.scope.len();
         let Tag { declarations, attributes, is_empty } = self.attributes()?;
-        let (prefix, local) = split_name(name)?;
         let uri = self.namespace(prefix)?;
         let mut element = Element { name, uri, local, declarations, attributes, children: Vec::new() };
         if !is_empty {
@@ -131,31 +132,30 @@ impl<'a> Reader<'a> {
     /// Declarations and attributes up to the end of the tag, and whether the element ends with it.
     fn attributes(&mut self) -> Result<Tag<'a>, GpuRejection> {
         let mut declarations: Vec<(&str, &str)> = Vec::new();
-        let mut written: Vec<(&str, &str)> = Vec::new();
+        let mut attributes: Vec<Attribute<'a>> = Vec::with_capacity(ATTRIBUTES_USUAL);
         let is_empty = loop {
-            if let Some(rest) = self.rest.strip_prefix("/>") {
-                self.rest = rest;
-                break true;
-            }
             if let Some(rest) = self.rest.strip_prefix('>') {
                 self.rest = rest;
                 break false;
             }
-            if declarations.len().saturating_add(written.len()) >= ATTRIBUTES_MAX {
+            if let Some(rest) = self.rest.strip_prefix("/>") {
+                self.rest = rest;
+                break true;
+            }
+            if declarations.len().saturating_add(attributes.len()) >= ATTRIBUTES_MAX {
                 return Err(GpuRejection::RimLimit { limit: "attributes" });
             }
             self.require(" ")?;
-            let name = self.name()?;
+            let (name, prefix, local) = self.name()?;
             self.require("=\"")?;
-            let (value, rest) = self.rest.split_once('"').ok_or(malformed("attribute"))?;
+            let (value, rest) = self.rest.split_once('"').ok_or_else(|| malformed("attribute"))?;
             self.rest = rest;
             require_canonical(value, Place::Attribute)?;
-            match name.strip_prefix("xmlns") {
-                Some("") => declarations.push(("", value)),
-                Some(prefixed) if prefixed.starts_with(':') => {
-                    declarations.push((prefixed.trim_start_matches(':'), value));
-                }
-                _ => written.push((name, value)),
+            match (prefix, local) {
+                ("", "xmlns") => declarations.push(("", value)),
+                ("xmlns", prefix) => declarations.push((prefix, value)),
+                // The namespace is found once all declarations are read.
+                _ => attributes.push(Attribute { name, uri: prefix, local, value }),
             }
         };
         for (prefix, uri) in &declarations {
@@ -166,14 +166,15 @@ impl<'a> Reader<'a> {
             }
             self.scope.push((prefix, uri));
         }
-        let mut attributes: Vec<Attribute<'a>> = Vec::with_capacity(written.len());
-        for (name, value) in written {
-            let (prefix, local) = split_name(name)?;
-            let uri = if prefix.is_empty() { "" } else { self.namespace(prefix)? };
-            if attributes.iter().any(|other| (other.uri, other.local) == (uri, local)) {
+        for attribute in attributes.iter_mut().filter(|attribute| !attribute.uri.is_empty()) {
+            attribute.uri = self.namespace(attribute.uri)?;
+        }
+        let mut rest = attributes.as_slice();
+        while let Some((one, others)) = rest.split_first() {
+            if others.iter().any(|other| one.local == other.local && one.uri == other.uri) {
                 return Err(malformed("attribute occurs twice"));
             }
-            attributes.push(Attribute { name, uri, local, value });
+            rest = others;
         }
         Ok(Tag { declarations, attributes, is_empty })
     }
@@ -181,15 +182,15 @@ impl<'a> Reader<'a> {
     /// Text and elements up to and including the end tag of `element`.
     fn content(&mut self, element: &mut Element<'a>, depth: usize) -> Result<(), GpuRejection> {
         loop {
-            let end = self.rest.find('<').ok_or(malformed("element does not end"))?;
-            let (text, rest) = self.rest.split_at_checked(end).ok_or(malformed("text"))?;
+            let end = self.rest.find('<').ok_or_else(|| malformed("element does not end"))?;
+            let (text, rest) = self.rest.split_at_checked(end).ok_or_else(|| malformed("text"))?;
             if !text.is_empty() {
                 require_canonical(text, Place::Text)?;
                 element.children.push(Node::Text(text));
             }
             self.rest = rest;
             if let Some(rest) = rest.strip_prefix("</") {
-                self.rest = rest.strip_prefix(element.name).ok_or(malformed("end tag"))?;
+                self.rest = rest.strip_prefix(element.name).ok_or_else(|| malformed("end tag"))?;
                 return self.require(">");
             }
             let child = self.element(depth.saturating_add(1))?;
@@ -198,18 +199,18 @@ impl<'a> Reader<'a> {
     }
 
     fn require(&mut self, expected: &str) -> Result<(), GpuRejection> {
-        self.rest = self.rest.strip_prefix(expected).ok_or(malformed("markup"))?;
+        self.rest = self.rest.strip_prefix(expected).ok_or_else(|| malformed("markup"))?;
         Ok(())
     }
 
-    /// A name of ASCII letters, digits, `.`, `_`, `-`, with at most one colon.
-    fn name(&mut self) -> Result<&'a str, GpuRejection> {
+    /// A name of ASCII letters, digits, `.`, `_`, `-`, with at most one colon; its prefix and local part.
+    fn name(&mut self) -> Result<(&'a str, &'a str, &'a str), GpuRejection> {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
-        let end = self.rest.bytes().position(|byte| !is_name(byte)).ok_or(malformed("name"))?;
-        let (name, rest) = self.rest.split_at_checked(end).ok_or(malformed("name"))?;
+        let end = self.rest.bytes().position(|byte| !is_name(byte)).ok_or_else(|| malformed("name"))?;
+        let (name, rest) = self.rest.split_at_checked(end).ok_or_else(|| malformed("name"))?;
         self.rest = rest;
-        split_name(name)?;
-        Ok(name)
+        let (prefix, local) = split_name(name)?;
+        Ok((name, prefix, local))
     }
 
     fn namespace(&self, prefix: &str) -> Result<&'a str, GpuRejection> {
@@ -240,9 +241,12 @@ enum Place {
 
 /// Canonical XML 1.1 §2.3: these characters are written as these entities and no others are.
 fn require_canonical(raw: &str, place: Place) -> Result<(), GpuRejection> {
+    if !raw.bytes().any(|byte| needs_a_look(byte) || !byte.is_ascii()) {
+        return Ok(());
+    }
     let mut rest = raw;
     while let Some(at) = rest.bytes().position(needs_a_look) {
-        let (_, tail) = rest.split_at_checked(at).ok_or(malformed("character"))?;
+        let (_, tail) = rest.split_at_checked(at).ok_or_else(|| malformed("character"))?;
         let allowed: &[&str] = match place {
             Place::Text => &["\n", "\t", "\"", "&amp;", "&lt;", "&gt;"],
             Place::Attribute => &[">", "&amp;", "&lt;", "&quot;"],

@@ -66,6 +66,8 @@ pub struct CertificateSpec {
     pub unknown_critical_extension: bool,
     /// Content of Intel's extension; PCKs only.
     pub sgx_extension: Option<Vec<u8>>,
+    /// Whether that extension stands in the certificate twice.
+    pub sgx_extension_twice: bool,
 }
 
 impl CertificateSpec {
@@ -83,6 +85,7 @@ impl CertificateSpec {
             algorithm: ClaimedAlgorithm::EcdsaSha256,
             unknown_critical_extension: false,
             sgx_extension: None,
+            sgx_extension_twice: false,
         }
     }
 
@@ -99,7 +102,8 @@ impl CertificateSpec {
             }
         };
         if let Some(content) = &self.sgx_extension {
-            extensions.push(extension(&OID_SGX, false, content));
+            let times = if self.sgx_extension_twice { 2 } else { 1 };
+            extensions.extend(vec![extension(&OID_SGX, false, content); times]);
         }
         if self.unknown_critical_extension {
             extensions.push(extension(&[1, 2, 840, 113_741, 999], true, &der::null()));
@@ -113,6 +117,8 @@ impl CertificateSpec {
 pub struct ListSpec {
     /// Serial numbers on it.
     pub revoked_serials: Vec<u64>,
+    /// Whether an entry without a serial number stands before them.
+    pub unreadable_entry: bool,
     /// Issue time.
     pub this_update: UnixTime,
     /// When the next is due.
@@ -163,9 +169,13 @@ pub(crate) fn issue_list(spec: &ListSpec, issuer_name: &str, signer: &P256Key) -
         der::time(spec.this_update),
         der::time(spec.next_update),
     ];
-    if !spec.revoked_serials.is_empty() {
-        let entry = |serial: &u64| der::sequence(&[der::integer(*serial), der::time(spec.this_update)]);
-        parts.push(der::sequence(&spec.revoked_serials.iter().map(entry).collect::<Vec<_>>()));
+    let entry = |serial: &u64| der::sequence(&[der::integer(*serial), der::time(spec.this_update)]);
+    let mut entries: Vec<Vec<u8>> = spec.revoked_serials.iter().map(entry).collect();
+    if spec.unreadable_entry {
+        entries.insert(0, der::sequence(&[der::time(spec.this_update)]));
+    }
+    if !entries.is_empty() {
+        parts.push(der::sequence(&entries));
     }
     // Every list has a number (RFC 5280 §5.2.3); other verifiers refuse one without extensions.
     parts.push(der::explicit(0, &der::sequence(&[extension(&OID_CRL_NUMBER, false, &der::integer(1))])));

@@ -1,15 +1,17 @@
 //! P-256 keys that sign as certificates do (DER) and as quotes do (r ‖ s).
 
+use std::sync::Arc;
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
 };
 
 /// One P-256 key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct P256Key {
-    der: EcdsaKeyPair,
-    fixed: EcdsaKeyPair,
+    der: Arc<EcdsaKeyPair>,
+    fixed: Arc<EcdsaKeyPair>,
 }
 
 impl P256Key {
@@ -19,7 +21,7 @@ impl P256Key {
         let pkcs8 = fixed.to_pkcs8v1().expect("invariant: a generated key can be written");
         let der = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref())
             .expect("invariant: a written key can be read");
-        Self { der, fixed }
+        Self { der: Arc::new(der), fixed: Arc::new(fixed) }
     }
 
     /// The public key, an uncompressed point of 65 bytes.

@@ -9,6 +9,7 @@ use attestation::gpu::{self, Architecture, GpuCache, GpuClaims, GpuEndorsements,
 use attestation::{AppraisalPolicy, Rejection, STRICT_POLICY, Transcript, TrustRoots, UnixTime};
 use serde::Deserialize;
 
+use crate::gpu_support::Case;
 use crate::support::{CAPTURED_POLICY, code, parse_policy, unix_time, vectors, with_item};
 
 /// The vectors' words for a reason, and ours.
@@ -92,6 +93,19 @@ impl Entry {
         }
     }
 
+    /// The entry's appraisal, at its time.
+    pub(crate) fn case(&self, policy: AppraisalPolicy) -> Case {
+        Case {
+            evidence: self.evidence(),
+            endorsements: self.endorsements(),
+            nonce: self.nonce(),
+            roots: roots_for(self),
+            policy,
+            now: self.at(),
+            cache: GpuCache::default(),
+        }
+    }
+
     fn nonce(&self) -> [u8; 32] {
         let nonce = self.expected.get("nonce").or_else(|| self.fields.as_ref().and_then(|fields| fields.get("nonce")));
         let mut bytes = [0; 32];
@@ -136,16 +150,7 @@ fn roots_for(entry: &Entry) -> TrustRoots {
 }
 
 fn appraise(entry: &Entry, policy: &AppraisalPolicy) -> Result<GpuClaims, Rejection> {
-    gpu::appraise(
-        &entry.evidence(),
-        &entry.endorsements(),
-        &entry.nonce(),
-        &roots_for(entry),
-        policy,
-        entry.at(),
-        &GpuCache::default(),
-        &mut Transcript::new(),
-    )
+    entry.case(policy.clone()).appraise()
 }
 
 /// The policy for captures, with what this entry asks for on top.

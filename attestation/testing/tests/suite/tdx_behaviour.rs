@@ -59,10 +59,64 @@ fn intel_s_root_vouches_for_no_fake() {
     assert_eq!(code(&result), "chain.root_unknown");
 }
 
+/// Two trusted roots are two worlds: nothing of one may vouch for anything of the other.
+#[test]
+fn everything_ends_in_the_same_root() {
+    let (ours, theirs) = (FakeTdx::accepted(), FakeTdx::accepted());
+    let roots = TrustRoots::named(ours.root_der()).unwrap().and(TrustRoots::named(theirs.root_der()).unwrap());
+    let policy = parse_policy(DEMO_POLICY);
+    let appraise = |quote: &FakeTdx, collateral: &serde_json::Value| {
+        let collateral = TdxCollateral::from_json(collateral.to_string().as_bytes()).unwrap();
+        let (cache, mut transcript) = (TdxCache::default(), Transcript::new());
+        code(&tdx::appraise(&quote.quote(), &collateral, &roots, &policy, quote.now, &cache, &mut transcript))
+    };
+    assert_eq!(appraise(&ours, &ours.collateral_json()), "ok");
+    assert_eq!(appraise(&theirs, &theirs.collateral_json()), "ok");
+    assert_eq!(appraise(&ours, &theirs.collateral_json()), "chain.root_unknown");
+    let mut mixed = ours.collateral_json();
+    for member in ["qe_identity", "qe_identity_signature", "qe_identity_issuer_chain"] {
+        mixed[member] = theirs.collateral_json()[member].clone();
+    }
+    assert_eq!(appraise(&ours, &mixed), "chain.root_unknown");
+}
+
+/// Both statements may come with a chain of their own; each is verified.
+#[test]
+fn the_identity_s_own_chain_is_verified() {
+    let mut fake = FakeTdx::accepted();
+    let with_chain = |fake: &FakeTdx, chain: String| {
+        let mut json = fake.collateral_json();
+        json["qe_identity_issuer_chain"] = chain.into();
+        let collateral = TdxCollateral::from_json(json.to_string().as_bytes()).unwrap();
+        let roots = TrustRoots::named(fake.root_der()).unwrap();
+        let (policy, cache, mut transcript) = (parse_policy(DEMO_POLICY), TdxCache::default(), Transcript::new());
+        code(&tdx::appraise(&fake.quote(), &collateral, &roots, &policy, fake.now, &cache, &mut transcript))
+    };
+    let chain = |fake: &FakeTdx| fake.collateral_json()["tcb_info_issuer_chain"].as_str().unwrap().to_owned();
+    // Signed anew at every call, so the two texts differ although the signer is the same.
+    assert_ne!(chain(&fake), chain(&fake));
+    assert_eq!(with_chain(&fake, chain(&fake)), "ok");
+    assert_eq!(with_chain(&fake, chain(&FakeTdx::accepted())), "chain.root_unknown");
+    assert_eq!(with_chain(&fake, chain(&fake).replacen("MII", "MIJ", 1)), "chain.malformed");
+    // The same signer in two certificates, of which only the identity's is over.
+    let not_after = std::mem::replace(&mut fake.tcb_signer.not_after, UnixTime(fake.now.0 - 1));
+    let expired = chain(&fake);
+    fake.tcb_signer.not_after = not_after;
+    assert_eq!(with_chain(&fake, expired), "chain.expired");
+}
+
 #[test]
 fn a_refused_platform_is_not_looked_at() {
-    let start = DEMO_POLICY.find("[tdx.quote]").unwrap();
-    let refusing = DEMO_POLICY[..start].replacen("gpu = ", "tdx = \"refused\"\ngpu = ", 1);
+    let mut of_tdx = false;
+    let mut refusing = String::from("tdx = \"refused\"\n");
+    for line in DEMO_POLICY.lines() {
+        if line.starts_with('[') {
+            of_tdx = line.trim_start_matches('[').starts_with("tdx.");
+        }
+        if !of_tdx {
+            writeln!(refusing, "{line}").unwrap();
+        }
+    }
     assert_eq!(code(&appraise(&FakeTdx::accepted(), &refusing)), "policy.platform_refused");
 }
 
@@ -148,6 +202,12 @@ fn a_td_older_than_its_module_is_told_to_relaunch() {
     fake.body.tee_tcb_svn[0] = 3;
     fake.qe_report.isv_svn = 6;
     assert_eq!(status_of(&fake).0, TcbStatus::OutOfDate);
+    // A module that was rolled back since is judged by what it is now, and by that level's date.
+    let mut fake = FakeTdx::accepted_td_1_5();
+    fake.body.td_1_5.as_mut().unwrap().tee_tcb_svn_2[0] = 3;
+    let claims = appraise(&fake, CAPTURED_POLICY).unwrap();
+    assert_eq!((claims.status(), claims.tcb_date()), (TcbStatus::OutOfDate, UnixTime(1_735_689_600)));
+    assert_eq!(claims.advisories(), ["SIMULATED-SA-00003"]);
     // A module that matches no level at launch is not made good by one that does now.
     let mut fake = FakeTdx::accepted_td_1_5();
     fake.body.tee_tcb_svn[0] = 1;
@@ -166,6 +226,12 @@ fn grace_ends_with_the_second_and_helps_only_what_is_out_of_date() {
     fake.qe_report.isv_svn = 6;
     assert_eq!(appraise(&fake, &with_grace(SINCE)).unwrap().status(), TcbStatus::OutOfDate);
     assert_eq!(code(&appraise(&fake, &with_grace(SINCE - 1))), "tdx.tcb_status");
+    // No grace is none, even for a level as young as the quote.
+    fake.qe_identity["tcbLevels"][1]["tcbDate"] = json!("2026-06-01T00:00:00Z");
+    fake.tcb_info["tcbLevels"][0]["tcbDate"] = json!("2026-06-01T00:00:00Z");
+    fake.tcb_info["tdxModuleIdentities"][0]["tcbLevels"][0]["tcbDate"] = json!("2026-06-01T00:00:00Z");
+    assert_eq!(code(&appraise(&fake, &with_grace(0))), "tdx.tcb_status");
+    appraise(&fake, &with_grace(1)).unwrap();
     let mut fake = FakeTdx::accepted();
     fake.platform.as_mut().unwrap().components = [2; 16];
     assert_eq!(code(&appraise(&fake, &with_grace(SINCE))), "tdx.tcb_status");

@@ -8,6 +8,7 @@ use crate::tdx_support::{TdxEntry, tdx_entry};
 
 const V4: &str = "tdx/real/v4-spr-00806f05-gcp-2026";
 const V5: &str = "tdx/real/v5-td15-emr-go-tdx-guest";
+
 /// The last of either case's rows: every signature holds and the captured policy accepts.
 fn accepted_row(entry: &TdxEntry) -> crate::tdx_support::RealRow {
     entry.rows().pop().unwrap()
@@ -44,19 +45,58 @@ fn every_bit_flip_is_rejected(id: &str, signed_len: usize) {
 fn every_truncation_is_malformed(id: &str) {
     let entry = tdx_entry(id);
     let quote = entry.quote();
-    let collateral = accepted_row(&entry).collateral();
+    let row = accepted_row(&entry);
+    let (collateral, at) = (row.collateral(), UnixTime(row.at));
     let (roots, policy, cache) = (TrustRoots::vendor(), parse_policy(CAPTURED_POLICY), TdxCache::default());
     TdQuote::parse(&quote).unwrap();
     for length in 0..quote.len() {
         let cut = &quote[..length];
-        let at = UnixTime(accepted_at(&entry));
         let result = tdx::appraise(cut, &collateral, &roots, &policy, at, &cache, &mut Transcript::new());
         assert_eq!(result.unwrap_err().class(), RejectionClass::Malformed, "{length} bytes");
     }
 }
 
-fn accepted_at(entry: &TdxEntry) -> u64 {
-    accepted_row(entry).at
+/// What the certificates of a PEM text say: its base64, without line ends.
+fn base64_of(text: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let certificate = |block: &str| block.lines().skip(1).take_while(|line| !line.contains("END")).collect::<String>();
+    text.split("-----BEGIN").skip(1).map(|block| certificate(block).split_whitespace().collect()).collect()
+}
+
+/// Outside the text of the certificates nothing can change; inside it, only how the same base64 is laid out.
+fn only_the_layout_of_the_pem_text_can_change(id: &str) {
+    let entry = tdx_entry(id);
+    let row = accepted_row(&entry);
+    let (collateral, roots, policy) = (row.collateral(), TrustRoots::vendor(), parse_policy(CAPTURED_POLICY));
+    let cache = TdxCache::default();
+    let mut quote = entry.quote();
+    let pem = TdQuote::parse(&quote).unwrap().pck_chain_pem;
+    let pem_start = quote.len() - pem.len();
+    for byte in 0..quote.len() {
+        let intact = quote[byte];
+        // One bit of each byte of the text: every changed text costs the verification of a chain.
+        let bits = if byte < pem_start { 0..8 } else { byte % 7..byte % 7 + 1 };
+        for bit in bits {
+            quote[byte] ^= 1 << bit;
+            let at = UnixTime(row.at);
+            let result = tdx::appraise(&quote, &collateral, &roots, &policy, at, &cache, &mut Transcript::new());
+            if result.is_ok() {
+                assert!(byte >= pem_start, "byte {byte} bit {bit}");
+                assert_eq!(base64_of(&quote[pem_start..]), base64_of(&pem), "byte {byte} bit {bit}");
+            }
+            quote[byte] = intact;
+        }
+    }
+}
+
+#[test]
+fn exhaustive_only_the_pem_layout_of_a_version_4_quote_can_change() {
+    only_the_layout_of_the_pem_text_can_change(V4);
+}
+
+#[test]
+fn exhaustive_only_the_pem_layout_of_a_version_5_quote_can_change() {
+    only_the_layout_of_the_pem_text_can_change(V5);
 }
 
 #[test]

@@ -56,6 +56,15 @@ pub(crate) fn quote() -> Vec<Row> {
         ("tdx.qe_report_signature", Quote(|quote| quote[QE_REPORT + 20] ^= 1)),
         ("tdx.qe_report_signature", Quote(|quote| quote[QE_REPORT + 384] ^= 1)),
         ("tdx.qe_report_data", Fake(|fake| fake.keep_qe_report_data = true)),
+        // The digest is right, but something stands behind it.
+        (
+            "tdx.qe_report_data",
+            Fake(|fake| {
+                fake.keep_qe_report_data = true;
+                fake.qe_report.report_data = fake.qe_binding();
+                fake.qe_report.report_data[63] = 1;
+            }),
+        ),
         ("tdx.qe_report_data", Quote(|quote| quote[ATTESTATION_KEY] ^= 1)),
         ("tdx.qe_report_data", Quote(|quote| quote[QE_REPORT + 450] ^= 1)),
     ]
@@ -165,6 +174,14 @@ pub(crate) fn chains() -> Vec<Row> {
         ("chain.malformed", Collateral(|json| json["qe_identity_issuer_chain"] = json!(""))),
         ("chain.malformed", Collateral(|json| json["root_ca_crl"] = json!("3000"))),
         ("chain.malformed", Collateral(|json| json["pck_crl"] = json!("00"))),
+        // What stands behind an entry that cannot be read must not be lost.
+        (
+            "chain.malformed",
+            Fake(|fake| {
+                revoke(fake, Holder::Pck);
+                fake.pck_crl.as_mut().unwrap().unreadable_entry = true;
+            }),
+        ),
         ("chain.length", Fake(|fake| fake.pck_chain = vec![Holder::Pck, Holder::Ca])),
         ("chain.length", Fake(|fake| fake.pck_chain.push(Holder::Root))),
         ("chain.length", Fake(|fake| fake.signer_chain = vec![Holder::TcbSigner])),
@@ -248,6 +265,7 @@ fn extension_with(fake: &mut FakeTdx, change: fn(&mut Vec<u8>)) {
 pub(crate) fn platform() -> Vec<Row> {
     let mut rows: Vec<Row> = vec![
         ("tdx.pck_extension_missing", Fake(|fake| fake.platform = None)),
+        ("tdx.pck_extension_malformed", Fake(|fake| fake.pck.sgx_extension_twice = true)),
         ("tdx.pck_extension_malformed", Fake(|fake| extension_with(fake, Vec::clear))),
         ("tdx.pck_extension_malformed", Fake(|fake| extension_with(fake, |der| der.push(0)))),
         ("tdx.pck_extension_malformed", Fake(|fake| extension_with(fake, |der| *der.last_mut().unwrap() = 1))),

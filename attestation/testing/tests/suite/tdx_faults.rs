@@ -93,6 +93,41 @@ fn every_single_fault_gives_its_code() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Codes of what this version does not know, and of what is not well formed; every other one is a refusal.
+const UNSUPPORTED: &[&str] = &[
+    "tdx.version",
+    "tdx.tee_type",
+    "tdx.attestation_key_type",
+    "tdx.body_type",
+    "tdx.qe_vendor",
+    "tdx.certification_data_type",
+    "tdx.tcb_info_kind",
+    "tdx.qe_identity_kind",
+];
+const MALFORMED: &[&str] = &[
+    "tdx.length",
+    "tdx.reserved_not_zero",
+    "tdx.collateral_too_large",
+    "tdx.collateral_malformed",
+    "tdx.tcb_info_malformed",
+    "tdx.qe_identity_malformed",
+    "tdx.pck_extension_malformed",
+    "chain.malformed",
+];
+
+#[test]
+fn every_refusal_has_the_exit_code_of_its_class() {
+    let mut seen = BTreeSet::new();
+    for (code, spoil) in rows().iter().filter(|(code, _)| seen.insert(*code)) {
+        let expected = match code {
+            code if UNSUPPORTED.contains(code) => 20,
+            code if MALFORMED.contains(code) => 30,
+            _ => 10,
+        };
+        assert_eq!(run(spoil).unwrap_err().exit_code(), expected, "{code}");
+    }
+}
+
 #[test]
 fn every_tdx_and_chain_code_has_a_row() {
     let covered: BTreeSet<&str> = rows().iter().map(|(code, _)| *code).collect();
