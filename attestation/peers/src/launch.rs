@@ -53,10 +53,16 @@ fn file(name: &str) -> PathBuf {
 }
 
 impl Launch {
+    /// The firmware image.
+    #[must_use]
+    pub fn firmware(&self) -> Vec<u8> {
+        std::fs::read(file(self.firmware)).unwrap()
+    }
+
     /// By this project; hex, or the code of the refusal.
     #[must_use]
     pub fn ours(&self) -> String {
-        let firmware = std::fs::read(file(self.firmware)).unwrap();
+        let firmware = self.firmware();
         let kernel = self.kernel.then(|| {
             let [kernel, initrd] = ["kernel.bin", "initrd.bin"].map(|name| std::fs::read(file(name)).unwrap());
             KernelHashes::of(&kernel, Some(&initrd), CMDLINE).unwrap()

@@ -22,7 +22,7 @@ use attestation_peers::launch::{DEBIAN_OVMF, Launch, by_sev_snp_measure};
 use attestation_peers::{python, vectors};
 use dcap_qvl::QuoteCollateralV3;
 use floor::verify_all;
-use measure::{Contender, Platform, against_peer, medians, milliseconds};
+use measure::{Contender, Platform};
 
 const SNP_CASE: &str = "snp/real/milan-v3-vcek-azure-vtpm";
 const TDX_CASE: &str = "tdx/negative/control-ok";
@@ -118,12 +118,17 @@ fn tdx_quote(python: &PythonTimes) {
 }
 
 fn launch_digest() {
-    println!("SEV-SNP launch digest ({DEBIAN_OVMF}, 4 CPUs, from files)");
     let launch = Launch { firmware: DEBIAN_OVMF, kernel: false, vcpus: 4, cpu: "EPYC-Milan" };
-    let mut contenders = [Contender::new("ours", || launch.ours()), Contender::new("sev", || launch.by_sev())];
-    let times = medians(&mut contenders);
-    println!("  {:<52} {}", "ours", milliseconds(times[0]));
-    against_peer("sev 8.0.0", times[1], times[0]);
     let python: f64 = by_sev_snp_measure(&[launch], &["--seconds", "31"])[0].parse().unwrap();
-    against_peer("sev-snp-measure 0.0.13 (Python)", Duration::from_secs_f64(python), times[0]);
+    let image = launch.firmware();
+    Platform {
+        title: format!("SEV-SNP launch digest ({DEBIAN_OVMF}, 4 CPUs, from files)"),
+        cold: Contender::new("ours", || launch.ours()),
+        warm: None,
+        cold_floor: Contender::new("  floor: SHA-384 of each page (aws-lc-rs)", || floor::pages(&image)),
+        warm_floor: None,
+        peers: vec![Contender::new("sev 8.0.0", || launch.by_sev())],
+        reported: vec![("sev-snp-measure 0.0.13 (Python)".to_owned(), Duration::from_secs_f64(python))],
+    }
+    .run();
 }

@@ -24,7 +24,7 @@ impl<'a> Contender<'a> {
 }
 
 /// Median time of each contender, in order.
-pub(crate) fn medians(contenders: &mut [Contender<'_>]) -> Vec<Duration> {
+fn medians(contenders: &mut [Contender<'_>]) -> Vec<Duration> {
     let mut times = vec![Vec::with_capacity(ROUNDS); contenders.len()];
     for round in 0..=ROUNDS {
         for (contender, times) in contenders.iter_mut().zip(&mut times) {
@@ -44,7 +44,7 @@ fn median(times: &mut [Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-pub(crate) fn milliseconds(time: Duration) -> String {
+fn milliseconds(time: Duration) -> String {
     format!("{:>9.4} ms", time.as_secs_f64() * 1e3)
 }
 
@@ -95,7 +95,7 @@ impl Platform<'_> {
 }
 
 fn line(name: &str, time: Duration, note: &str) {
-    println!("  {name:<52} {}   {note}", milliseconds(time));
+    println!("  {name:<56} {}   {note}", milliseconds(time));
 }
 
 fn against_floor(name: &str, floor: Duration, ours: Duration) {
@@ -104,7 +104,7 @@ fn against_floor(name: &str, floor: Duration, ours: Duration) {
 }
 
 /// A peer must take longer than ours.
-pub(crate) fn against_peer(name: &str, peer: Duration, ours: Duration) {
+fn against_peer(name: &str, peer: Duration, ours: Duration) {
     let slower = ratio(peer, ours);
     line(name, peer, &format!("{slower:.2} x ours       {} (goal: ours is faster)", verdict(slower > 1.0)));
 }

@@ -117,13 +117,3 @@ fn a_status_of_other_collateral_is_a_complaint() {
     let mixed = Compared { theirs: other.theirs.clone(), ..first.clone() };
     assert!(complaints(&[mixed], &[])[0].contains("not explained"));
 }
-
-/// Not in the vectors: bytes behind a quote. We refuse what is not the quote; `dcap-qvl` does not look at it.
-#[test]
-fn bytes_behind_a_quote_are_refused_by_us_alone() {
-    let mut case = cases().into_iter().find(|case| case.id == "tdx/negative/control-ok").unwrap();
-    assert!(accepted_by_both(&compare(&case)));
-    case.quote.push(1);
-    assert_eq!(case.ours().to_string(), "tdx.length");
-    assert_eq!(case.by_dcap_qvl().to_string(), "accepted UpToDate []");
-}
