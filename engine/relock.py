@@ -66,7 +66,7 @@ LOCKS = {
     # The Python verifiers that attestation is held against.
     "peers": Lock(
         HERE.parent / "attestation" / "peers" / "python" / "requirements.lock",
-        ("sev-snp-measure==0.0.13", "dcap-qvl==0.7.0", "cryptography"),
+        ("sev-snp-measure==0.0.13", "dcap-qvl==0.7.0", "cryptography==50.0.2"),
         pythons=("3.11", "3.12", "3.13"),
     ),
 }
