@@ -48,7 +48,7 @@ test: engine clients peers build ## All tests, on the light engine
 	@echo "== tests"
 	@$(NEXTEST) --locked
 
-test-vllm: clients peers build ## The core suite on real vLLM
+test-vllm: clients build ## The core suite on real vLLM
 	@$(MAKE) --no-print-directory engine ENGINE=vllm
 	@$(NEXTEST) --locked --profile vllm
 
@@ -69,7 +69,7 @@ bench: peers build ## Ratios: spends, ledger and receipts to their primitives, e
 	@cargo bench -p acceptance --bench ratios --locked --quiet
 	@cargo bench -p attestation-peers --bench appraise --locked --quiet
 
-nightly: engine clients peers build ## The large counts
+nightly: engine clients build ## The large counts
 	@$(NEXTEST) --locked --profile nightly
 
 hw-test: build ## What needs SEV-SNP, TDX or an H100; SKIP with the reason elsewhere
