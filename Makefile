@@ -7,9 +7,12 @@ ENGINE ?= light
 BIN := target/debug
 ENGINE_DIR := target/engine
 CLIENTS_DIR := target/clients
+PEERS_DIR := target/peers-venv
+PEERS := --manifest-path attestation/peers/Cargo.toml --target-dir target/peers --locked
+EXHAUSTIVE := cargo nextest run -p attestation-testing --cargo-profile release --locked -E "test(/exhaustive_/)"
 NEXTEST := cargo nextest run --workspace --no-fail-fast
 
-.PHONY: help demo serve build engine clients test test-vllm lint bench claims nightly hw-test clean check-tools
+.PHONY: help demo serve build engine clients peers test test-vllm lint bench claims nightly fuzz exhaustive coverage wasm hw-test clean check-tools
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,19 +32,30 @@ clients: check-tools
 	@echo "== OpenAI client"
 	@python3 tests/clients/client_env.py --dir $(CLIENTS_DIR) >/dev/null
 
+peers: check-tools
+	@echo "== verifiers to compare with"
+	@python3 attestation/peers/python/peers_env.py --dir $(PEERS_DIR) >/dev/null
+
 demo: engine build ## One private, paid, proven answer from a real model (ENGINE=vllm for real vLLM)
 	@$(BIN)/cloister-demo demo --engine $(ENGINE)
 
 serve: engine build ## Leave the same stack running behind a local OpenAI endpoint
 	@$(BIN)/cloister-demo serve --engine $(ENGINE)
 
-test: engine clients build ## All tests, on the light engine
+test: engine clients peers build ## All tests, on the light engine
 	@echo "== engine scripts"
 	@cd engine && python3 -m unittest -q test_engine
 	@echo "== documentation tests"
 	@cargo test --workspace --doc --locked --quiet
+	@echo "== the same evidence through other verifiers"
+	@cargo nextest run $(PEERS) --no-fail-fast
+	@echo "== every bit of a report, a quote and GPU evidence (release build)"
+	@$(EXHAUSTIVE)
 	@echo "== tests"
 	@$(NEXTEST) --locked
+
+exhaustive: ## Every bit and every length of real evidence, in release mode
+	@$(EXHAUSTIVE)
 
 test-vllm: clients build ## The core suite on real vLLM
 	@$(MAKE) --no-print-directory engine ENGINE=vllm
@@ -50,21 +64,34 @@ test-vllm: clients build ## The core suite on real vLLM
 lint: check-tools ## Format, clippy, house style, layering, licences
 	@echo "== format"
 	@cargo fmt --all --check
+	@cargo fmt --manifest-path attestation/peers/Cargo.toml --check
 	@echo "== clippy"
 	@cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	@cargo clippy $(PEERS) --all-targets --quiet -- -D warnings
 	@echo "== documentation"
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	@echo "== python"
-	@python3 -m compileall -q engine tests/clients
+	@python3 -m compileall -q engine tests/clients attestation/peers/python
 
 claims: build ## Every claim and threat of SECURITY.md names a test that exists
 	@cargo nextest run -p acceptance --locked -E 'test(/^claims::/)'
 
-bench: build ## Ratios: spend proof to its pairing, spend path to a synced log, receipt to its signature
+bench: peers build ## Ratios: spends, ledger and receipts to their primitives, evidence to signatures and other verifiers
 	@cargo bench -p acceptance --bench ratios --locked --quiet
+	@cargo bench $(PEERS) --bench appraise --quiet
 
-nightly: engine clients build ## The large counts
+nightly: engine clients build fuzz ## The large counts
 	@$(NEXTEST) --locked --profile nightly
+
+RUNS ?= 1000000
+fuzz: check-tools ## Fuzz every parser of evidence (RUNS=1000000 executions each; needs a C++ compiler)
+	@attestation/fuzz/run.sh $(RUNS)
+
+coverage: check-tools ## Line coverage of the parsers under the corpus and the suite (needs LLVM 22 tools; installing them takes root)
+	@attestation/fuzz/coverage.sh
+
+wasm: check-tools ## The attestation library for wasm32-unknown-unknown
+	@attestation/wasm.sh
 
 hw-test: build ## What needs SEV-SNP, TDX or an H100; SKIP with the reason elsewhere
 	@$(BIN)/cloister-hw-test

@@ -63,6 +63,12 @@ LOCKS = {
         ("openai==3.54.0",),
         pythons=("3.11", "3.12", "3.13"),
     ),
+    # The Python verifiers that attestation is held against.
+    "peers": Lock(
+        HERE.parent / "attestation" / "peers" / "python" / "requirements.lock",
+        ("sev-snp-measure==0.0.13", "dcap-qvl==0.7.0", "cryptography==50.0.2"),
+        pythons=("3.11", "3.12", "3.13"),
+    ),
 }
 
 

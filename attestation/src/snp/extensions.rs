@@ -95,6 +95,34 @@ fn require<'a>(certificate: &'a X509Certificate<'_>, oid: &'static str) -> Resul
     }
 }
 
+/// The arc 1.3.6.1.4.1.3704.1 (X.690 §8.19).
+const ARC: &str = "1.3.6.1.4.1.3704.1.";
+const ARC_DER: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x9c, 0x78, 0x01];
+
+/// Whether `found` is `wanted`, which is under [`ARC`] and whose further numbers have one digit, and so one byte each.
 fn is(found: &Oid<'_>, wanted: &str) -> bool {
-    found.to_id_string() == wanted
+    let (Some(found), Some(wanted)) = (found.as_bytes().strip_prefix(ARC_DER), wanted.strip_prefix(ARC)) else {
+        return false;
+    };
+    found.iter().map(|byte| byte.checked_add(b'0')).eq(wanted.split('.').map(|digit| digit.bytes().next()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_compared_as_they_are_encoded() {
+        let all = [PRODUCT_NAME, SPL_BOOT_LOADER, SPL_TEE, SPL_SNP, SPL_MICROCODE, SPL_FMC, HWID, CSP_ID];
+        for wanted in all {
+            let encoded: Oid<'_> = wanted.parse().unwrap();
+            for other in all {
+                assert_eq!(is(&encoded, other), wanted == other, "{wanted} {other}");
+            }
+        }
+        for foreign in ["1.3.6.1.4.1.3704.1", "1.3.6.1.4.1.3704.1.2.1", "1.3.6.1.4.1.3704.2.2", "2.5.29.19"] {
+            let encoded: Oid<'_> = foreign.parse().unwrap();
+            assert!(!all.iter().any(|wanted| is(&encoded, wanted)), "{foreign}");
+        }
+    }
 }

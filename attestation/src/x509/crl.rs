@@ -162,11 +162,6 @@ impl<'a> RevocationList<'a> {
         Ok(CrlDates { link: self.link, this_update: self.this_update, next_update })
     }
 
-    /// Whether `now` is inside the list's own window and the list is not older than `max_age_secs`.
-    pub(crate) fn require_fresh(&self, now: UnixTime, max_age_secs: u64) -> Result<(), ChainFault> {
-        self.dates()?.require_fresh(now, max_age_secs)
-    }
-
     /// The serial numbers on the list, big endian without leading zeros.
     pub(crate) fn revoked_serials(&self) -> Vec<Vec<u8>> {
         Entries(Der::new(self.entries)).flatten().map(<[u8]>::to_vec).collect()

@@ -11,6 +11,8 @@ use crate::der;
 const OID_ECDSA_SHA256: &[u64] = &[1, 2, 840, 10_045, 4, 3, 2];
 const OID_ECDSA_SHA384: &[u64] = &[1, 2, 840, 10_045, 4, 3, 3];
 const OID_KEY_USAGE: &[u64] = &[2, 5, 29, 15];
+/// id-ce-cRLNumber (RFC 5280 §5.2.3).
+const OID_CRL_NUMBER: [u64; 4] = [2, 5, 29, 20];
 const OID_SGX: [u64; 7] = [1, 2, 840, 113_741, 1, 13, 1];
 
 /// A key of the test PKI, and the certificate that belongs to it.
@@ -175,6 +177,8 @@ pub(crate) fn issue_list(spec: &ListSpec, issuer_name: &str, signer: &P256Key) -
     if !entries.is_empty() {
         parts.push(der::sequence(&entries));
     }
+    // Every list has a number (RFC 5280 §5.2.3); other verifiers refuse one without extensions.
+    parts.push(der::explicit(0, &der::sequence(&[extension(&OID_CRL_NUMBER, false, &der::integer(1))])));
     signed(der::sequence(&parts), signer, claimed)
 }
 

@@ -17,7 +17,6 @@ mod gpu_exhaustive;
 mod gpu_faults;
 mod gpu_policy;
 mod gpu_support;
-mod gpu_timing;
 mod gpu_vectors;
 mod interop;
 mod measure;
