@@ -26,8 +26,13 @@ const AFFIRMING: u8 = 2;
 const APPROVED_AT_BOOT: u8 = 3;
 /// AR4SI: no claim is made.
 const NO_CLAIM: u8 = 0;
+/// AR4SI hardware: genuine, with known weaknesses that the policy accepts.
+const KNOWN_TO_BE_OUTDATED: u8 = 32;
 /// AR4SI: contraindicated.
 const CONTRAINDICATED: u8 = 96;
+
+/// Items about the set as a whole.
+const EVIDENCE: &str = "evidence.";
 
 /// Members of the trustworthiness vector (AR4SI §3.1).
 const VECTOR: [&str; 8] = [
@@ -107,19 +112,32 @@ pub enum EarError {
     Profile,
 }
 
-/// A token for `outcome`, appraised at `at`.
+/// A token for `outcome`, whose dates were judged at `at`, issued at `issued_at` by the verifier's own clock.
+///
+/// What concerns no platform stands beside the submodules: the parts that were missing, what freshness was not shown,
+/// and how much the roots are worth.
 ///
 /// An accepted result becomes one submodule per platform; a rejection one submodule `attester` that is contraindicated
 /// (or, when the evidence could not be judged at all, has status `none`) and names the code.
 #[must_use]
-pub fn sign_ear(outcome: Result<&AttestationResult, &Rejection>, at: UnixTime, key: &VerifierKey) -> String {
+pub fn sign_ear(
+    outcome: Result<&AttestationResult, &Rejection>,
+    at: UnixTime,
+    issued_at: UnixTime,
+    key: &VerifierKey,
+) -> String {
     let (status, submods) = match outcome {
         Ok(result) => accepted(result),
         Err(rejection) => refused(rejection),
     };
+    let general: Vec<&str> = outcome.map(|result| result.unchecked().to_vec()).unwrap_or_default();
+    let general: Vec<&str> = general.into_iter().filter(|item| item.starts_with(EVIDENCE)).collect();
     let payload = json!({
         "eat_profile": EAR_PROFILE,
-        "iat": at,
+        "iat": issued_at,
+        "cloister_appraised_at": at,
+        "cloister_assurance": outcome.ok().map(AttestationResult::assurance),
+        "cloister_unchecked": general,
         "ear_status": status,
         "ear_verifier_id": {
             "developer": "https://cloister.invalid",
@@ -147,7 +165,12 @@ pub fn verify_ear(token: &str, public: &[u8; 32]) -> Result<Value, EarError> {
     let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| EarError::Malformed);
     let object =
         |part: &str| serde_json::from_slice::<Map<String, Value>>(&bytes(part)?).map_err(|_| EarError::Malformed);
-    if object(header)?.get("alg").and_then(Value::as_str) != Some("EdDSA") {
+    let header = object(header)?;
+    // RFC 7515 §4.1.11: a critical header that is not understood refuses the token, and none is understood here.
+    if header.contains_key("crit") {
+        return Err(EarError::Malformed);
+    }
+    if header.get("alg").and_then(Value::as_str) != Some("EdDSA") {
         return Err(EarError::Algorithm);
     }
     let signature: [u8; 64] = bytes(signature)?.try_into().map_err(|_| EarError::Malformed)?;
@@ -161,6 +184,7 @@ pub fn verify_ear(token: &str, public: &[u8; 32]) -> Result<Value, EarError> {
 
 fn accepted(result: &AttestationResult) -> (&'static str, Value) {
     let mut submods = Map::new();
+    let mut worst = "affirming";
     for platform in Platform::ALL {
         let claims: Vec<&Claim> = result.claims().iter().filter(|claim| platform.owns(claim.name)).collect();
         if claims.is_empty() {
@@ -174,16 +198,20 @@ fn accepted(result: &AttestationResult) -> (&'static str, Value) {
         let mut verifier_claims = of(&[ClaimSource::Derived]);
         verifier_claims.insert("cloister_assurance".to_owned(), json!(result.assurance()));
         verifier_claims.insert("cloister_unchecked".to_owned(), json!(unchecked));
+        let vector = platform.vector(&claims, &unchecked);
+        let is_warning = vector.values().any(|value| value == KNOWN_TO_BE_OUTDATED);
+        let status = if is_warning { "warning" } else { "affirming" };
+        worst = if is_warning { status } else { worst };
         let appraisal = json!({
-            "ear_status": "affirming",
-            "ear_trustworthiness_vector": platform.vector(&unchecked),
+            "ear_status": status,
+            "ear_trustworthiness_vector": vector,
             "ear_appraisal_policy_ids": [format!("urn:{}", result.policy_digest())],
             "ear_attester_claims": of(&[ClaimSource::HardwareProven, ClaimSource::Asserted]),
             "ear_verifier_claims": verifier_claims,
         });
         submods.insert(platform.submodule().to_owned(), appraisal);
     }
-    ("affirming", Value::Object(submods))
+    (worst, Value::Object(submods))
 }
 
 fn refused(rejection: &Rejection) -> (&'static str, Value) {
@@ -237,39 +265,136 @@ impl Platform {
         name.starts_with(self.prefix())
     }
 
-    /// Items whose check is what the vector's member claims.
+    /// Items whose checks are what a member of the vector claims; an id ending in a dot stands for all under it.
     fn needed_for(self, member: &str) -> &'static [&'static str] {
         match (self, member) {
             (Self::Snp, "instance-identity") => &["snp.report.chip_id"],
             (Self::Snp, "executables") => &["snp.report.launch_digest"],
-            (Self::Snp, "configuration") => &["snp.guest.", "snp.platform."],
-            (Self::Snp, "hardware") => &["snp.tcb.", "snp.revocation."],
-            (Self::Tdx, "instance-identity") => &["tdx.machine."],
-            (Self::Tdx, "executables") => &["tdx.td.mrtd", "tdx.td.rtmr"],
-            (Self::Tdx, "configuration") => &["tdx.td."],
+            (Self::Snp, "configuration") => &["snp.guest.", "snp.platform.", "snp.report.vmpl"],
+            (Self::Snp, "hardware") => &["snp.tcb.", "snp.revocation.", "snp.report.vlek_csp_id"],
+            (Self::Snp, "runtime-opaque") => &["snp.guest.debug", "snp.guest.migration_agent", "snp.report.vmpl"],
+            (Self::Tdx, "instance-identity") => &["tdx.platform.ppid"],
+            (Self::Tdx, "executables") => &["tdx.quote.mr_td", "tdx.quote.rtmr"],
+            (Self::Tdx, "configuration") => &["tdx.attributes.", "tdx.xfam.", "tdx.platform.", "tdx.quote.service_td"],
             (Self::Tdx, "hardware") => &["tdx.tcb.", "tdx.collateral."],
-            (Self::Gpu, "executables") => &["gpu.rim.", "gpu.measurements"],
-            (Self::Gpu, "configuration") => &["gpu.mode"],
-            (Self::Gpu, "hardware") => &["gpu.ocsp", "gpu.fwid"],
+            (Self::Tdx, "runtime-opaque") => &[
+                "tdx.attributes.debug",
+                "tdx.attributes.migratable",
+                "tdx.attributes.reserved",
+                "tdx.quote.service_td",
+            ],
+            (Self::Gpu, "instance-identity") => &["gpu.devices.serial"],
+            (Self::Gpu, "executables") => &["gpu.driver.", "gpu.vbios."],
+            (Self::Gpu, "configuration") => &["gpu.devices.mode", "gpu.devices.protected_pcie", "gpu.devices.topology"],
+            (Self::Gpu, "hardware") => &["gpu.revocation.", "gpu.devices.fwid"],
+            (Self::Gpu, "runtime-opaque") => &["gpu.driver.rim", "gpu.vbios.rim", "gpu.devices.mode"],
             _ => &[],
         }
     }
 
-    /// What every accepted item of the platform supports, less what was left unchecked.
-    fn vector(self, unchecked: &[&str]) -> Map<String, Value> {
+    /// What every accepted item of the platform supports, less what was left unchecked. Nothing is claimed about a
+    /// vTPM: what it says is as good as the hardware report under it, which has a submodule of its own.
+    fn vector(self, claims: &[&Claim], unchecked: &[&str]) -> Map<String, Value> {
+        let current = claims.iter().all(|claim| claim.name != "tdx.tcb_status" || claim.value == "UpToDate");
         let value = |member: &str| {
-            let supported = match (self, member) {
-                // Memory is encrypted and the GPU's is behind its own firewall: that is what the evidence is about.
-                (_, "runtime-opaque") => return AFFIRMING,
-                (_, "executables") => APPROVED_AT_BOOT,
-                (Self::Azure, _) => return NO_CLAIM,
-                (_, "instance-identity" | "configuration" | "hardware") => AFFIRMING,
-                _ => return NO_CLAIM,
-            };
             let needed = self.needed_for(member);
-            let waived = unchecked.iter().any(|item| needed.iter().any(|prefix| item.starts_with(prefix)));
-            if needed.is_empty() || waived { NO_CLAIM } else { supported }
+            let waived = |item: &&str| {
+                needed
+                    .iter()
+                    .any(|id| *item == *id || ((id.ends_with('.') || *id == "tdx.quote.rtmr") && item.starts_with(id)))
+            };
+            if needed.is_empty() || unchecked.iter().any(|item| waived(item)) {
+                return NO_CLAIM;
+            }
+            match member {
+                "executables" => APPROVED_AT_BOOT,
+                "hardware" if !current => KNOWN_TO_BE_OUTDATED,
+                _ => AFFIRMING,
+            }
         };
         VECTOR.iter().map(|member| ((*member).to_owned(), json!(value(member)))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every id that acceptance code can leave unchecked, read from that code, so that a new one is asked about here.
+    fn waivable(sources: &[&'static str]) -> Vec<&'static str> {
+        let mut ids: Vec<&str> = Vec::new();
+        for source in sources {
+            for quoted in source.split('"').skip(1).step_by(2) {
+                let is_id = ["snp.", "tdx.", "gpu."].iter().any(|prefix| quoted.starts_with(prefix));
+                if is_id && quoted.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_')) {
+                    ids.push(quoted);
+                }
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Checks every policy implies, and items about who chose a value: AR4SI has no member for those.
+    const ABOUT_NOTHING: [&str; 30] = [
+        "snp.report.version",
+        "snp.report.product",
+        "snp.report.signing_key",
+        "snp.report.requester",
+        "snp.report.host_data",
+        "snp.report.guest_svn",
+        "snp.report.family_id",
+        "snp.report.image_id",
+        "snp.report.id_key",
+        "snp.report.author_key",
+        "tdx.quote.version",
+        "tdx.quote.mr_config_id",
+        "tdx.quote.mr_owner",
+        "tdx.quote.mr_owner_config",
+        "gpu.devices.architecture",
+        "gpu.devices.distinct",
+        "gpu.devices.count",
+        "gpu.measurements",
+        "gpu.chain.verify",
+        "gpu.report.decode",
+        "gpu.report.fwid",
+        "gpu.report.nonce",
+        "gpu.report.signature",
+        "gpu.driver.rim.verify",
+        "gpu.vbios.rim.verify",
+        "gpu.revocation.responses",
+        "gpu.revocation.subject",
+        "gpu.platform_accepted",
+        "snp.guest.policy",
+        "snp.tcb.order",
+    ];
+
+    #[test]
+    fn no_waived_item_leaves_the_whole_vector_standing() {
+        let snp = [
+            include_str!("snp/accept.rs"),
+            include_str!("snp/accept/bits.rs"),
+            include_str!("snp/accept/firmware.rs"),
+            "\"snp.revocation.crl\"",
+        ];
+        let tdx = [include_str!("tdx/accept.rs")];
+        let gpu = [include_str!("gpu/accept.rs"), include_str!("gpu/appraise.rs"), "\"gpu.devices.topology\""];
+        for (platform, sources) in [(Platform::Snp, &snp[..]), (Platform::Tdx, &tdx), (Platform::Gpu, &gpu)] {
+            let whole = platform.vector(&[], &[]);
+            let ids: Vec<&str> = waivable(sources).into_iter().filter(|id| platform.owns(id)).collect();
+            assert!(ids.len() >= 9, "{ids:?}");
+            for id in ids.into_iter().filter(|id| !ABOUT_NOTHING.contains(id)) {
+                assert_ne!(platform.vector(&[], &[id]), whole, "{id} waived changes nothing");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tcb_that_is_not_up_to_date_is_a_warning() {
+        let claim = |status: &str| Claim::derived("tdx.tcb_status", status);
+        let (current, outdated) = (claim("UpToDate"), claim("OutOfDate"));
+        assert_eq!(Platform::Tdx.vector(&[&current], &[]).get("hardware"), Some(&json!(AFFIRMING)));
+        assert_eq!(Platform::Tdx.vector(&[&outdated], &[]).get("hardware"), Some(&json!(KNOWN_TO_BE_OUTDATED)));
     }
 }

@@ -40,6 +40,9 @@ pub const STRICT_POLICY: &str = include_str!("../policies/strict.toml");
 /// [`STRICT_POLICY`] with the measurements the simulated platforms report by default.
 pub const DEMO_POLICY: &str = include_str!("../policies/demo.toml");
 
+/// The longest age a policy may allow, ten years: more than that no list or statement reaches.
+pub(crate) const MAX_AGE_SECS_MAX: u64 = 10 * 366 * 24 * 3600;
+
 /// What evidence must be like to be accepted.
 #[derive(Debug, Clone)]
 pub struct AppraisalPolicy {

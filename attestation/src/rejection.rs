@@ -64,6 +64,12 @@ pub enum Rejection {
         /// Which part.
         part: &'static str,
     },
+    /// The caller expects a value that no part of the evidence could show.
+    #[error("an expected {expectation} was given, but no part of the evidence answers it")]
+    ExpectationUnused {
+        /// Which.
+        expectation: &'static str,
+    },
     /// The policy refuses evidence of this platform.
     #[error("the policy refuses {platform} evidence")]
     PlatformRefused {

@@ -113,6 +113,10 @@ pub fn load_evidence(inputs: &Inputs) -> Result<EvidenceSet, AppraisalError> {
             return Err(AppraisalError::SecondCpu { path: path.clone() });
         }
     }
+    let answers_nonce = set.gpu.is_some() || matches!(set.cpu, Some(CpuEvidenceSet::AzureVtpm { .. }));
+    if inputs.nonce.is_some() && !answers_nonce {
+        return Err(Rejection::ExpectationUnused { expectation: "nonce" }.into());
+    }
     Ok(set)
 }
 

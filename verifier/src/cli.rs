@@ -134,7 +134,7 @@ pub(crate) struct Appraise {
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: Option<PathBuf>,
     /// Repeat the verdict of a bundle; --root, --policy and --at replace what it carries
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["evidence", "endorsements"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["evidence", "endorsements", "report_data", "nonce"])]
     pub(crate) replay: Option<PathBuf>,
 }
 

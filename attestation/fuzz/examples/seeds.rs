@@ -57,7 +57,7 @@ fn main() {
     let key = ReceiptKey::from_seed(&[2; 32]).unwrap();
     write("receipt", "signed", &serde_json::to_vec(&receipt(&snp).sign(&key).unwrap()).unwrap());
     let verifier = VerifierKey::from_seed(&[3; 32]).unwrap();
-    write("ear", "refused", sign_ear(Err(&Rejection::DebugAllowed), case.now, &verifier).as_bytes());
+    write("ear", "refused", sign_ear(Err(&Rejection::DebugAllowed), case.now, case.now, &verifier).as_bytes());
     vtpm_parts(&write);
 }
 

@@ -5,6 +5,7 @@
 
 use crate::azure::policy::AzureItems;
 use crate::azure::{AkTrust, AzureRejection, HardwareEvidence, TpmQuote, VerifiedVtpm, VtpmEvidence, verify_vtpm};
+use crate::cpu::CpuClaims;
 use crate::findings::Findings;
 use crate::policy::{AppraisalPolicy, Platform, Rule};
 use crate::rejection::Rejection;
@@ -12,6 +13,9 @@ use crate::result::Claim;
 use crate::roots::{RootKind, TrustRoots};
 use crate::time::UnixTime;
 use crate::transcript::Transcript;
+
+/// Most certificates that may be given to find a chain among.
+const INTERMEDIATES_GIVEN_MAX: usize = 8;
 
 /// What accepted vTPM evidence says.
 #[derive(Debug)]
@@ -62,6 +66,10 @@ pub(crate) fn appraise(
         let refused = Err(Rejection::PlatformRefused { platform: "Azure vTPM" });
         return transcript.check("azure.platform_accepted", refused, |_| String::new());
     };
+    if intermediates.len() > INTERMEDIATES_GIVEN_MAX {
+        let detail = "more certificates were given than a chain can need".to_owned();
+        return Err(AzureRejection::EvidenceMalformed { detail }.into());
+    }
     let trusted: Vec<&[u8]> = roots.of_kind(RootKind::AzureVtpm).collect();
     let ak_trust = match items.ak_certificate {
         Rule::Check(_) => AkTrust::Certificate { roots: &trusted, intermediates, now },
@@ -83,6 +91,14 @@ pub(crate) fn appraise(
     Ok(AzureClaims { verified, unchecked })
 }
 
+/// Whether an accepted SNP report was asked for by the most privileged level, which is the paravisor's.
+pub(crate) fn require_most_privileged(claims: &CpuClaims) -> Result<(), AzureRejection> {
+    match claims {
+        CpuClaims::Snp(claims) if claims.report().vmpl != 0 => Err(AzureRejection::Vmpl { got: claims.report().vmpl }),
+        _ => Ok(()),
+    }
+}
+
 fn hold_against(
     items: &AzureItems,
     vtpm: &VerifiedVtpm,
@@ -94,6 +110,8 @@ fn hold_against(
     findings.item("azure.ak_certificate", &items.ak_certificate, |_| {
         if vtpm.ak_certified { Ok("certified".to_owned()) } else { Err(AzureRejection::CertificateMissing) }
     });
+    // The provider publishes its revocation lists on the network alone.
+    findings.item("azure.ak_revocation", &Rule::<()>::Unchecked, |()| Ok::<_, AzureRejection>(String::new()));
     findings.item("azure.pcrs", &items.pcrs, |allowed| {
         for (index, values) in allowed {
             let quoted = vtpm.pcrs.iter().find(|(quoted, _)| quoted.to_string() == *index).map(|(_, value)| value);

@@ -127,6 +127,12 @@ pub enum AzureRejection {
         /// Its value in hex, or that there is none.
         got: String,
     },
+    /// Another level than the paravisor's asked for the hardware report.
+    #[error("the hardware report was requested at privilege level {got}, the paravisor's is 0")]
+    Vmpl {
+        /// The level.
+        got: u32,
+    },
     /// The policy requires secure boot.
     #[error("secure boot is off")]
     SecureBootOff,
@@ -183,6 +189,7 @@ codes! { AzureRejection {
     PcrCount => "azure.pcr_count", Rejected;
     PcrDigest => "azure.pcr_digest", Rejected;
     PcrNotAllowed => "azure.pcr_not_allowed", Rejected;
+    Vmpl => "azure.vmpl", Rejected;
     SecureBootOff => "azure.secure_boot_off", Rejected;
     ConsoleEnabled => "azure.console_enabled", Rejected;
     CertificateMissing => "azure.ak_certificate_missing", Rejected;

@@ -62,10 +62,31 @@ pub fn appraise_evidence(
     if let Some(gpu) = &set.gpu {
         judge.gpu(gpu, &mut result, transcript)?;
     }
+    judge.name_what_files_cannot_show(set, &mut result, transcript)?;
     Ok(result)
 }
 
 impl Judge<'_> {
+    /// An expectation that no part of the set answers is an error, not a formality; and evidence from files does not
+    /// say that a GPU answered for this machine.
+    fn name_what_files_cannot_show(
+        &self,
+        set: &EvidenceSet,
+        result: &mut AttestationResult,
+        transcript: &mut Transcript,
+    ) -> Result<(), Rejection> {
+        let answers_report_data = matches!(&set.cpu, Some(CpuEvidenceSet::SevSnp { .. } | CpuEvidenceSet::Tdx { .. }));
+        if set.report_data.is_some() && !answers_report_data {
+            let unused = Err(Rejection::ExpectationUnused { expectation: "REPORT_DATA" });
+            return transcript.check("evidence.report_data", unused, |()| String::new());
+        }
+        if set.cpu.is_some() && set.gpu.is_some() {
+            transcript.skip("evidence.gpu_binding", "files do not show that this GPU answered for this machine");
+            result.add(Vec::new(), &["evidence.gpu_binding"]);
+        }
+        Ok(())
+    }
+
     /// A part the policy requires must be there; one it does not require is named when it is missing.
     pub(crate) fn require_part(
         &self,
@@ -102,7 +123,7 @@ impl Judge<'_> {
             CpuEvidenceSet::AzureVtpm { .. } => return self.azure(cpu, result, transcript),
         };
         result.add(claims.claims(), claims.unchecked());
-        compare_report_data(expected, claims.report_data(), transcript)
+        compare_report_data(expected, claims.report_data(), result, transcript)
     }
 
     pub(crate) fn snp(
@@ -146,7 +167,11 @@ impl Judge<'_> {
         let vtpm = azure::appraise::appraise(&evidence, nonce, &intermediates, roots, policy, now, transcript)?;
         let hardware = match (vtpm.hardware(), snp, tdx) {
             (HardwareEvidence::Snp { report, .. }, Some(endorsements), _) => {
-                self.snp(report, endorsements, transcript)?
+                let claims = self.snp(report, endorsements, transcript)?;
+                // The runtime claims are the paravisor's only when the most privileged level asked for the report.
+                let vmpl = azure::appraise::require_most_privileged(&claims).map_err(Rejection::from);
+                transcript.check("azure.vmpl", vmpl, |()| "0".to_owned())?;
+                claims
             }
             (HardwareEvidence::Tdx { quote }, _, Some(collateral)) => self.tdx(quote, collateral, transcript)?,
             _ => {
@@ -156,6 +181,9 @@ impl Judge<'_> {
         };
         result.add(hardware.claims(), hardware.unchecked());
         result.add(vtpm.claims(), vtpm.unchecked());
+        if nonce.is_none() {
+            result.add(Vec::new(), &["evidence.vtpm_nonce"]);
+        }
         Ok(())
     }
 
@@ -168,13 +196,17 @@ impl Judge<'_> {
         let nonce = match (set.nonce, set.evidence.first()) {
             (Some(nonce), _) => nonce.0,
             (None, Some(first)) => {
-                transcript.skip("gpu.nonce", "no expected nonce was given: freshness is not shown");
                 let report = GpuReport::parse(&first.report);
                 transcript.check("gpu.report.decode", report, |_| "nonce taken from the evidence".to_owned())?.nonce
             }
             (None, None) => [0; 32],
         };
-        let claims = self.gpus(&set.evidence, &set.endorsements, &nonce, transcript)?;
+        let claims = self.gpus(&set.evidence, &set.endorsements, &nonce, transcript);
+        if set.nonce.is_none() {
+            transcript.waive("gpu.report.nonce", "no expected nonce was given: freshness is not shown");
+            result.add(Vec::new(), &["evidence.gpu_nonce"]);
+        }
+        let claims = claims?;
         result.add(claims.claims(), claims.unchecked());
         Ok(())
     }
@@ -187,17 +219,26 @@ impl Judge<'_> {
         transcript: &mut Transcript,
     ) -> Result<gpu::GpuClaims, Rejection> {
         let Self { roots, policy, now, cache } = *self;
-        gpu::appraise(evidence, endorsements, nonce, roots, policy, now, &cache.gpu, transcript)
+        let claims = gpu::appraise(evidence, endorsements, nonce, roots, policy, now, &cache.gpu, transcript)?;
+        // Switches report in the same form; a set of them is no GPU.
+        let has_gpu = claims.devices().iter().any(|device| device.architecture().is_gpu());
+        if self.policy.items().required_parts.contains(&Part::Gpu) && !has_gpu {
+            let missing = Err(Rejection::EvidencePartMissing { part: "GPU" });
+            return transcript.check("evidence.gpu", missing, |_| String::new());
+        }
+        Ok(claims)
     }
 }
 
 fn compare_report_data(
     expected: Option<ExpectedReportData>,
     got: &[u8; 64],
+    result: &mut AttestationResult,
     transcript: &mut Transcript,
 ) -> Result<(), Rejection> {
     let Some(expected) = expected else {
         transcript.skip("evidence.report_data", "no expected value was given: freshness and channel are not shown");
+        result.add(Vec::new(), &["evidence.report_data"]);
         return Ok(());
     };
     let same = if expected.0 == *got { Ok(()) } else { Err(Rejection::ReportDataMismatch) };

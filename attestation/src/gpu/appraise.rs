@@ -74,7 +74,8 @@ pub fn appraise(
     transcript: &mut Transcript,
 ) -> Result<GpuClaims, Rejection> {
     let Platform::Items(items) = &policy.items().gpu else {
-        return Err(Rejection::PlatformRefused { platform: "NVIDIA GPU" });
+        let refused = Err(Rejection::PlatformRefused { platform: "NVIDIA GPU" });
+        return transcript.check("gpu.platform_accepted", refused, |_| String::new());
     };
     transcript.check("gpu.devices.count", require_count(items, evidence.len()), |count| format!("{count} devices"))?;
     let mut devices = Vec::with_capacity(evidence.len());

@@ -40,6 +40,10 @@ pub struct GpuDevice {
 impl GpuClaims {
     /// The devices of one set, in the order their evidence was given.
     pub(crate) fn new(assurance: AssuranceClass, devices: Vec<GpuDevice>, mut unchecked: Vec<&'static str>) -> Self {
+        // Whether the switches behind protected PCIe are attested ones is the caller's to compare (`switch_pdis`).
+        if devices.iter().any(|device| device.mode == Some(FeatureMode::Ppcie)) {
+            unchecked.push("gpu.devices.topology");
+        }
         unchecked.sort_unstable();
         unchecked.dedup();
         Self { gpu_attested: true, assurance, devices, unchecked }

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::gpu::Architecture;
-use crate::policy::{PolicyError, Rule};
+use crate::policy::{MAX_AGE_SECS_MAX, PolicyError, Rule};
 
 /// Most devices of one set: eight GPUs and four switches, doubled.
 pub(crate) const DEVICES_MAX: usize = 24;
@@ -187,6 +187,13 @@ impl GpuItems {
             && !serials.iter().all(is_hex)
         {
             return bad("gpu.devices.serials", "serial numbers are lowercase hex");
+        }
+        let ages = [
+            matches!(self.revocation.device_ocsp, Rule::Check(rule) if rule.max_age_secs > MAX_AGE_SECS_MAX),
+            matches!(self.revocation.rim_ocsp, Rule::Check(rule) if rule.max_age_secs > MAX_AGE_SECS_MAX),
+        ];
+        if ages.contains(&true) {
+            return bad("gpu.revocation", "an age of more than ten years requires nothing; write \"unchecked\"");
         }
         for (item, software) in [("gpu.driver.versions", &self.driver), ("gpu.vbios.versions", &self.vbios)] {
             if matches!(&software.versions, Rule::Check(rule) if !rule.is_sensible()) {

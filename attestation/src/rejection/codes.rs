@@ -86,6 +86,7 @@ codes! { Rejection {
     EvidenceUnrecognised => "evidence.unrecognised", Malformed;
     EvidenceEmpty => "evidence.empty", Malformed;
     EvidencePartMissing => "evidence.part_missing", Rejected;
+    ExpectationUnused => "evidence.expectation_unused", Rejected;
     PlatformRefused => "policy.platform_refused", Rejected;
 
     ReportLength => "snp.length", Malformed;

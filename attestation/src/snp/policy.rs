@@ -5,7 +5,7 @@
 use serde::Deserialize;
 
 use crate::digest::decode_hex;
-use crate::policy::{HexBytes, PolicyError, Rule};
+use crate::policy::{HexBytes, MAX_AGE_SECS_MAX, PolicyError, Rule};
 use crate::snp::{Cpu, Product, SigningKey, Tcb};
 
 /// Everything a policy says about SEV-SNP evidence.
@@ -205,6 +205,19 @@ impl SnpItems {
     /// Refuse values that look like checks and are none, or that no evidence could meet by accident.
     pub(crate) fn require_sensible(&self) -> Result<(), PolicyError> {
         let bad = |item, problem| Err(PolicyError::Item { item, problem });
+        // What nothing can fail is a waiver, and waivers are spelled "unchecked".
+        if matches!(self.tcb.mitigations, Rule::Check(0)) {
+            return bad("snp.tcb.mitigations", "0 requires nothing; write \"unchecked\"");
+        }
+        if matches!(self.report.guest_svn_min, Rule::Check(0)) {
+            return bad("snp.report.guest_svn_min", "0 requires nothing; write \"unchecked\"");
+        }
+        if matches!(&self.report.chip_ids, Rule::Check(ids) if ids.iter().any(|id| id.0 == [0; 64])) {
+            return bad("snp.report.chip_ids", "zeros name no chip: they are what a masked one reports");
+        }
+        if matches!(self.revocation.crl, Rule::Check(rule) if rule.max_age_secs > MAX_AGE_SECS_MAX) {
+            return bad("snp.revocation.crl", "an age of more than ten years requires nothing; write \"unchecked\"");
+        }
         if let Rule::Check(rows) = &self.tcb.floors {
             for row in rows {
                 match (row.product, row.fmc) {

@@ -153,7 +153,10 @@ fn hold_identity(findings: &mut Findings<'_>, items: &QuoteItems, report: &TdRep
         Some(td_1_5) if td_1_5.mr_service_td != [0; 48] => {
             hex_member(allowed, &td_1_5.mr_service_td, |got| TdxRejection::ServiceTd { got })
         }
-        _ => Ok("none".to_owned()),
+        Some(_) => Ok("none".to_owned()),
+        // Reports of TD 1.0 have no such field; a TD that cannot be migrated has no service TD that could move it.
+        None if report.td_attributes & MIGRATABLE == 0 => Ok("not reported; the TD cannot be migrated".to_owned()),
+        None => Err(TdxRejection::ServiceTd { got: "not reported".to_owned() }),
     });
     let mut measurement = |id, rule, got: &[u8; 48], refuse: &dyn Fn(String) -> TdxRejection| {
         findings.item(id, rule, |allowed: &Vec<HexBytes<48>>| hex_member(allowed, got, refuse));

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use crate::policy::{HexBytes, PolicyError, Rule};
+use crate::policy::{HexBytes, MAX_AGE_SECS_MAX, PolicyError, Rule};
 use crate::tdx::{PckCa, TcbStatus};
 
 /// Everything a policy says about TDX evidence.
@@ -121,6 +121,18 @@ impl TdxItems {
     /// Refuse values that look like checks and are none, or that no evidence could meet by accident.
     pub(crate) fn require_sensible(&self) -> Result<(), PolicyError> {
         let bad = |item, problem| Err(PolicyError::Item { item, problem });
+        if matches!(self.tcb.evaluation_number_min, Rule::Check(0)) {
+            return bad("tdx.tcb.evaluation_number_min", "0 requires nothing; write \"unchecked\"");
+        }
+        if matches!(&self.platform.ppids, Rule::Check(ids) if ids.iter().any(|id| id.0 == [0; 16])) {
+            return bad("tdx.platform.ppids", "zeros name no machine");
+        }
+        let ages = &self.collateral;
+        for rule in [&ages.max_age_secs, &ages.root_crl_max_age_secs, &ages.pck_crl_max_age_secs] {
+            if matches!(rule, Rule::Check(age) if *age > MAX_AGE_SECS_MAX) {
+                return bad("tdx.collateral", "an age of more than ten years requires nothing; write \"unchecked\"");
+            }
+        }
         if self.tcb.statuses.contains(&TcbStatus::Revoked) {
             return bad("tdx.tcb.statuses", "a revoked TCB is never accepted");
         }

@@ -63,7 +63,8 @@ pub fn appraise(
     transcript: &mut Transcript,
 ) -> Result<TdxClaims, Rejection> {
     let Platform::Items(items) = &policy.items().tdx else {
-        return Err(Rejection::PlatformRefused { platform: "TDX" });
+        let refused = Err(Rejection::PlatformRefused { platform: "TDX" });
+        return transcript.check("tdx.platform_accepted", refused, |_| String::new());
     };
     // 1. Decode.
     let quote =

@@ -8,6 +8,8 @@ use super::{ChainFault, Link};
 
 const LABEL: &str = "CERTIFICATE";
 const BEGIN: &[u8] = b"-----BEGIN";
+const FIRST_LINE: &[u8] = b"-----BEGIN CERTIFICATE-----";
+const LAST_LINE: &[u8] = b"-----END CERTIFICATE-----";
 
 /// Whether bytes look like PEM rather than DER.
 pub(crate) fn is_pem(bytes: &[u8]) -> bool {
@@ -22,14 +24,21 @@ pub(crate) fn pem_chain(link: Link, text: &[u8], maximum: usize) -> Result<Vec<V
     let mut rest = text.trim_ascii();
     let mut chain = Vec::new();
     while !rest.is_empty() {
-        if chain.len() == maximum || !rest.starts_with(BEGIN) {
+        let begins = [b"\n".as_slice(), b"\r\n"]
+            .iter()
+            .any(|end| rest.strip_prefix(FIRST_LINE).is_some_and(|rest| rest.starts_with(end)));
+        if chain.len() == maximum || !begins {
             return Err(malformed());
         }
         let (pem, read) = Pem::read(std::io::Cursor::new(rest)).map_err(|_| malformed())?;
         if pem.label != LABEL {
             return Err(malformed());
         }
-        rest = rest.get(read..).ok_or_else(malformed)?.trim_ascii_start();
+        let (whole, after) = rest.split_at_checked(read).ok_or_else(malformed)?;
+        if !whole.trim_ascii_end().ends_with(LAST_LINE) {
+            return Err(malformed());
+        }
+        rest = after.trim_ascii_start();
         chain.push(pem.contents);
     }
     if chain.is_empty() { Err(malformed()) } else { Ok(chain) }
@@ -54,6 +63,9 @@ mod tests {
             [ONE, ONE, ONE].concat(),
             ONE.replace("CERTIFICATE", "PRIVATE KEY"),
             ONE.replace("-----END", ""),
+            ONE.replace("-----BEGIN CERTIFICATE-----\n", "-----BEGINjunk\njunk\n-----BEGIN CERTIFICATE-----\n"),
+            ONE.replace("BEGIN CERTIFICATE-----", "BEGIN CERTIFICATE-----x"),
+            ONE.replace("END CERTIFICATE-----", "END CERTIFICATE-----x"),
         ] {
             assert!(chain(&bad).is_err(), "{bad:?}");
         }

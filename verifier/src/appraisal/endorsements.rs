@@ -149,7 +149,10 @@ fn files_ending(directory: &Path, ending: &str) -> Result<Vec<PathBuf>, Endorsem
         }
     };
     let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(ending));
-    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(named).collect();
+    let failed = |source| EndorsementsError::Directory { directory: directory.to_owned(), source };
+    // An entry that cannot be read could be the one that revokes.
+    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(named).collect();
     paths.sort();
     Ok(paths)
 }

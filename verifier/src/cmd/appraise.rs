@@ -57,15 +57,22 @@ pub(crate) fn run(args: &Appraise, out: Output, report: &mut Report) -> Result<E
 fn ask(args: &Appraise) -> Result<Question, Error> {
     let roots = named_roots(&args.root)?;
     if let Some(path) = &args.replay {
-        let bundle = AppraisalBundle::from_json(&read_capped(path, APPRAISAL_BUNDLE_BYTES_MAX)?)
+        let mut bundle = AppraisalBundle::from_json(&read_capped(path, APPRAISAL_BUNDLE_BYTES_MAX)?)
             .map_err(AppraisalError::from)?;
         let (roots_then, policy_then) = bundle.trust().map_err(AppraisalError::from)?;
         let mut trust = Trust { roots: roots_then, policy: policy_then };
+        // What a bundle says about its own policy and time is the writer's word: nobody signs for that.
+        let own_words = args.policy.is_none() || args.at.is_none();
+        if own_words && args.ear_key.is_some() {
+            let message = "a replayed bundle is signed for only under your own --policy and --at".to_owned();
+            return Err(Error::Choice { code: "choice.replay_signed", message });
+        }
         if !roots.is_empty() {
             trust.roots = roots_of(&roots)?;
+            bundle.roots = roots.into_iter().map(Base64).collect();
         }
         if let Some(policy) = args.policy.as_deref() {
-            trust.policy = load_policy_text(Some(policy))?.1;
+            (bundle.policy, trust.policy) = load_policy_text(Some(policy))?;
         }
         let at = judging_time(args.at.as_deref(), bundle.appraised_at)?;
         let stored = Some(bundle.verdict.clone());
@@ -101,7 +108,7 @@ fn tell(
     report: &mut Report,
 ) -> Result<Exit, Error> {
     if let Some(key) = key {
-        let token = sign_ear(outcome.as_ref(), at, key);
+        let token = sign_ear(outcome.as_ref(), at, clock().now(), key);
         report.put("ear", json!(token));
         if args.format == VerdictFormat::Ear {
             out.line(&token);
@@ -124,10 +131,16 @@ fn tell(
             ));
         }
         let unchecked = result.unchecked().len();
+        let whose = match (args.replay.is_some(), args.policy.is_some(), args.at.is_some()) {
+            (false, ..) | (true, true, true) => "",
+            (true, false, true) => "; the policy is the bundle's own",
+            (true, true, false) => "; the time is the bundle's own",
+            (true, false, false) => "; policy and time are the bundle's own",
+        };
         out.verdict(
             "ACCEPTED",
             &format!(
-                "assurance: {}, policy {}, judged at {}, {unchecked} items unchecked, bound to no channel",
+                "assurance: {}, policy {}, judged at {}, {unchecked} items unchecked, bound to no channel{whose}",
                 result.assurance(),
                 result.policy(),
                 format_time(at)

