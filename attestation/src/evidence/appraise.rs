@@ -54,14 +54,15 @@ pub fn appraise_evidence(
         return transcript
             .check("evidence.parts", Err(Rejection::EvidenceEmpty), |_: &AttestationResult| String::new());
     }
-    judge.require_part(Part::Cpu, set.cpu.is_some(), &mut result, transcript)?;
-    judge.require_part(Part::Gpu, set.gpu.is_some(), &mut result, transcript)?;
     if let Some(cpu) = &set.cpu {
         judge.cpu(cpu, set.report_data, &mut result, transcript)?;
     }
     if let Some(gpu) = &set.gpu {
         judge.gpu(gpu, &mut result, transcript)?;
     }
+    // After what is there: who judges one part alone still sees every check of it.
+    judge.require_part(Part::Cpu, set.cpu.is_some(), &mut result, transcript)?;
+    judge.require_part(Part::Gpu, set.gpu.is_some(), &mut result, transcript)?;
     judge.name_what_files_cannot_show(set, &mut result, transcript)?;
     Ok(result)
 }

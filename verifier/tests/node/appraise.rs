@@ -213,3 +213,110 @@ fn an_ear_is_signed_by_the_named_key_whatever_the_verdict() {
     std::fs::write(&key, "not a key").unwrap();
     assert_eq!(ear(&["--json"]).error_code(), "choice.ear_key");
 }
+
+/// One file of each kind, from the vectors, with what lies beside it.
+#[test]
+fn every_kind_of_evidence_is_read_from_files() {
+    let home = tempfile::tempdir().unwrap();
+    let vectors = here("../tests/vectors");
+    let tdx = home.path().join("tdx");
+    std::fs::create_dir(&tdx).unwrap();
+    let collateral = vectors.join("tdx/collateral/00806f050000-2026-06-30-eval19-7037c6.coll.json");
+    std::fs::copy(collateral, tdx.join("collateral.json")).unwrap();
+    let azure_tdx = vectors.join("azure-vtpm/tdx-flashbots-1764662251/evidence.json");
+    let rows: [(PathBuf, PathBuf, &str, &str, i32, &str); 6] = [
+        (
+            vectors.join("tdx/real/v4-spr-00806f05-gcp-2026/quote.bin"),
+            tdx.clone(),
+            "2026-07-01T00:00:00Z",
+            "",
+            0,
+            "tdx.mr_td",
+        ),
+        (
+            vectors.join("nvidia/real/h100-pcie-545.00-FULL/evidence.json"),
+            vectors.join("nvidia/real/h100-pcie-545.00-FULL"),
+            "2025-01-01T00:00:00Z",
+            "",
+            0,
+            "gpu.attested",
+        ),
+        (
+            vectors.join("nvidia/real/h100-pcie-545.00-FULL/evidence.json"),
+            vectors.join("nvidia/real/h100-pcie-545.00-FULL"),
+            "2025-01-01T00:00:00Z",
+            "11",
+            10,
+            "gpu.nonce_mismatch",
+        ),
+        (
+            vectors.join("azure-vtpm/snp-milan-v1/evidence.json"),
+            home.path().to_owned(),
+            AT,
+            "6368616c6c656e6765",
+            0,
+            "azure.pcrs",
+        ),
+        (
+            vectors.join("azure-vtpm/snp-milan-live/evidence.json"),
+            home.path().to_owned(),
+            AT,
+            "6174746573746174696f6e2d746573742d66697874757265",
+            0,
+            "azure.pcrs",
+        ),
+        (azure_tdx, tdx, "2026-07-01T00:00:00Z", "00", 10, "azure.nonce_mismatch"),
+    ];
+    for (evidence, endorsements, at, nonce, code, name) in rows {
+        let (evidence, endorsements, policy) = (text(&evidence), text(&endorsements), text(&here(POLICY)));
+        let mut words = vec![
+            "appraise",
+            "--evidence",
+            &evidence,
+            "--endorsements",
+            &endorsements,
+            "--policy",
+            &policy,
+            "--at",
+            at,
+            "--json",
+        ];
+        let full = if nonce == "11" { "11".repeat(32) } else { nonce.to_owned() };
+        if !full.is_empty() {
+            words.extend(["--nonce", &full]);
+        }
+        let run = cloister(home.path(), &words);
+        assert_eq!(run.code, code, "{evidence}: {}{}", run.stdout, run.stderr);
+        if code == 0 {
+            let object = run.json();
+            let claims = object["result"]["claims"].as_array().unwrap();
+            assert!(claims.iter().any(|claim| claim["name"] == name), "{name}");
+            let unchecked = object["result"]["unchecked"].to_string();
+            let freshness = ["evidence.report_data", "evidence.gpu_nonce"].iter().any(|item| unchecked.contains(item));
+            assert_eq!(freshness, full.is_empty(), "a verdict says when freshness was not shown: {unchecked}");
+        } else {
+            assert_eq!(run.error_code(), name);
+        }
+    }
+}
+
+/// A bundle carries its writer's policy and time: a verdict under them says so, and nobody signs for it.
+#[test]
+fn a_replay_is_signed_only_under_the_readers_own_policy_and_time() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(&home.path().join(name));
+    assert_eq!(appraise(home.path(), &["--bundle", &path("bundle.json")]).code, 0);
+    let own = cloister(home.path(), &["appraise", "--replay", &path("bundle.json")]);
+    assert!(own.stdout.trim_end().ends_with("policy and time are the bundle's own"), "{}", own.stdout);
+    let (key, policy) = (path("verifier.key"), text(&here(POLICY)));
+    let sign = ["appraise", "--replay", &path("bundle.json"), "--format", "ear", "--ear-key", &key];
+    let refused = cloister(home.path(), &[&sign[..], &["--json"]].concat());
+    assert_eq!((refused.code, refused.error_code().as_str()), (2, "choice.replay_signed"));
+    let signed = cloister(home.path(), &[&sign[..], &["--policy", &policy, "--at", AT]].concat());
+    assert_eq!(signed.code, 0, "{}", signed.stderr);
+    // Expectations belong to the reader and cannot be half heard.
+    let ignored = cloister(home.path(), &["appraise", "--replay", &path("bundle.json"), "--nonce", "00"]);
+    assert_eq!(ignored.code, 2);
+    let unused = appraise(home.path(), &["--nonce", "00", "--json"]);
+    assert_eq!((unused.code, unused.error_code().as_str()), (10, "evidence.expectation_unused"));
+}

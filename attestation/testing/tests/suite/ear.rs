@@ -31,7 +31,7 @@ fn accepted_submodule(item: Option<(&str, &str)>) -> Value {
     let claims = verify_ear(&sign_ear(Ok(&result), case.now, UnixTime(7), &key()), &key().public()).unwrap();
     assert_eq!((claims["eat_profile"].as_str(), claims["iat"].as_u64()), (Some(EAR_PROFILE), Some(7)));
     assert_eq!(claims["cloister_appraised_at"], case.now.0);
-    assert_eq!(claims["cloister_unchecked"], serde_json::json!(["evidence.gpu", "evidence.report_data"]));
+    assert_eq!(claims["cloister_unchecked"], serde_json::json!(["evidence.report_data", "evidence.gpu"]));
     assert_eq!(claims["ear_status"], "affirming");
     claims["submods"]["sev-snp"].clone()
 }

@@ -1,13 +1,17 @@
 //! Sets of evidence: what a file is told by, what an accepted set claims, and REPORT_DATA from the caller.
 
+use attestation::gpu::{GpuEndorsements, GpuEvidence};
 use attestation::{
     Base64, ClaimSource, CpuEvidenceSet, EVIDENCE_BYTES_MAX, EvidenceKind, EvidenceSet, ExpectedReportData,
-    GpuEvidenceSet, Hex32, Outcome, RejectionClass, STRICT_POLICY, Transcript, VerificationCache, appraise_evidence,
+    GpuEvidenceSet, Hex32, Outcome, RejectionClass, STRICT_POLICY, Transcript, TrustRoots, VerificationCache,
+    appraise_evidence,
 };
 use attestation_testing::AcceptedCase;
 use attestation_testing::gpu::{FakeGpu, GpuKeys, simulated_gpu_roots};
 
-use crate::support::{code, demo_policy, parse_policy, pki, roots_of, snp_of, with_item};
+use crate::support::{
+    CAPTURED_POLICY, code, demo_policy, parse_policy, pki, roots_of, snp_of, unix_time, vectors, with_item,
+};
 
 fn accepted_set() -> (EvidenceSet, AcceptedCase<'static>) {
     let case = AcceptedCase::new(pki());
@@ -121,4 +125,26 @@ fn a_set_survives_being_written_and_read_and_knows_no_other_member() {
     ] {
         assert!(serde_json::from_str::<EvidenceSet>(&spoiled).is_err(), "{spoiled:.80}");
     }
+}
+
+/// Switches report in the same form as GPUs: a set of them is genuine, and still no GPU.
+#[test]
+fn a_switch_alone_is_no_gpu() {
+    let folder = vectors().join("nvidia/real/ls10-switch-FULL");
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let gpu = GpuEvidenceSet {
+        evidence: GpuEvidence::list_from_json(&read("evidence.json")).unwrap(),
+        endorsements: GpuEndorsements { vbios_rim: Some(read("bios-rim.xml")), ..GpuEndorsements::default() },
+        nonce: None,
+    };
+    let set = EvidenceSet { gpu: Some(gpu), ..EvidenceSet::default() };
+    let judge = |parts: &str| {
+        let policy = parse_policy(&with_item(CAPTURED_POLICY, "required_parts", parts));
+        let (roots, cache, at) =
+            (TrustRoots::vendor(), VerificationCache::default(), unix_time("2026-07-01T00:00:00Z"));
+        appraise_evidence(&set, &roots, &policy, at, &cache, &mut Transcript::new())
+    };
+    assert_eq!(code(&judge("[]")), "ok");
+    assert_eq!(code(&judge("[\"gpu\"]")), "evidence.part_missing");
+    assert_eq!(code(&judge("[\"cpu\"]")), "evidence.part_missing");
 }
