@@ -303,7 +303,7 @@ impl Platform {
                     .iter()
                     .any(|id| *item == *id || ((id.ends_with('.') || *id == "tdx.quote.rtmr") && item.starts_with(id)))
             };
-            if needed.is_empty() || unchecked.iter().any(|item| waived(item)) {
+            if needed.is_empty() || unchecked.iter().any(waived) {
                 return NO_CLAIM;
             }
             match member {
