@@ -8,7 +8,7 @@ mod rule;
 
 use serde::Deserialize;
 
-pub(crate) use rule::{HexBytes, Rule};
+pub(crate) use rule::{BitRule, Forbidden, HexBytes, Required, Rule};
 
 use crate::azure::AzureItems;
 use crate::digest::Sha256Digest;

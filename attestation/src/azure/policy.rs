@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::policy::{HexBytes, PolicyError, Rule};
+use crate::policy::{Forbidden, HexBytes, PolicyError, Required, Rule};
 
 use super::PCRS_MAX;
 
@@ -23,22 +23,6 @@ pub(crate) struct AzureItems {
     pub(crate) secure_boot: Rule<Required>,
     /// Whether the host may not have a serial console.
     pub(crate) console: Rule<Forbidden>,
-}
-
-/// Something that must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Required {
-    /// It must.
-    Required,
-}
-
-/// Something that must not be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Forbidden {
-    /// It must not.
-    Forbidden,
 }
 
 impl AzureItems {

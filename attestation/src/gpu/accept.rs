@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use crate::findings::Findings;
 use crate::gpu::appraise::{GenuineDevice, Manifests};
-use crate::gpu::policy::{DeviceItems, GpuItems, PcieRule, SoftwareItems};
+use crate::gpu::policy::{DeviceItems, GpuItems, SoftwareItems};
 use crate::gpu::{FeatureMode, GpuRejection, RimKind, compare};
-use crate::policy::Rule;
+use crate::policy::{BitRule, Rule};
 use crate::rejection::Rejection;
 use crate::transcript::Transcript;
 
@@ -90,8 +90,8 @@ fn hold_mode(findings: &mut Findings<'_>, items: &DeviceItems, device: &GenuineD
     }
     findings.item("gpu.devices.protected_pcie", &items.protected_pcie, |rule| {
         match (rule, device.report.opaque.protected_pcie) {
-            (PcieRule::Required, Some(true)) => Ok("on".to_owned()),
-            (PcieRule::Forbidden, Some(false)) => Ok("off".to_owned()),
+            (BitRule::Required, Some(true)) => Ok("on".to_owned()),
+            (BitRule::Forbidden, Some(false)) => Ok("off".to_owned()),
             (_, Some(true)) => Err(GpuRejection::ProtectedPcie { got: "on" }),
             (_, Some(false)) => Err(GpuRejection::ProtectedPcie { got: "off" }),
             (_, None) => Err(GpuRejection::ProtectedPcie { got: "not reported" }),

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::gpu::Architecture;
-use crate::policy::{MAX_AGE_SECS_MAX, PolicyError, Rule};
+use crate::policy::{BitRule, MAX_AGE_SECS_MAX, PolicyError, Required, Rule};
 
 /// Most devices of one set: eight GPUs and four switches, doubled.
 pub(crate) const DEVICES_MAX: usize = 24;
@@ -30,7 +30,8 @@ pub(crate) struct DeviceItems {
     pub(crate) gpus: CountRule,
     pub(crate) architectures: Vec<Architecture>,
     pub(crate) modes: Rule<Vec<FeatureMode>>,
-    pub(crate) protected_pcie: Rule<PcieRule>,
+    /// Either needs a report that says so.
+    pub(crate) protected_pcie: Rule<BitRule>,
     pub(crate) fwid: Rule<Required>,
     /// Serial numbers of boot ROM certificates, lowercase hex.
     pub(crate) serials: Rule<Vec<String>>,
@@ -76,24 +77,6 @@ impl fmt::Display for FeatureMode {
             Self::Ppcie => "PPCIE",
         })
     }
-}
-
-/// What protected PCIe must be; either needs a report that says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum PcieRule {
-    /// On.
-    Required,
-    /// Off.
-    Forbidden,
-}
-
-/// Something that must be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Required {
-    /// It must.
-    Required,
 }
 
 /// What the driver or the VBIOS must be.

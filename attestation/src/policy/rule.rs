@@ -43,6 +43,42 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Platform<T> {
     }
 }
 
+/// Something that must not be: a bit that must be clear, a feature that must be off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Forbidden {
+    /// It must not.
+    Forbidden,
+}
+
+/// Something that must be: a bit that must be set, a part that must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Required {
+    /// It must.
+    Required,
+}
+
+/// A bit that may be wanted either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BitRule {
+    /// The bit must be set.
+    Required,
+    /// The bit must be clear.
+    Forbidden,
+}
+
+impl BitRule {
+    /// Whether a bit that is `set` or not is as it must be.
+    pub(crate) fn allows(self, set: bool) -> bool {
+        match self {
+            Self::Required => set,
+            Self::Forbidden => !set,
+        }
+    }
+}
+
 /// Bytes of a fixed length, written in lowercase hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HexBytes<const N: usize>(pub(crate) [u8; N]);

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 
 use crate::digest::decode_hex;
-use crate::policy::{HexBytes, MAX_AGE_SECS_MAX, PolicyError, Rule};
+use crate::policy::{BitRule, Forbidden, HexBytes, MAX_AGE_SECS_MAX, PolicyError, Required, Rule};
 use crate::snp::{Cpu, Product, SigningKey, Tcb};
 
 /// Everything a policy says about SEV-SNP evidence.
@@ -37,32 +37,6 @@ pub(crate) struct ReportItems {
     pub(crate) image_ids: Rule<Vec<HexBytes<16>>>,
     pub(crate) id_key_digests: Rule<Vec<HexBytes<48>>>,
     pub(crate) author_key_digests: Rule<Vec<HexBytes<48>>>,
-}
-
-/// A guest-policy bit that weakens the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Forbidden {
-    /// The bit must be clear.
-    Forbidden,
-}
-
-/// A guest-policy bit that protects the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Required {
-    /// The bit must be set.
-    Required,
-}
-
-/// A platform bit that may be wanted either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum BitRule {
-    /// The bit must be set.
-    Required,
-    /// The bit must be clear.
-    Forbidden,
 }
 
 /// Bits of the guest policy (SNP ABI table "Guest Policy Structure").

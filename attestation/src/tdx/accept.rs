@@ -7,8 +7,8 @@
 use std::fmt;
 
 use crate::findings::Findings;
-use crate::policy::{HexBytes, Rule};
-use crate::tdx::policy::{AttributeItems, BitRule, CollateralItems, PlatformItems, QuoteItems, TcbItems, TdxItems};
+use crate::policy::{BitRule, HexBytes, Rule};
+use crate::tdx::policy::{AttributeItems, CollateralItems, PlatformItems, QuoteItems, TcbItems, TdxItems};
 use crate::tdx::verify::Genuine;
 use crate::tdx::{TdReport, TdxRejection};
 use crate::time::UnixTime;

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use crate::policy::{HexBytes, MAX_AGE_SECS_MAX, PolicyError, Rule};
+use crate::policy::{BitRule, Forbidden, HexBytes, MAX_AGE_SECS_MAX, PolicyError, Rule};
 use crate::tdx::{PckCa, TcbStatus};
 
 /// Everything a policy says about TDX evidence.
@@ -36,34 +36,6 @@ pub(crate) struct QuoteItems {
     pub(crate) mr_owner_config: Measurements,
     /// Service TDs that may be bound, by MR_SERVICETD; none bound is always accepted.
     pub(crate) service_tds: Measurements,
-}
-
-/// A bit that weakens the TD.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Forbidden {
-    /// The bit must be clear.
-    Forbidden,
-}
-
-/// A bit that may be wanted either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum BitRule {
-    /// The bit must be set.
-    Required,
-    /// The bit must be clear.
-    Forbidden,
-}
-
-impl BitRule {
-    /// Whether a bit that is known to be `set` or not is as it must be.
-    pub(crate) fn allows(self, set: bool) -> bool {
-        match self {
-            Self::Required => set,
-            Self::Forbidden => !set,
-        }
-    }
 }
 
 /// Bits of ATTRIBUTES and XFAM (TDX Module ABI, TD_PARAMS).

@@ -4,10 +4,10 @@
 //! something. PLATFORM_INFO grows with firmware and only describes the platform, so its unknown bits are ignored.
 
 use crate::findings::Findings;
-use crate::policy::Rule;
+use crate::policy::{BitRule, Rule};
 use crate::rejection::{PlatformItem, Rejection};
 use crate::snp::SnpReport;
-use crate::snp::policy::{BitRule, GuestItems, PlatformItems};
+use crate::snp::policy::{GuestItems, PlatformItems};
 
 // Guest policy, SNP ABI table "Guest Policy Structure". Bits 0-7 and 8-15 are the minor and major ABI version.
 const SMT: u32 = 16;
