@@ -140,7 +140,7 @@ pub fn sign_ear(
         "cloister_unchecked": general,
         "ear_status": status,
         "ear_verifier_id": {
-            "developer": "https://cloister.invalid",
+            "developer": "cloister",
             "build": concat!("cloister ", env!("CARGO_PKG_VERSION")),
         },
         "submods": submods,

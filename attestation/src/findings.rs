@@ -30,14 +30,20 @@ impl<'a> Findings<'a> {
     }
 
     /// Record an item: made when the policy asks for it, skipped and listed when the policy waives it.
-    pub(crate) fn item<T, E: Into<Rejection> + fmt::Display>(
+    pub(crate) fn item<T: fmt::Debug, E: Into<Rejection> + fmt::Display>(
         &mut self,
         id: &'static str,
         rule: &Rule<T>,
         check: impl FnOnce(&T) -> Result<String, E>,
     ) {
         match rule {
-            Rule::Check(wanted) => self.always(id, check(wanted)),
+            Rule::Check(wanted) => match check(wanted) {
+                Ok(found) => self.transcript.pass(id, found),
+                Err(error) => {
+                    self.transcript.fail(id, format!("{error}; the policy says {}", shortened(wanted)));
+                    self.first_failure.get_or_insert(error.into());
+                }
+            },
             Rule::Unchecked => {
                 self.unchecked.push(id);
                 self.transcript.skip(id, "the policy leaves it unchecked");
@@ -48,5 +54,15 @@ impl<'a> Findings<'a> {
     /// The first failure, if any.
     pub(crate) fn verdict(self) -> Result<(), Rejection> {
         self.first_failure.map_or(Ok(()), Err)
+    }
+}
+
+/// What the policy asks for, as it is written there but for length.
+fn shortened(wanted: &impl fmt::Debug) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    let text = format!("{wanted:?}");
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
     }
 }

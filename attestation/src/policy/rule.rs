@@ -80,8 +80,14 @@ impl BitRule {
 }
 
 /// Bytes of a fixed length, written in lowercase hex.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HexBytes<const N: usize>(pub(crate) [u8; N]);
+
+impl<const N: usize> std::fmt::Debug for HexBytes<N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
 
 impl<'de, const N: usize> Deserialize<'de> for HexBytes<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
