@@ -11,14 +11,13 @@ done
 out="$PWD/target/coverage"
 rm -rf "$out/raw"; mkdir -p "$out/raw"
 export LLVM_PROFILE_FILE="$out/raw/%p-%m.profraw" RUSTFLAGS="-Cinstrument-coverage" CARGO_TARGET_DIR="$out/build"
-cargo nextest run -p attestation -p attestation-testing -p attestation-fuzz --locked --no-fail-fast \
-  --message-format libtest-json 2>/dev/null >/dev/null || true
+cargo nextest run -p attestation -p attestation-testing -p attestation-fuzz --locked --status-level fail
 binaries=$(cargo test -p attestation -p attestation-testing -p attestation-fuzz --locked --no-run --message-format=json 2>/dev/null \
   | python3 -c 'import json,sys
 for line in sys.stdin:
     item = json.loads(line)
-    if item.get("executable") and item.get("profile", {}).get("test"): print("-object", item["executable"])')
+    if item.get("executable") and item.get("profile", {}).get("test"): print("-object", item["executable"])' | sed '1s/^-object //')
 "llvm-profdata-$version" merge -sparse "$out"/raw/*.profraw -o "$out/all.profdata"
 # shellcheck disable=SC2086
-"llvm-cov-$version" report $binaries -instr-profile="$out/all.profdata" attestation/src \
-  | awk 'NR==1 || /attestation\/src|\.rs|TOTAL/ {printf "%-40s %10s %10s\n", $1, $(NF-5), $(NF-3)}'
+"llvm-cov-$version" report $binaries -instr-profile="$out/all.profdata" -sources attestation/src \
+  | awk '/\.rs|^TOTAL/ {printf "%-34s %6s lines  %8s covered\n", $1, $8, $10}'

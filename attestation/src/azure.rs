@@ -60,7 +60,7 @@ pub enum HardwareEvidence {
     },
     /// A TD quote.
     Tdx {
-        /// The quote, as received.
+        /// The quote, without the zeros behind it.
         quote: Vec<u8>,
     },
 }
@@ -137,7 +137,7 @@ fn hardware_evidence(evidence: &VtpmEvidence, hcl: &HclReport) -> Result<Hardwar
         }
         (HardwareKind::Tdx, Some(quote)) if evidence.vcek.is_none() => {
             hcl.require_bound(&hcl::td_quote_report_data(quote)?)?;
-            Ok(HardwareEvidence::Tdx { quote: quote.clone() })
+            Ok(HardwareEvidence::Tdx { quote: hcl::td_quote_exactly(quote)?.to_vec() })
         }
         (HardwareKind::Tdx, None) => Err(AzureRejection::TdQuoteMissing),
         _ => Err(AzureRejection::HardwareMixed),

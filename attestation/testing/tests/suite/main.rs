@@ -4,6 +4,7 @@
 
 mod azure;
 mod azure_chain;
+mod azure_policy;
 mod boundaries;
 mod chain_faults;
 mod channel;
