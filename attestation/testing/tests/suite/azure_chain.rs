@@ -162,6 +162,11 @@ fn evidence_of(ak: &RsaKeyPair, selected: u32, pcrs: Vec<[u8; 32]>) -> VtpmEvide
     evidence
 }
 
+/// vTPM evidence under a key of ours, for hardware reports made elsewhere.
+pub(crate) fn made_here() -> VtpmEvidence {
+    evidence_of(&key(), 1, vec![[7; 32]])
+}
+
 fn verify(evidence: &VtpmEvidence, intermediates: &[Vec<u8>], root: &[u8]) -> Result<VerifiedVtpm, AzureRejection> {
     let intermediates: Vec<&[u8]> = intermediates.iter().map(Vec::as_slice).collect();
     let trust = AkTrust::Certificate { roots: &[root], intermediates: &intermediates, now: NOW };

@@ -6,12 +6,19 @@ use std::fs;
 use attestation::azure::VtpmEvidence;
 use attestation::tdx::TdxCollateral;
 use attestation::{
-    AttestationResult, Base64, CpuEvidenceSet, EvidenceSet, NonceHex, Rejection, SnpEndorsements, Transcript,
-    TrustRoots, VerificationCache, appraise_evidence, vendor_certificates,
+    AttestationResult, Base64, CpuEvidenceSet, DEMO_POLICY, EvidenceSet, NonceHex, Rejection, SnpEndorsements,
+    Transcript, TrustRoots, VerificationCache, appraise_evidence, vendor_certificates,
 };
 
-use crate::support::{CAPTURED_POLICY, code, parse_policy, unix_time, vectors, with_item};
+use attestation_testing::AcceptedCase;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::azure_chain::made_here;
+use crate::support::{CAPTURED_POLICY, code, parse_policy, pki, roots_of, snp_of, unix_time, vectors, with_item};
+
+/// Where the hardware report stands in an HCL report.
+const REPORT_AT: usize = 32;
 const SNP_NONCE: &str = "6174746573746174696f6e2d746573742d66697874757265";
 
 /// The captured SNP machine, with what it carries as endorsement.
@@ -133,4 +140,45 @@ fn nothing_is_accepted_without_its_hardware() {
     let result = judge(&unnamed, CAPTURED_POLICY, SNP_AT).unwrap();
     assert!(result.unchecked().contains(&"evidence.vtpm_nonce"));
     assert_eq!(code(&judge(&snp(), attestation::DEMO_POLICY, SNP_AT)), "policy.platform_refused");
+}
+
+/// A machine made here: our hardware report names our vTPM's claims. Only the level that asked for the report differs.
+#[test]
+fn only_the_most_privileged_level_speaks_for_the_paravisor() {
+    let vtpm = made_here();
+    let claims_hash: [u8; 64] = vtpm.hcl_report[REPORT_AT + 0x50..REPORT_AT + 0x90].try_into().unwrap();
+    let policy = DEMO_POLICY.replace(
+        "azure = \"refused\"",
+        "azure = { ak_certificate = \"unchecked\", pcrs = \"unchecked\", secure_boot = \"unchecked\", console = \"unchecked\" }",
+    );
+    let policy = with_item(&policy, "snp.report.vmpl", "[0, 1]");
+    for (vmpl, expected) in [(0, "ok"), (1, "azure.vmpl")] {
+        let case = AcceptedCase::new(pki());
+        let mut report = case.report.clone();
+        (report.vmpl, report.report_data) = (vmpl, claims_hash);
+        let mut hcl = vtpm.hcl_report.clone();
+        hcl[REPORT_AT..REPORT_AT + 1184].copy_from_slice(&report.sign(pki()));
+        let quote = &vtpm.tpm_quote;
+        let evidence = serde_json::json!({
+            "version": 1,
+            "hcl_report": URL_SAFE_NO_PAD.encode(hcl),
+            "tpm_quote": {
+                "message": hex::encode(&quote.message),
+                "signature": hex::encode(&quote.signature),
+                "pcrs": quote.pcrs.iter().map(hex::encode).collect::<Vec<_>>(),
+            },
+        });
+        let mut document = case.document();
+        let cpu = CpuEvidenceSet::AzureVtpm {
+            evidence: Base64(evidence.to_string().into_bytes()),
+            nonce: None,
+            intermediates: Vec::new(),
+            snp: Some(snp_of(&mut document).clone()),
+            tdx: None,
+        };
+        let set = EvidenceSet { cpu: Some(cpu), ..EvidenceSet::default() };
+        let (roots, cache) = (roots_of(pki()), VerificationCache::default());
+        let verdict = appraise_evidence(&set, &roots, &parse_policy(&policy), case.now, &cache, &mut Transcript::new());
+        assert_eq!(code(&verdict), expected, "level {vmpl}");
+    }
 }
