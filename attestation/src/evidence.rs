@@ -123,6 +123,19 @@ pub struct EvidenceSet {
     pub report_data: Option<ExpectedReportData>,
 }
 
+impl EvidenceSet {
+    /// Drop what somebody else says was expected; the verdict then lists freshness as not shown.
+    pub fn forget_expectations(&mut self) {
+        self.report_data = None;
+        if let Some(gpu) = &mut self.gpu {
+            gpu.nonce = None;
+        }
+        if let Some(CpuEvidenceSet::AzureVtpm { nonce, .. }) = &mut self.cpu {
+            *nonce = None;
+        }
+    }
+}
+
 /// The 64 bytes REPORT_DATA must be, written in hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpectedReportData(pub [u8; 64]);

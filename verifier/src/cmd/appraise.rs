@@ -67,6 +67,10 @@ fn ask(args: &Appraise) -> Result<Question, Error> {
             let message = "a replayed bundle is signed for only under your own --policy and --at".to_owned();
             return Err(Error::Choice { code: "choice.replay_signed", message });
         }
+        if args.ear_key.is_some() {
+            // So are the nonce and the REPORT_DATA it says were expected: what is signed lists them as not shown.
+            bundle.evidence.forget_expectations();
+        }
         if !roots.is_empty() {
             trust.roots = roots_of(&roots)?;
             bundle.roots = roots.into_iter().map(Base64).collect();

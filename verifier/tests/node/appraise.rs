@@ -314,6 +314,14 @@ fn a_replay_is_signed_only_under_the_readers_own_policy_and_time() {
     assert_eq!((refused.code, refused.error_code().as_str()), (2, "choice.replay_signed"));
     let signed = cloister(home.path(), &[&sign[..], &["--policy", &policy, "--at", AT]].concat());
     assert_eq!(signed.code, 0, "{}", signed.stderr);
+    // What the bundle says was expected is its writer's word too.
+    let mut bundle: Value = serde_json::from_slice(&std::fs::read(path("bundle.json")).unwrap()).unwrap();
+    bundle["evidence"]["report_data"] = Value::from("00".repeat(64));
+    std::fs::write(path("bundle.json"), bundle.to_string()).unwrap();
+    let words =
+        ["appraise", "--replay", &path("bundle.json"), "--ear-key", &key, "--policy", &policy, "--at", AT, "--json"];
+    let object = cloister(home.path(), &words).json();
+    assert!(object["result"]["unchecked"].to_string().contains("evidence.report_data"), "{object}");
     // Expectations belong to the reader and cannot be half heard.
     let ignored = cloister(home.path(), &["appraise", "--replay", &path("bundle.json"), "--nonce", "00"]);
     assert_eq!(ignored.code, 2);
