@@ -19,7 +19,6 @@ mod architecture;
 mod chain;
 mod claims;
 mod compare;
-mod cursor;
 mod der;
 mod evidence;
 mod fwid;

@@ -46,6 +46,11 @@ impl<'a> Reader<'a> {
         self.array().map(u16::from_le_bytes)
     }
 
+    /// Three bytes, as SPDM writes lengths.
+    pub(crate) fn u24_le(&mut self) -> Option<u32> {
+        self.array().map(|[low, middle, high]| u32::from_le_bytes([low, middle, high, 0]))
+    }
+
     pub(crate) fn u32_le(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::gpu::GpuRejection;
-use crate::gpu::cursor::Cursor;
+use crate::reader::Reader;
 
 const TYPE_DRIVER_VERSION: u16 = 3;
 const TYPE_VBIOS_VERSION: u16 = 6;
@@ -64,14 +64,14 @@ impl OpaqueData {
     /// # Errors
     /// `gpu.opaque_malformed`, `gpu.opaque_duplicate`.
     pub fn parse(bytes: &[u8]) -> Result<Self, GpuRejection> {
-        let mut cursor = Cursor::new(bytes);
+        let mut reader = Reader::new(bytes);
         let mut data = Self::default();
         let mut seen = BTreeSet::new();
-        while !cursor.is_empty() {
+        while !reader.is_empty() {
             let truncated = || GpuRejection::OpaqueMalformed { field: "type and length" };
-            let kind = cursor.u16_le().ok_or_else(truncated)?;
-            let length = cursor.u16_le().ok_or_else(truncated)?;
-            let value = cursor.take(usize::from(length)).ok_or_else(truncated)?;
+            let kind = reader.u16_le().ok_or_else(truncated)?;
+            let length = reader.u16_le().ok_or_else(truncated)?;
+            let value = reader.take(usize::from(length)).ok_or_else(truncated)?;
             if !seen.insert(kind) {
                 return Err(GpuRejection::OpaqueDuplicate { kind });
             }

@@ -8,8 +8,8 @@
 //! interface returns any. Tolerating it would give one report many encodings.
 
 use crate::gpu::GpuRejection;
-use crate::gpu::cursor::Cursor;
 use crate::gpu::opaque::OpaqueData;
+use crate::reader::Reader;
 
 /// Longest report: what the driver's interface returns at most (NVML `nvmlConfComputeGpuAttestationReport_t`).
 pub const GPU_REPORT_BYTES_MAX: usize = 8192;
@@ -74,14 +74,14 @@ impl GpuReport {
             return Err(wrong_length);
         }
         let (signed, signature) = bytes.split_last_chunk::<SIGNATURE_LEN>().ok_or_else(|| wrong_length.clone())?;
-        let mut cursor = Cursor::new(signed);
-        let nonce = read_request(&mut cursor, &wrong_length)?;
-        let blocks = read_blocks(&mut cursor, &wrong_length)?;
-        let responder_nonce = cursor.array().ok_or_else(|| wrong_length.clone())?;
-        let opaque_len = cursor.u16_le().ok_or_else(|| wrong_length.clone())?;
-        let opaque = cursor.take(usize::from(opaque_len)).ok_or_else(|| wrong_length.clone())?;
+        let mut reader = Reader::new(signed);
+        let nonce = read_request(&mut reader, &wrong_length)?;
+        let blocks = read_blocks(&mut reader, &wrong_length)?;
+        let responder_nonce = reader.array().ok_or_else(|| wrong_length.clone())?;
+        let opaque_len = reader.u16_le().ok_or_else(|| wrong_length.clone())?;
+        let opaque = reader.take(usize::from(opaque_len)).ok_or_else(|| wrong_length.clone())?;
         // Checked before the fields are read, so that a report cut anywhere has a wrong length.
-        if !cursor.is_empty() {
+        if !reader.is_empty() {
             return Err(wrong_length);
         }
         let opaque = OpaqueData::parse(opaque)?;
@@ -105,15 +105,15 @@ impl GpuReport {
 }
 
 /// The request's nonce, behind its four fixed bytes and before its slot.
-fn read_request(cursor: &mut Cursor<'_>, wrong_length: &GpuRejection) -> Result<[u8; 32], GpuRejection> {
-    let header: [u8; 4] = cursor.array().ok_or_else(|| wrong_length.clone())?;
+fn read_request(reader: &mut Reader<'_>, wrong_length: &GpuRejection) -> Result<[u8; 32], GpuRejection> {
+    let header: [u8; 4] = reader.array().ok_or_else(|| wrong_length.clone())?;
     let [version, code, attributes, operation] = header;
     require_version(version)?;
     if (code, attributes, operation) != (GET_MEASUREMENTS, WITH_SIGNATURE, ALL_BLOCKS) {
         return Err(GpuRejection::ReportMalformed { field: "request header" });
     }
-    let nonce = cursor.array().ok_or_else(|| wrong_length.clone())?;
-    match cursor.u8() {
+    let nonce = reader.array().ok_or_else(|| wrong_length.clone())?;
+    match reader.u8() {
         None => Err(wrong_length.clone()),
         Some(SLOT) => Ok(nonce),
         Some(_) => Err(GpuRejection::ReportMalformed { field: "request slot" }),
@@ -121,17 +121,17 @@ fn read_request(cursor: &mut Cursor<'_>, wrong_length: &GpuRejection) -> Result<
 }
 
 /// The response's header and its blocks.
-fn read_blocks(cursor: &mut Cursor<'_>, wrong_length: &GpuRejection) -> Result<Vec<MeasurementBlock>, GpuRejection> {
-    let [version, code, param1, param2]: [u8; 4] = cursor.array().ok_or_else(|| wrong_length.clone())?;
+fn read_blocks(reader: &mut Reader<'_>, wrong_length: &GpuRejection) -> Result<Vec<MeasurementBlock>, GpuRejection> {
+    let [version, code, param1, param2]: [u8; 4] = reader.array().ok_or_else(|| wrong_length.clone())?;
     require_version(version)?;
     // Parameter 1 counts blocks in answers to a count request only; parameter 2 repeats the slot.
     if (code, param1, param2) != (MEASUREMENTS, 0, SLOT) {
         return Err(GpuRejection::ReportMalformed { field: "response header" });
     }
-    let count = cursor.u8().ok_or_else(|| wrong_length.clone())?;
-    let length = cursor.u24_le().ok_or_else(|| wrong_length.clone())?;
-    let record = usize::try_from(length).ok().and_then(|length| cursor.take(length));
-    let mut record = Cursor::new(record.ok_or_else(|| wrong_length.clone())?);
+    let count = reader.u8().ok_or_else(|| wrong_length.clone())?;
+    let length = reader.u24_le().ok_or_else(|| wrong_length.clone())?;
+    let record = usize::try_from(length).ok().and_then(|length| reader.take(length));
+    let mut record = Reader::new(record.ok_or_else(|| wrong_length.clone())?);
     let mut blocks: Vec<MeasurementBlock> = Vec::with_capacity(usize::from(count));
     for _ in 0..count {
         let block = read_block(&mut record)?;
@@ -146,7 +146,7 @@ fn read_blocks(cursor: &mut Cursor<'_>, wrong_length: &GpuRejection) -> Result<V
     if blocks.is_empty() { Err(GpuRejection::NoBlocks) } else { Ok(blocks) }
 }
 
-fn read_block(record: &mut Cursor<'_>) -> Result<MeasurementBlock, GpuRejection> {
+fn read_block(record: &mut Reader<'_>) -> Result<MeasurementBlock, GpuRejection> {
     let malformed = || GpuRejection::ReportMalformed { field: "measurement block" };
     let index = record.u8().ok_or_else(malformed)?;
     let specification = record.u8().ok_or_else(malformed)?;

@@ -4,6 +4,7 @@
 //! Nothing in it is trusted on exit: signatures and the certificates are for `chain`, `qe` and `verify`. The signed
 //! range is kept as received, never written again from the fields.
 
+use crate::reader::Reader;
 use crate::tdx::TdxRejection;
 
 /// The largest quote that is read. Captured ones have 5 KiB.
@@ -115,43 +116,46 @@ pub struct QeReport {
     pub report_data: [u8; 64],
 }
 
-/// Bytes still to be read; every read is exact.
-struct Reader<'a> {
-    rest: &'a [u8],
-    /// What is being read, for the refusal.
+/// A part of a quote still to be read; every read is exact, and a refusal names the part.
+struct PartReader<'a> {
+    reader: Reader<'a>,
     part: &'static str,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> PartReader<'a> {
+    fn new(bytes: &'a [u8], part: &'static str) -> Self {
+        Self { reader: Reader::new(bytes), part }
+    }
+
     fn length(&self) -> TdxRejection {
         TdxRejection::QuoteLength { part: self.part }
     }
 
+    fn rest(&self) -> &'a [u8] {
+        self.reader.rest()
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], TdxRejection> {
-        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or_else(|| self.length())?;
-        self.rest = rest;
-        Ok(*taken)
+        self.reader.array().ok_or_else(|| self.length())
     }
 
     fn bytes(&mut self, length: usize) -> Result<&'a [u8], TdxRejection> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(|| self.length())?;
-        self.rest = rest;
-        Ok(taken)
+        self.reader.take(length).ok_or_else(|| self.length())
     }
 
     fn u16(&mut self) -> Result<u16, TdxRejection> {
-        self.array().map(u16::from_le_bytes)
+        self.reader.u16_le().ok_or_else(|| self.length())
     }
 
     fn u32(&mut self) -> Result<u32, TdxRejection> {
-        self.array().map(u32::from_le_bytes)
+        self.reader.u32_le().ok_or_else(|| self.length())
     }
 
     /// The last part: a 32-bit length that everything left must have.
     fn enter(mut self, part: &'static str) -> Result<Self, TdxRejection> {
         self.part = part;
         let length = usize::try_from(self.u32()?).map_err(|_| self.length())?;
-        if self.rest.len() == length { Ok(self) } else { Err(self.length()) }
+        if self.rest().len() == length { Ok(self) } else { Err(self.length()) }
     }
 }
 
@@ -161,13 +165,13 @@ impl TdQuote {
     /// # Errors
     /// `tdx.*` rejections of class malformed for wrong lengths and reserved bytes, unsupported for unknown types.
     pub fn parse(bytes: &[u8]) -> Result<Self, TdxRejection> {
-        let mut reader = Reader { rest: bytes, part: "quote" };
+        let mut reader = PartReader::new(bytes, "quote");
         if bytes.len() > QUOTE_BYTES_MAX {
             return Err(reader.length());
         }
         let (version, user_data) = header(&mut reader)?;
         let body = if version == VERSION_4 { td_report(&mut reader, false)? } else { sized_body(&mut reader)? };
-        let signed_len = bytes.len().saturating_sub(reader.rest.len());
+        let signed_len = bytes.len().saturating_sub(reader.rest().len());
         let signed = bytes.get(..signed_len).unwrap_or_default().to_vec();
 
         let mut reader = reader.enter("signature data")?;
@@ -187,7 +191,7 @@ impl TdQuote {
             qe_report: QeReport::read(&qe_report_bytes)?,
             qe_report_signature,
             qe_auth_data,
-            pck_chain_pem: reader.rest.to_vec(),
+            pck_chain_pem: reader.rest().to_vec(),
             signed,
             qe_report_bytes,
         })
@@ -207,7 +211,7 @@ impl TdQuote {
 }
 
 /// The 48-byte header: version and user data, the rest has one right value.
-fn header(reader: &mut Reader<'_>) -> Result<(u16, [u8; 20]), TdxRejection> {
+fn header(reader: &mut PartReader<'_>) -> Result<(u16, [u8; 20]), TdxRejection> {
     reader.part = "header";
     let (version, key_type, tee_type) = (reader.u16()?, reader.u16()?, reader.u32()?);
     let (reserved, vendor): ([u8; 4], [u8; 16]) = (reader.array()?, reader.array()?);
@@ -231,7 +235,7 @@ fn header(reader: &mut Reader<'_>) -> Result<(u16, [u8; 20]), TdxRejection> {
 }
 
 /// The body of version 5: its type, the only size of that type, and the body.
-fn sized_body(reader: &mut Reader<'_>) -> Result<TdReport, TdxRejection> {
+fn sized_body(reader: &mut PartReader<'_>) -> Result<TdReport, TdxRejection> {
     reader.part = "body";
     let (body_type, length) = (reader.u16()?, reader.u32()?);
     let (is_td_1_5, expected) = match body_type {
@@ -245,7 +249,7 @@ fn sized_body(reader: &mut Reader<'_>) -> Result<TdReport, TdxRejection> {
     td_report(reader, is_td_1_5)
 }
 
-fn td_report(reader: &mut Reader<'_>, is_td_1_5: bool) -> Result<TdReport, TdxRejection> {
+fn td_report(reader: &mut PartReader<'_>, is_td_1_5: bool) -> Result<TdReport, TdxRejection> {
     reader.part = "body";
     Ok(TdReport {
         tee_tcb_svn: reader.array()?,
@@ -269,10 +273,10 @@ fn td_report(reader: &mut Reader<'_>, is_td_1_5: bool) -> Result<TdReport, TdxRe
 
 /// Certification data of the one type its place has; it fills the rest.
 fn certification_data<'a>(
-    mut reader: Reader<'a>,
+    mut reader: PartReader<'a>,
     expected: u16,
     part: &'static str,
-) -> Result<Reader<'a>, TdxRejection> {
+) -> Result<PartReader<'a>, TdxRejection> {
     reader.part = part;
     let got = reader.u16()?;
     // The length first: a cut-off quote is malformed whatever type it would have had.
@@ -283,7 +287,7 @@ fn certification_data<'a>(
 impl QeReport {
     /// Read the fields; the gaps are reserved and have no meaning here.
     fn read(bytes: &[u8; QE_REPORT_LEN]) -> Result<Self, TdxRejection> {
-        let mut reader = Reader { rest: bytes, part: "QE report" };
+        let mut reader = PartReader::new(bytes, "QE report");
         let cpu_svn = reader.array()?;
         let misc_select = reader.array()?;
         reader.bytes(28)?;
