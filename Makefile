@@ -12,6 +12,10 @@ PEERS := --manifest-path attestation/peers/Cargo.toml --target-dir target/peers 
 EXHAUSTIVE := cargo nextest run -p attestation-testing --cargo-profile release --locked -E "test(/exhaustive_/)"
 NEXTEST := cargo nextest run --workspace --no-fail-fast
 
+IMAGE := $(BIN)/cloister-image
+FLAVOUR ?= cpu
+
+.PHONY: image reproduce boot-test image-lock release
 .PHONY: help demo serve build engine clients peers test test-vllm lint bench claims nightly fuzz exhaustive coverage wasm hw-test clean check-tools
 
 help: ## Show this list
@@ -89,6 +93,34 @@ fuzz: check-tools ## Fuzz every parser of evidence (RUNS=1000000 executions each
 
 coverage: check-tools ## Line coverage of the parsers under the corpus and the suite (needs LLVM 22 tools; installing them takes root)
 	@attestation/fuzz/coverage.sh
+
+image-tools: check-tools
+	@cargo build -p image-builder --bins --locked
+
+image: image-tools ## Build the measured VM image (FLAVOUR=cpu, debug, test, cpu-vllm or gpu)
+	@image/tools.sh build
+	@$(IMAGE) build --flavour $(FLAVOUR)
+
+reproduce: image-tools ## Build the image again under other circumstances and compare every byte (KERNEL=1: the kernel too)
+	@image/tools.sh reproduce
+	@$(IMAGE) reproduce --flavour $(FLAVOUR) $(if $(KERNEL),--kernel)
+
+boot-test: build image-tools ## Boot the image under QEMU and try to break it
+	@image/tools.sh boot
+	@$(BIN)/cloister-boot-test
+
+image-launches: peers ## Launch digests of the built image, by two other programs
+	@cargo run --quiet $(PEERS) --bin image-launches -- target/image/$(FLAVOUR)
+
+image-lock: image-tools ## Choose the newest packages of the archive for all locks; read the difference before you commit it
+	@for name in tools cpu test cpu-vllm gpu; do $(IMAGE) lock update $$name || exit 1; done
+
+RELEASE_KEY ?= run/release/release.key
+LOG_KEY ?= run/release/log.key
+RELEASE_LOG ?= run/release/log
+release: image ## Sign the image, log it, and write its release bundle (RELEASE_KEY, LOG_KEY, RELEASE_LOG; made if missing)
+	@mkdir -p $(dir $(RELEASE_KEY)) && test -e $(RELEASE_KEY) || $(IMAGE) keygen --key $(RELEASE_KEY) --log-key $(LOG_KEY)
+	@$(IMAGE) release --image target/image/$(FLAVOUR) --key $(RELEASE_KEY) --log-key $(LOG_KEY) --log $(RELEASE_LOG)
 
 wasm: check-tools ## The attestation library for wasm32-unknown-unknown
 	@attestation/wasm.sh

@@ -76,6 +76,7 @@ pub fn appraise_with(
     cache: &VerificationCache,
     transcript: &mut Transcript,
 ) -> Result<Appraisal, Rejection> {
+    policy.check_reference_values(now, transcript)?;
     let judge = Judge { roots, policy, now, cache };
     let report = &document.evidence.report.0;
     let cpu = match &document.endorsements {

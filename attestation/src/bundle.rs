@@ -37,6 +37,9 @@ pub struct AppraisalBundle {
     pub roots: Vec<Base64>,
     /// The policy's text.
     pub policy: String,
+    /// The signed reference values the policy was given, as read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference_values: Vec<Base64>,
     /// The time dates were judged at.
     pub appraised_at: UnixTime,
     /// What was decided then. Information only.
@@ -74,7 +77,7 @@ impl AppraisalBundle {
         serde_json::to_vec_pretty(self).unwrap_or_default()
     }
 
-    /// The roots and the policy the bundle carries.
+    /// The roots and the policy the bundle carries, with its reference values at its own time.
     ///
     /// # Errors
     /// When they are not usable.
@@ -86,6 +89,9 @@ impl AppraisalBundle {
             .try_fold(first.map_err(|error| malformed(error.to_string()))?, |all, next| next.map(|next| all.and(next)))
             .map_err(|error| malformed(error.to_string()))?;
         let policy = AppraisalPolicy::from_toml(&self.policy).map_err(|error| malformed(error.to_string()))?;
+        let policy = self.reference_values.iter().try_fold(policy, |policy, corim| {
+            policy.with_reference_values(&corim.0, self.appraised_at).map_err(|error| malformed(error.to_string()))
+        })?;
         Ok((roots, policy))
     }
 }

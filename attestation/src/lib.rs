@@ -30,6 +30,7 @@ pub mod measure;
 mod policy;
 mod reader;
 mod receipt;
+pub mod reference;
 mod rejection;
 mod report_data;
 mod result;
@@ -57,8 +58,12 @@ pub use evidence::{
 pub use jcs::{JcsError, SAFE_INTEGER_MAX, to_jcs};
 pub use keyset::{ALGO_ED25519, KEYSET_LIFETIME_SECS_MAX, KeyEntry, Keyset, KeysetFault, TlsKeyEntry};
 pub use lp::Lp;
-pub use policy::{AppraisalPolicy, DEMO_POLICY, PolicyError, STRICT_POLICY};
+pub use policy::{AppraisalPolicy, DEMO_POLICY, PolicyError, RELEASE_POLICY, STRICT_POLICY};
 pub use receipt::{Event, OtherEvent, RECEIPT_API_VERSION, Receipt, ReceiptRejection, UnsignedReceipt};
+pub use reference::{
+    ImageManifest, ImageMode, ManifestError, REFERENCE_VALUES_BYTES_MAX, ReferenceRejection, ReferenceValues,
+    VerifiedReferenceValues,
+};
 pub use rejection::{PlatformItem, Rejection, RejectionClass, TcbKind};
 pub use report_data::{
     BatchPosition, EXPORTER_LABEL, Exporter, GpuBinding, Nonce, ReportDataInputs, Role, batch_leaf, batch_root_of_one,

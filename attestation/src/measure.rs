@@ -5,6 +5,8 @@
 //!
 //! - [`ovmf`]: the tables inside an OVMF firmware image.
 //! - [`snp`]: the SEV-SNP launch digest (MEASUREMENT of an attestation report).
+//! - [`pe`]: Authenticode digests of PE images, which firmware measures before it starts them.
+//! - [`uki`]: PCRs and RTMRs of a boot from a unified kernel image.
 //! - [`tdx`]: MRTD of a TD whose firmware carries TDVF metadata.
 //! - [`rtmr`]: the arithmetic of run-time measurement registers.
 //! - [`eventlog`]: TCG and dstack event logs, and their replay to RTMRs and PCRs.
@@ -13,9 +15,11 @@ mod cpu;
 mod error;
 pub mod eventlog;
 pub mod ovmf;
+pub mod pe;
 pub mod rtmr;
 pub mod snp;
 pub mod tdx;
+pub mod uki;
 
 pub use cpu::CpuModel;
 pub use error::MeasureError;

@@ -15,6 +15,7 @@ use crate::azure::AzureRejection;
 use crate::digest::Sha256Digest;
 use crate::gpu::GpuRejection;
 use crate::keyset::KeysetFault;
+use crate::reference::ReferenceRejection;
 use crate::report_data::Role;
 use crate::snp::{Product, SigningKey, Tcb};
 use crate::tdx::TdxRejection;
@@ -138,6 +139,10 @@ pub enum Rejection {
     /// GPU evidence, its manifests or its OCSP responses.
     #[error(transparent)]
     Gpu(#[from] GpuRejection),
+    // Reference values.
+    /// The policy's reference values are missing, or no longer hold.
+    #[error(transparent)]
+    Reference(#[from] ReferenceRejection),
 
     // AMD's endorsement keys, 57230 §3.
     /// The endorsement key lacks a required AMD extension.

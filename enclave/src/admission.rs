@@ -3,6 +3,9 @@
 //! Opening, cheap checks first: shape → tier → expiry → known tab → proof → **reservation at the ledger, durable** → tab.
 //! The context a proof is checked against is built from this guardian's own values; the client supplies only `c_max`,
 //! `not_after` and its tab key (protocol.md §3.3).
+//!
+//! Tabs open while the engine still starts. A wallet that is told "later" after it has sent a spend cannot know whether it was
+//! recorded, and keeps the note aside until the tab's end; a tab that was never charged settles at once and in full.
 
 use std::sync::Arc;
 

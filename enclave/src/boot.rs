@@ -1,4 +1,7 @@
-//! Boot and stop. Keys → boot report → ledger → engine → listener; anything missing ends the process.
+//! Boot and stop. Keys → boot report → ledger → listener → engine; anything missing ends the process.
+//!
+//! The node can be appraised before its engine is ready, since nothing it attests depends on the engine's state: what the engine
+//! is, the measured configuration says. Requests wait for the engine (`engine.starting`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,15 +14,18 @@ use credits::{ModelOffer, Offer};
 use ledger_client::{LedgerClient, Pins};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use crate::attester::{Attested, Attester};
 use crate::config::GuardianConfig;
 use crate::gpu::Gpus;
 use crate::inference::Engine;
 use crate::keys::{self, BootKeys};
-use crate::limits::{DRAIN_TIMEOUT, ENGINE_READY_TIMEOUT};
+use crate::limits::{DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT};
+use crate::listener::{self, Entrance};
 use crate::state::{Guardian, Work};
-use crate::{attestation_api, listener, routes, settlement};
+use crate::vsock::VsockListener;
+use crate::{attestation_api, routes, settlement};
 
 /// Purpose under which offers are signed (protocol.md §5.2).
 pub const OFFER_PURPOSE: &str = "cloister/offer/v1";
@@ -27,27 +33,55 @@ pub const OFFER_PURPOSE: &str = "cloister/offer/v1";
 /// Boots, serves until a signal, settles and returns.
 pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
     let guardian = Arc::new(boot(config, clock).await?);
-    let tls = listener::tls_config(&guardian.keys)?;
-    let address = guardian.config.listen;
-    let socket = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-    let local = socket.local_addr()?;
-    tracing::info!(listen = %local, keyset_digest = %guardian.keys.keyset_digest, "ready");
-    let serving = tokio::spawn(listener::serve(
-        socket,
-        tls,
-        routes::router(Arc::clone(&guardian)),
-        guardian.work.draining.subscribe(),
-    ));
+    let serving = listen(&guardian).await?;
     let expiry = tokio::spawn(settlement::expiry_loop(Arc::clone(&guardian)));
-    stop_signal().await?;
+    let ended = tokio::select! {
+        stopped = stop_signal() => stopped,
+        failed = bring_up_engine(&guardian) => failed,
+    };
     tracing::info!("stopping: no new work");
     guardian.work.draining.send_replace(true);
     drain(&guardian).await;
     expiry.abort();
     settlement::settle_all(&guardian).await;
-    serving.abort();
+    serving.iter().for_each(JoinHandle::abort);
     tracing::info!("stopped");
-    Ok(())
+    ended
+}
+
+/// Opens the sockets of the measured configuration. From here on clients can appraise this node.
+async fn listen(guardian: &Arc<Guardian>) -> anyhow::Result<Vec<JoinHandle<anyhow::Result<()>>>> {
+    let tls = listener::tls_config(&guardian.keys)?;
+    let router = routes::router(Arc::clone(guardian));
+    let entrance = Entrance::new(tls, router, guardian.work.draining.subscribe());
+    let address = guardian.config.listen;
+    let tcp = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+    let local = tcp.local_addr()?;
+    let mut serving = Vec::new();
+    if let Some(port) = guardian.config.listen_vsock {
+        let vsock = VsockListener::bind(port).with_context(|| format!("listen on vsock port {port}"))?;
+        serving.push(tokio::spawn(entrance.clone().serve(vsock)));
+    }
+    serving.push(tokio::spawn(entrance.serve(tcp)));
+    let vsock = guardian.config.listen_vsock;
+    tracing::info!(listen = %local, vsock, keyset_digest = %guardian.keys.keyset_digest, "listening");
+    Ok(serving)
+}
+
+/// Lets requests in once the engine answers. Returns only if it never does.
+async fn bring_up_engine(guardian: &Guardian) -> anyhow::Result<()> {
+    tokio::time::timeout(ENGINE_READY_TIMEOUT, wait_for_engine(&guardian.engine))
+        .await
+        .map_err(|_| anyhow::anyhow!("the engine did not become ready within {} s", ENGINE_READY_TIMEOUT.as_secs()))?;
+    guardian.take_requests();
+    tracing::info!(keyset_digest = %guardian.keys.keyset_digest, "ready");
+    std::future::pending().await
+}
+
+async fn wait_for_engine(engine: &Engine) {
+    while !engine.is_ready().await {
+        tokio::time::sleep(ENGINE_POLL_INTERVAL).await;
+    }
 }
 
 async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Guardian> {
@@ -65,7 +99,6 @@ async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<G
     let offer = offer(&config, &keys)?;
     let price_sheet_digest = offer.statement.price_sheet_digest().context("digest the offer")?;
     let engine = Engine::from_config(&config.engine);
-    wait_for_engine(&engine).await?;
     Ok(Guardian {
         config,
         keys,
@@ -124,17 +157,6 @@ fn offer(config: &GuardianConfig, keys: &BootKeys) -> anyhow::Result<Signed<Offe
         tab_secs_max: config.prices.tab_secs_max,
     };
     Ok(Signed::sign(OFFER_PURPOSE, offer, &keys.receipt)?)
-}
-
-async fn wait_for_engine(engine: &Engine) -> anyhow::Result<()> {
-    let deadline = Instant::now() + ENGINE_READY_TIMEOUT;
-    while !engine.is_ready().await {
-        if Instant::now() >= deadline {
-            bail!("the engine did not become ready within {} s", ENGINE_READY_TIMEOUT.as_secs());
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
 }
 
 async fn stop_signal() -> anyhow::Result<()> {

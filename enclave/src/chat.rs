@@ -10,7 +10,7 @@ use credits::{Credits, ModelOffer};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::admission::{self, Authenticated};
-use crate::limits::COMPLETION_TOKENS_DEFAULT;
+use crate::limits::{COMPLETION_TOKENS_DEFAULT, ENGINE_STARTING_RETRY_SECS};
 use crate::problem::Problem;
 use crate::receipt::CallFacts;
 use crate::request::{self, ChatRequest};
@@ -75,6 +75,14 @@ fn check_open(guardian: &Guardian, tab: &Tab) -> Result<(), Problem> {
             "tab.expired",
             "the tab's end has passed; open a new one",
             admission::terms(guardian, None),
+        ));
+    }
+    // Before anything is held. The tab stays open: it may be used once the engine is there, or closed at no charge.
+    if !guardian.engine_was_ready() {
+        return Err(Problem::unavailable(
+            "engine.starting",
+            ENGINE_STARTING_RETRY_SECS,
+            "the model is still being loaded; nothing was charged: send the request again shortly",
         ));
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! The measured configuration. Every field is required, unknown ones are refused: a typing error must not become a default.
+//! The measured configuration. Fields are required unless they turn something on that is off without them, and unknown ones
+//! are refused: a typing error must not become a default.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -6,12 +7,17 @@ use std::path::{Path, PathBuf};
 use credits::{Bytes32, Credits};
 use serde::Deserialize;
 
+use crate::vsock;
+
 /// What the guardian is told; part of the measured image.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuardianConfig {
     /// Address the attested TLS listener binds.
     pub listen: SocketAddr,
+    /// Port on which the same listener is reached by vsock; without it there is no such socket.
+    #[serde(default)]
+    pub listen_vsock: Option<u32>,
     /// Where attestation reports come from.
     pub tee: TeeConfig,
     /// The ledger this node is paid on.
@@ -30,6 +36,16 @@ pub enum TeeConfig {
     ReportSocket {
         /// Path of the socket.
         path: PathBuf,
+        /// Whether it answers for a GPU too.
+        #[serde(default)]
+        gpu: bool,
+    },
+    /// The same service outside the virtual machine, reached by vsock. It is no more trusted than the socket: the host is asked.
+    ReportVsock {
+        /// Context id of the machine it runs on; 2 is the host.
+        cid: u32,
+        /// Its port.
+        port: u32,
         /// Whether it answers for a GPU too.
         #[serde(default)]
         gpu: bool,
@@ -148,6 +164,66 @@ impl GuardianConfig {
         if self.engine.model.is_empty() || self.engine.context_tokens_max == 0 {
             return refuse("engine", "needs a model name and a context window");
         }
+        if self.listen_vsock.is_some_and(|port| !(vsock::PORT_MIN..=vsock::PORT_MAX).contains(&port)) {
+            return refuse("listen_vsock", "must be a port from 1024 on: lower ones need a privilege");
+        }
+        if let TeeConfig::ReportVsock { cid, port, .. } = self.tee
+            && (cid == u32::MAX || port == u32::MAX)
+        {
+            return refuse("tee", "must name one machine and one port");
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::path::Path;
+
+    use super::{GuardianConfig, TeeConfig};
+
+    const ZERO: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+    /// A whole configuration with these lines at the top and this table of the platform.
+    fn parsed(top: &str, tee: &str) -> Result<GuardianConfig, String> {
+        let text = format!(
+            "listen = \"0.0.0.0:8443\"\n{top}\n[tee]\n{tee}\n\
+             [ledger]\nurl = \"http://10.0.2.2:7800\"\nledger_id = \"{ZERO}\"\nledger_key = \"{ZERO}\"\n\
+             vk_digest = \"{ZERO}\"\npayee = \"{ZERO}\"\n\
+             [engine]\ndialect = \"llama\"\nsocket = \"/run/engine/engine.sock\"\nmodel = \"m\"\n\
+             weights = \"sha256:{ZERO}\"\ncontext_tokens_max = 2048\n\
+             [prices]\nrequest_credits = 10\nprompt_credits = 1\ncompletion_credits = 4\ntiers = [1024]\n\
+             tab_secs_max = 3600\n"
+        );
+        let config: GuardianConfig = toml::from_str(&text).map_err(|error| error.to_string())?;
+        config.reject_nonsense(Path::new("guardian.toml")).map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn vsock_is_off_unless_named() {
+        let socket = "kind = \"report-socket\"\npath = \"/run/tee.sock\"";
+        let config = parsed("", socket).unwrap();
+        assert_eq!(config.listen_vsock, None);
+        let config = parsed("listen_vsock = 8443", "kind = \"report-vsock\"\ncid = 2\nport = 7900").unwrap();
+        assert_eq!(config.listen_vsock, Some(8443));
+        assert!(matches!(config.tee, TeeConfig::ReportVsock { cid: 2, port: 7900, gpu: false }));
+    }
+
+    #[test]
+    fn vsock_addresses_that_name_nothing_are_refused() {
+        let socket = "kind = \"report-socket\"\npath = \"/run/tee.sock\"";
+        for port in ["0", "1023", "4294967295"] {
+            let refused = parsed(&format!("listen_vsock = {port}"), socket).unwrap_err();
+            assert!(refused.contains("listen_vsock must be a port from 1024 on"), "{refused}");
+        }
+        assert!(parsed("listen_vsock = -1", socket).is_err());
+        for tee in ["cid = 4294967295\nport = 7900", "cid = 2\nport = 4294967295"] {
+            let refused = parsed("", &format!("kind = \"report-vsock\"\n{tee}")).unwrap_err();
+            assert!(refused.contains("must name one machine and one port"), "{refused}");
+        }
+        assert!(parsed("", "kind = \"report-vsock\"\nport = 7900").is_err(), "the machine is named, not guessed");
+        assert!(parsed("", "kind = \"report-vsock\"\ncid = 2\nport = 7900\npath = \"x\"").is_err());
     }
 }

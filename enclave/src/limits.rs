@@ -6,9 +6,9 @@ use std::time::Duration;
 pub const REQUEST_BODY_BYTES_MAX: usize = 1 << 20;
 /// Time to receive a whole request body (`request.timeout`).
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time for a TCP connection to finish its TLS handshake (connection closed).
+/// Time for a connection to finish its TLS handshake (connection closed).
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections open at once; further ones wait in the accept queue of the kernel.
+/// Connections open at once, over all listeners; further ones wait in the accept queue of the kernel.
 pub const CONNECTIONS_MAX: usize = 4096;
 /// Time for an HTTP/1.1 client to send its request head (connection closed).
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,8 +53,13 @@ pub const ENGINE_EVENT_BYTES_MAX: usize = 1 << 20;
 pub const ENGINE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest silence of the engine within one response (`engine.timeout`).
 pub const ENGINE_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
-/// Time the engine gets to become ready at boot.
-pub const ENGINE_READY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Time the engine gets to become ready at boot; then the process ends. Long, since emulated machines are slow, and nothing a
+/// client waits for depends on it.
+pub const ENGINE_READY_TIMEOUT: Duration = Duration::from_secs(300);
+/// Time between two questions whether it is.
+pub const ENGINE_POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Seconds a client is asked to wait while the engine starts (`engine.starting`).
+pub const ENGINE_STARTING_RETRY_SECS: u64 = 2;
 /// While streaming, a running total is journalled after this long …
 pub const JOURNAL_INTERVAL: Duration = Duration::from_secs(10);
 /// … or after this many further tokens, whichever comes first (decision 7).

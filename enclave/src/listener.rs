@@ -1,8 +1,9 @@
-//! Accepts connections, finishes TLS 1.3, and serves HTTP on them.
+//! Accepts connections, finishes TLS 1.3, and serves HTTP on them: one path for every kind of socket.
 //!
 //! TLS 1.3 only, X25519MLKEM768 preferred, no 0-RTT, no tickets: a resumed session would carry trust that was decided for
 //! another one (N4). Each connection's RFC 9266 exporter is computed once and given to its handlers.
 
+use std::io;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -13,7 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
@@ -22,6 +24,7 @@ use crate::keys::BootKeys;
 use crate::limits::{
     CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, STREAMS_PER_CONNECTION_MAX,
 };
+use crate::vsock::VsockListener;
 
 /// TLS settings for the boot key.
 pub fn tls_config(keys: &BootKeys) -> anyhow::Result<ServerConfig> {
@@ -36,41 +39,85 @@ pub fn tls_config(keys: &BootKeys) -> anyhow::Result<ServerConfig> {
     Ok(config)
 }
 
-/// Serves until `stop` turns true, then lets open connections finish what they are doing.
-pub async fn serve(
-    listener: TcpListener,
-    tls: ServerConfig,
+/// A listening socket.
+pub trait Accept: Send + Sync + 'static {
+    /// What it accepts.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let (stream, _peer) = Self::accept(self).await?;
+        // Tokens are small frames that must not wait for each other.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+}
+
+impl Accept for VsockListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        Self::accept(self).await
+    }
+}
+
+/// What every connection passes, whichever socket it came on. Clones share the limit on connections.
+#[derive(Clone)]
+pub struct Entrance {
+    acceptor: TlsAcceptor,
     router: Router,
-    mut stop: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let slot = Arc::clone(&slots).acquire_owned().await.context("connection slots")?;
-        let accepted = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _peer)) => {
-                let connection = serve_connection(acceptor.clone(), stream, router.clone(), slot, stop.clone());
-                tokio::spawn(connection);
+    slots: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+impl std::fmt::Debug for Entrance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entrance").field("slots", &self.slots.available_permits()).finish_non_exhaustive()
+    }
+}
+
+impl Entrance {
+    /// An entrance that closes when `stop` turns true.
+    #[must_use]
+    pub fn new(tls: ServerConfig, router: Router, stop: watch::Receiver<bool>) -> Self {
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        Self { acceptor, router, slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)), stop }
+    }
+
+    /// Serves until the entrance closes, then lets open connections finish what they are doing.
+    pub async fn serve(self, listener: impl Accept) -> anyhow::Result<()> {
+        let mut stop = self.stop.clone();
+        loop {
+            let slot = Arc::clone(&self.slots).acquire_owned().await.context("connection slots")?;
+            let accepted = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok(stream) => {
+                    let (acceptor, router) = (self.acceptor.clone(), self.router.clone());
+                    tokio::spawn(serve_connection(acceptor, stream, router, slot, stop.clone()));
+                }
+                // Out of file descriptors, or the peer was gone already: wait a little instead of spinning.
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             }
-            // Out of file descriptors, or the peer was gone already: wait a little instead of spinning.
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
         }
     }
 }
 
 async fn serve_connection(
     acceptor: TlsAcceptor,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     _slot: OwnedSemaphorePermit,
     mut stop: watch::Receiver<bool>,
 ) {
-    // Tokens are small frames that must not wait for each other.
-    let _ = stream.set_nodelay(true);
     let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else { return };
     let Ok(exporter) = tls.get_ref().1.export_keying_material([0_u8; 32], EXPORTER_LABEL, Some(b"")) else { return };
     let channel = Arc::new(Channel::new(Exporter(exporter)));
@@ -89,4 +136,114 @@ async fn serve_connection(
         _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking and says what it skips")]
+mod tests {
+    use std::time::Duration;
+
+    use axum::routing::get;
+    use rustls::{ClientConfig, RootCertStore};
+    use rustls_pki_types::ServerName;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use crate::vsock::{self, VsockAddress};
+
+    /// The loopback machine of vsock (`VMADDR_CID_LOCAL`).
+    const CID_LOCAL: u32 = 1;
+
+    impl Accept for UnixListener {
+        type Stream = UnixStream;
+
+        async fn accept(&self) -> io::Result<UnixStream> {
+            Ok(Self::accept(self).await?.0)
+        }
+    }
+
+    struct Node {
+        entrance: Entrance,
+        client: TlsConnector,
+        stop: watch::Sender<bool>,
+    }
+
+    /// An entrance whose one route answers with the channel's exporter, and a client that accepts its key alone.
+    fn node() -> Node {
+        let keys = crate::keys::generate(attestation::UnixTime(1_800_000_000)).unwrap();
+        let exporter = |Extension(channel): Extension<Arc<Channel>>| async move { hex::encode(channel.exporter.0) };
+        let (stop, closed) = watch::channel(false);
+        let router = Router::new().route("/exporter", get(exporter));
+        let entrance = Entrance::new(tls_config(&keys).unwrap(), router, closed);
+        let mut roots = RootCertStore::empty();
+        roots.add(keys.certificate.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Node { entrance, client: TlsConnector::from(Arc::new(client)), stop }
+    }
+
+    /// One request over `stream`; the answer must be the exporter that this side computes.
+    async fn is_served(client: &TlsConnector, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let name = ServerName::try_from("cloister.invalid").unwrap();
+        let mut tls = client.connect(name, stream).await.unwrap();
+        let exporter = tls.get_ref().1.export_keying_material([0_u8; 32], EXPORTER_LABEL, Some(b"")).unwrap();
+        tls.write_all(b"GET /exporter HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        tls.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(&hex::encode(exporter)), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn every_kind_of_socket_leads_to_one_entrance() {
+        let Node { entrance, client, stop } = node();
+        let dir = std::env::temp_dir().join(format!("cloister-entrance-{}", std::process::id()));
+        let _ = std::fs::remove_file(&dir);
+        let unix = UnixListener::bind(&dir).unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let slots = Arc::clone(&entrance.slots);
+        let serving = [tokio::spawn(entrance.clone().serve(tcp)), tokio::spawn(entrance.serve(unix))];
+        let held = TcpStream::connect(address).await.unwrap();
+        let also_held = UnixStream::connect(&dir).await.unwrap();
+        is_served(&client, TcpStream::connect(address).await.unwrap()).await;
+        is_served(&client, UnixStream::connect(&dir).await.unwrap()).await;
+        // Two open connections, and one slot that each listener keeps for the next: all of one limit.
+        for _ in 0..100 {
+            if slots.available_permits() == CONNECTIONS_MAX - 4 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(slots.available_permits(), CONNECTIONS_MAX - 4);
+        stop.send_replace(true);
+        for serving in serving {
+            serving.await.unwrap().unwrap();
+        }
+        drop((held, also_held));
+        std::fs::remove_file(&dir).unwrap();
+    }
+
+    /// Needs the kernel's vsock loopback (`modprobe vsock_loopback`).
+    #[tokio::test]
+    async fn vsock_leads_to_the_same_entrance() {
+        let Node { entrance, client, stop: _open } = node();
+        let port = 20_000 + std::process::id() % 40_000;
+        let listener = match VsockListener::bind(port) {
+            Ok(listener) => listener,
+            Err(error) => return eprintln!("SKIP: no vsock on this machine: {error}"),
+        };
+        tokio::spawn(entrance.serve(listener));
+        let peer = VsockAddress { cid: CID_LOCAL, port };
+        match tokio::time::timeout(Duration::from_secs(2), vsock::connect(peer)).await {
+            Ok(Ok(stream)) => is_served(&client, stream).await,
+            Ok(Err(error)) => eprintln!("SKIP: no vsock loopback (modprobe vsock_loopback): {error}"),
+            Err(_) => eprintln!("SKIP: no vsock loopback (modprobe vsock_loopback): no answer"),
+        }
+    }
 }

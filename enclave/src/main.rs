@@ -1,7 +1,8 @@
 //! `cloister-guardian`: the measured server. It is the only process of the appliance that listens.
 //!
 //! Reads one configuration file (measured with the image), makes its keys, obtains a report over them, connects to the
-//! ledger and the engine, and then serves attested TLS. Anything missing at boot ends the process: it fails closed.
+//! ledger, and then serves attested TLS; requests are taken once the engine is ready. Anything missing at boot ends the
+//! process: it fails closed. It reads no other file, no environment variable and no name service, and writes no file.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use enclave::config::GuardianConfig;
-use enclave::{boot, clock, telemetry};
+use enclave::{boot, clock, hardening, telemetry};
 
 /// The guardian of a Cloister node: attested TLS in front of one model engine.
 #[derive(Parser)]
@@ -36,10 +37,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Args::parse().command {
+    let outcome = hardening::harden().and_then(|()| match Args::parse().command {
         Command::CheckConfig { config } => GuardianConfig::load(&config).map(|_| ()).map_err(anyhow::Error::from),
         Command::Serve { config } => serve(&config),
-    };
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -73,9 +73,15 @@ async fn method_not_allowed() -> Problem {
 }
 
 async fn health(State(guardian): Shared) -> Response {
-    let ready = !guardian.is_draining() && guardian.engine.is_ready().await;
-    let (status, text) =
-        if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
+    let (status, text) = if guardian.is_draining() {
+        (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+    } else if !guardian.engine_was_ready() {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting")
+    } else if guardian.engine.is_ready().await {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+    };
     (status, axum::Json(json!({"status": text}))).into_response()
 }
 

@@ -1,6 +1,7 @@
 //! What the handlers share.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -61,6 +62,7 @@ pub struct Work {
     pub proof_slots: Semaphore,
     /// True once no new work is accepted.
     pub draining: watch::Sender<bool>,
+    engine_ready: AtomicBool,
     tabs: Mutex<HashMap<Nullifier, Arc<Tab>>>,
     receipts: Mutex<Receipts>,
 }
@@ -71,6 +73,7 @@ impl Default for Work {
             attestation_slots: Semaphore::new(ATTESTATIONS_CONCURRENT_MAX),
             proof_slots: Semaphore::new(PROOFS_CONCURRENT_MAX),
             draining: watch::channel(false).0,
+            engine_ready: AtomicBool::new(false),
             tabs: Mutex::default(),
             receipts: Mutex::default(),
         }
@@ -148,6 +151,18 @@ impl Guardian {
     pub fn sweep_replays(&self, now: Instant) -> bool {
         let held: usize = self.tabs().iter().map(|tab| tab.forget_replays(now)).sum();
         held < REPLAY_TOTAL_BYTES_MAX
+    }
+
+    /// Whether the engine has been ready once in this boot. Before that no request is taken; if it fails later, each request
+    /// says so by itself.
+    #[must_use]
+    pub fn engine_was_ready(&self) -> bool {
+        self.work.engine_ready.load(Ordering::Acquire)
+    }
+
+    /// From now on requests are taken.
+    pub fn take_requests(&self) {
+        self.work.engine_ready.store(true, Ordering::Release);
     }
 
     /// Whether new work is refused.

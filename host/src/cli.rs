@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::{doctor, flash, launch, measure};
+
 /// The operator's tools of a Cloister node.
 #[derive(Parser)]
 #[command(version, after_help = "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage.")]
@@ -21,6 +23,19 @@ pub(crate) enum Command {
     /// A simulated TEE for machines without one. What it signs verifies only under its own root.
     #[command(subcommand)]
     SimTee(SimTee),
+    /// Recompute what launches of an image directory measure as, and compare with its manifest.
+    #[command(after_help = "Example:\n  cloister-host measure --image target/image/cpu --vcpus 4 --cpu EPYC-v4")]
+    Measure(measure::Args),
+    /// Start an image in a virtual machine: directly, with kernel, ramdisk and command line from files.
+    #[command(after_help = "Examples:\n  cloister-host launch --image target/image/cpu --port 8443 --print\n  \
+        cloister-host launch --image target/image/cpu --port 8443 --accel kvm --sev-snp --vcpus 4 --vsock-cid 42")]
+    Launch(launch::Args),
+    /// Write a disk image to a device or a file, and read it back.
+    #[command(after_help = "Example:\n  cloister-host flash --image target/image/cpu/disk.img --to /dev/sdX --yes")]
+    Flash(flash::Args),
+    /// Say what this machine can run, and what to do about the rest.
+    #[command(after_help = "Exit code 1 if a check fails; what is skipped was not tried.")]
+    Doctor(doctor::Args),
     /// Print a shell completion script.
     #[command(after_help = "Example:\n  cloister-host completions bash > /etc/bash_completion.d/cloister-host")]
     Completions {
@@ -83,20 +98,21 @@ pub(crate) enum Ledger {
 
 #[derive(Subcommand)]
 pub(crate) enum SimTee {
-    /// Sign reports or quotes, and GPU evidence, on a Unix socket. Makes its own vendor chains in the state directory.
+    /// Sign reports or quotes, and GPU evidence, on Unix sockets. Makes its own vendor chains in the state directory.
     #[command(
-        after_help = "Example:\n  cloister-host sim-tee serve --state sim --socket sim/tee.sock --launch ./cloister-guardian --launch guardian.toml"
+        after_help = "Examples:\n  cloister-host sim-tee serve --state sim --socket sim/tee.sock --launch ./cloister-guardian --launch guardian.toml\n  \
+        cloister-host sim-tee serve --state sim --socket run/vm.vsock_7900 --launch-digest HEX"
     )]
     Serve {
         /// Directory of the simulated vendor chain (`root.pem` is what clients must name).
         #[arg(long)]
         state: PathBuf,
-        /// Socket to listen on.
-        #[arg(long)]
-        socket: PathBuf,
-        /// What is launched: the report's measurement is a digest of these files, in order.
+        /// Socket to listen on, once or several times. A guest that connects to port P of its host by vhost-device-vsock
+        /// arrives at that program's socket path with `_P` appended.
         #[arg(long, required = true)]
-        launch: Vec<PathBuf>,
+        socket: Vec<PathBuf>,
+        #[command(flatten)]
+        launched: Launched,
         /// Which CPU to play.
         #[arg(long, value_enum, default_value_t = Tee::Snp)]
         tee: Tee,
@@ -104,14 +120,13 @@ pub(crate) enum SimTee {
         #[arg(long)]
         gpu: bool,
     },
-    /// Print the measurement that `serve` puts into its reports for these files.
+    /// Print the measurement that `serve` puts into its reports.
     #[command(
         after_help = "Example:\n  cloister-host sim-tee measure --launch ./cloister-guardian --launch guardian.toml"
     )]
     Measure {
-        /// The files, in order.
-        #[arg(long, required = true)]
-        launch: Vec<PathBuf>,
+        #[command(flatten)]
+        launched: Launched,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -121,13 +136,34 @@ pub(crate) enum SimTee {
         after_help = "Example:\n  cloister-host sim-tee policy --launch ./cloister-guardian --launch guardian.toml > policy.toml"
     )]
     Policy {
-        /// The files, in order.
-        #[arg(long, required = true)]
-        launch: Vec<PathBuf>,
+        #[command(flatten)]
+        launched: Launched,
         /// Require the simulated GPU as well.
         #[arg(long)]
         gpu: bool,
     },
+}
+
+/// What the simulated platform says was launched: files that stand for an image, or the measurements of a real one.
+#[derive(clap::Args)]
+pub(crate) struct Launched {
+    /// What is launched: the measurement is a digest of these files, in order.
+    #[arg(long, required_unless_present = "launch_digest")]
+    pub(crate) launch: Vec<PathBuf>,
+    /// The launch digest itself (SEV-SNP) or MRTD (TDX), as computed from an image: 96 hex characters.
+    #[arg(long, visible_alias = "mrtd", conflicts_with = "launch", value_name = "HEX", value_parser = measurement)]
+    pub(crate) launch_digest: Option<[u8; 48]>,
+    /// RTMR1 of a simulated TDX machine.
+    #[arg(long, value_name = "HEX", value_parser = measurement)]
+    pub(crate) rtmr1: Option<[u8; 48]>,
+    /// RTMR2 of a simulated TDX machine.
+    #[arg(long, value_name = "HEX", value_parser = measurement)]
+    pub(crate) rtmr2: Option<[u8; 48]>,
+}
+
+fn measurement(text: &str) -> Result<[u8; 48], String> {
+    let bytes = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| "a measurement is 48 bytes, written as 96 hex characters".to_owned())
 }
 
 /// A CPU that can be simulated.
@@ -141,4 +177,46 @@ pub(crate) enum Tee {
 
 pub(crate) fn completions(shell: clap_complete::Shell) {
     clap_complete::generate(shell, &mut Args::command(), "cloister-host", &mut std::io::stdout());
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::{Args, Command, SimTee};
+
+    fn parsed(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("cloister-host").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_simulated_launch_is_named_in_exactly_one_way() {
+        let digest = "ab".repeat(48);
+        let Command::SimTee(SimTee::Serve { socket, launched, .. }) =
+            parsed(&format!("sim-tee serve --state s --socket a --socket b_7900 --launch-digest {digest}"))
+                .unwrap()
+                .command
+        else {
+            panic!("another command");
+        };
+        assert_eq!(socket.len(), 2);
+        assert_eq!((launched.launch_digest, launched.launch.len()), (Some([0xab; 48]), 0));
+        parsed(&format!("sim-tee policy --mrtd {digest} --rtmr1 {digest} --rtmr2 {digest}")).unwrap();
+        parsed("sim-tee policy --launch one --launch two").unwrap();
+        for refused in [
+            "sim-tee policy".to_owned(),
+            "sim-tee policy --launch-digest abcd".to_owned(),
+            format!("sim-tee policy --launch-digest {}", "zz".repeat(48)),
+            format!("sim-tee policy --launch-digest {digest} --launch one"),
+            format!("sim-tee serve --state s --launch-digest {digest}"),
+        ] {
+            assert!(parsed(&refused).is_err(), "{refused}");
+        }
+    }
 }

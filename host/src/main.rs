@@ -2,7 +2,11 @@
 
 mod cli;
 mod clock;
+mod doctor;
+mod flash;
+mod launch;
 mod ledger_cmd;
+mod measure;
 mod output;
 mod sim_tee;
 
@@ -15,6 +19,10 @@ fn main() -> ExitCode {
     let outcome = match args.command {
         cli::Command::Ledger(command) => ledger_cmd::run(command),
         cli::Command::SimTee(command) => sim_tee::run(command),
+        cli::Command::Measure(args) => measure::run(&args),
+        cli::Command::Launch(args) => launch::run(&args),
+        cli::Command::Flash(args) => flash::run(&args),
+        cli::Command::Doctor(args) => doctor::run(&args),
         cli::Command::Completions { shell } => {
             cli::completions(shell);
             Ok(())

@@ -17,9 +17,10 @@ use attestation::gpu::{GpuEndorsements, GpuEvidence};
 use attestation::{CpuEvidence, Endorsements, STRICT_POLICY};
 use attestation_testing::launch_digest_of;
 use attestation_testing::tdx::simulated_measurement;
+use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::SimTee;
+use crate::cli::{Launched, SimTee};
 use crate::output;
 use platform::Platform;
 
@@ -28,36 +29,52 @@ const QUESTION_BYTES_MAX: u64 = 1024;
 
 pub(crate) fn run(command: SimTee) -> anyhow::Result<()> {
     match command {
-        SimTee::Serve { state, socket, launch, tee, gpu } => {
-            serve(&Platform::open(&state, tee, gpu, measure(&launch)?)?, &socket)
+        SimTee::Serve { state, socket, launched, tee, gpu } => {
+            serve(&Platform::open(&state, tee, gpu, Measurements::of(&launched)?)?, &socket)
         }
-        SimTee::Measure { launch, json } => {
-            let digest = hex::encode(measure(&launch)?);
+        SimTee::Measure { launched, json } => {
+            let digest = hex::encode(Measurements::of(&launched)?.launch);
             output::line(&if json { serde_json::json!({"launch_digest": digest}).to_string() } else { digest })
         }
-        SimTee::Policy { launch, gpu } => output::line(policy(&measure(&launch)?, gpu)?.trim_end()),
+        SimTee::Policy { launched, gpu } => output::line(policy(&Measurements::of(&launched)?, gpu)?.trim_end()),
     }
 }
 
-fn measure(launch: &[PathBuf]) -> anyhow::Result<[u8; 48]> {
-    let read = |path: &PathBuf| fs::read(path).with_context(|| format!("read {}", path.display()));
-    let files = launch.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(launch_digest_of(&files))
+/// What reports say was launched.
+struct Measurements {
+    /// Launch digest or MRTD.
+    launch: [u8; 48],
+    rtmrs: [[u8; 48]; 4],
+}
+
+impl Measurements {
+    fn of(launched: &Launched) -> anyhow::Result<Self> {
+        let read = |path: &PathBuf| fs::read(path).with_context(|| format!("read {}", path.display()));
+        let launch = match launched.launch_digest {
+            Some(digest) => digest,
+            None => launch_digest_of(&launched.launch.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?),
+        };
+        let rtmrs = [
+            simulated_measurement("RTMR0"),
+            launched.rtmr1.unwrap_or_else(|| simulated_measurement("RTMR1")),
+            launched.rtmr2.unwrap_or_else(|| simulated_measurement("RTMR2")),
+            simulated_measurement("RTMR3"),
+        ];
+        Ok(Self { launch, rtmrs })
+    }
 }
 
 /// The strict policy with this launch filled in: the simulated platform is held to what real hardware is held to. Only a
 /// platform without a GPU gets a policy without one.
-fn policy(launch_digest: &[u8; 48], with_gpu: bool) -> anyhow::Result<String> {
-    let launch = hex::encode(launch_digest);
-    let rtmr = |name: &str| hex::encode(simulated_measurement(name));
+fn policy(measurements: &Measurements, with_gpu: bool) -> anyhow::Result<String> {
+    let launch = hex::encode(measurements.launch);
     let mut replacements = vec![
         ("name = \"strict\"".to_owned(), "name = \"simulated-launch\"".to_owned()),
         ("launch_digests = []".to_owned(), format!("launch_digests = [\"{launch}\"]")),
         ("mr_td = []".to_owned(), format!("mr_td = [\"{launch}\"]")),
     ];
-    for name in ["RTMR0", "RTMR1", "RTMR2", "RTMR3"] {
-        let item = name.to_lowercase();
-        replacements.push((format!("{item} = []"), format!("{item} = [\"{}\"]", rtmr(name))));
+    for (item, value) in ["rtmr0", "rtmr1", "rtmr2", "rtmr3"].iter().zip(measurements.rtmrs) {
+        replacements.push((format!("{item} = []"), format!("{item} = [\"{}\"]", hex::encode(value))));
     }
     if !with_gpu {
         let required = "required_parts = [\"cpu\", \"gpu\"]".to_owned();
@@ -92,13 +109,31 @@ enum Answer {
     Error { message: String },
 }
 
-fn serve(platform: &Platform, socket: &Path) -> anyhow::Result<()> {
+fn serve(platform: &Platform, sockets: &[PathBuf]) -> anyhow::Result<()> {
+    // Whoever may connect gets reports of this machine: the sockets are the owner's from the moment they exist.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let listeners = sockets.iter().map(|socket| listen(socket)).collect::<anyhow::Result<Vec<_>>>()?;
+    for socket in sockets {
+        output::note(&format!("simulated TEE ready on {}", socket.display()));
+    }
+    std::thread::scope(|threads| {
+        for listener in &listeners {
+            threads.spawn(move || answer_all(platform, listener));
+        }
+    });
+    Ok(())
+}
+
+fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
     if socket.exists() {
         fs::remove_file(socket).with_context(|| format!("remove the stale socket {}", socket.display()))?;
     }
     let listener = UnixListener::bind(socket).with_context(|| format!("listen on {}", socket.display()))?;
     fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
-    output::note(&format!("simulated TEE ready on {}", socket.display()));
+    Ok(listener)
+}
+
+fn answer_all(platform: &Platform, listener: &UnixListener) {
     for stream in listener.incoming() {
         // One client that breaks off must not stop the others.
         if let Ok(stream) = stream
@@ -107,7 +142,6 @@ fn serve(platform: &Platform, socket: &Path) -> anyhow::Result<()> {
             output::note(&format!("request failed: {error:#}"));
         }
     }
-    Ok(())
 }
 
 fn answer(platform: &Platform, mut stream: UnixStream) -> anyhow::Result<()> {

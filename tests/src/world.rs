@@ -384,14 +384,23 @@ tab_secs_max = {tab_secs_max}
         Ok(std::fs::write(self.policy_file(), run(&mut command)?)?)
     }
 
-    /// Starts the guardian: new boot, new keys.
+    /// Starts the guardian: new boot, new keys. It is ready when this returns.
     pub fn start_guardian(&mut self) -> anyhow::Result<()> {
+        self.start_guardian_until("\"ready\"")
+    }
+
+    /// Starts the guardian and waits for words in its log.
+    pub fn start_guardian_until(&mut self, words: &str) -> anyhow::Result<()> {
         let mut command = self.program("cloister-guardian");
         command.args(["serve", "--config"]).arg(self.config_file());
-        let mut process = Process::start("cloister-guardian", &mut command)?;
-        process.wait_until(READY, |process| process.stderr().contains("\"ready\""))?;
-        self.guardian = Some(process);
-        Ok(())
+        self.guardian = Some(Process::start("cloister-guardian", &mut command)?);
+        self.wait_for_guardian(words)
+    }
+
+    /// Waits for words in the guardian's log.
+    pub fn wait_for_guardian(&mut self, words: &str) -> anyhow::Result<()> {
+        let process = self.guardian.as_mut().context("no guardian runs")?;
+        process.wait_until(READY, |process| process.stderr().contains(words))
     }
 
     /// SIGKILL to the guardian.

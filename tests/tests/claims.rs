@@ -60,6 +60,19 @@ fn test_names() -> BTreeSet<String> {
             }
         }
     }
+    names.extend(boot_cases());
+    names
+}
+
+/// Names of the boot test's cases, which `make boot-test` runs: whatever is a text and the first argument of something there.
+fn boot_cases() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let folder = root().join("image/boottest/src/cases");
+    for entry in fs::read_dir(folder).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let first_arguments = text.split("(\"").skip(1).filter_map(|rest| rest.split_once('"'));
+        names.extend(first_arguments.map(|(name, _)| name.to_owned()));
+    }
     names
 }
 

@@ -19,6 +19,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("enclave", &["attestation", "credits", "ledger-client"]),
     ("host", &["attestation", "attestation-testing", "credits", "ledger"]),
     ("verifier", &["attestation", "credits", "ledger-client"]),
+    ("image/init", &[]),
+    ("image/builder", &["attestation", "credits", "measured-init", "verifier"]),
+    ("image/boottest", &["acceptance", "attestation", "image-builder", "measured-init"]),
 ];
 
 const OURS: &[&str] = &[
@@ -31,6 +34,9 @@ const OURS: &[&str] = &[
     "enclave",
     "host",
     "verifier",
+    "acceptance",
+    "measured-init",
+    "image-builder",
 ];
 
 fn dependencies(folder: &str) -> BTreeSet<String> {
@@ -51,7 +57,9 @@ fn crates_depend_one_way() {
 
 #[test]
 fn production_binaries_never_link_test_roots() {
-    for folder in ["enclave", "verifier", "ledger", "ledger/client", "credits", "attestation"] {
+    for folder in
+        ["enclave", "verifier", "ledger", "ledger/client", "credits", "attestation", "image/init", "image/builder"]
+    {
         assert!(!dependencies(folder).contains("attestation-testing"), "{folder} links the signing fakes");
         assert!(!dependencies(folder).contains("attestation-peers"), "{folder} links other verifiers");
     }
@@ -85,7 +93,7 @@ fn primitives_stay_in_two_libraries() {
         "ed25519_dalek",
     ];
     for folder in
-        ["enclave/src", "host/src", "verifier/src", "ledger/src", "ledger/client/src", "attestation/peers/src"]
+        ["enclave/src", "host/src", "verifier/src", "ledger/src", "ledger/client/src", "attestation/peers/src", "image"]
     {
         let mut files = Vec::new();
         rust_files(&root().join(folder), &mut files);

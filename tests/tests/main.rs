@@ -10,5 +10,6 @@ mod layering;
 mod licences;
 mod money;
 mod openai;
+mod starting;
 mod tidy;
 mod trust;

@@ -43,6 +43,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Verify(Verify),
+    Audit(Audit),
     Appraise(Appraise),
     Chat(Chat),
     Proxy(Proxy),
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Wallet(Wallet),
     #[command(subcommand)]
     Receipt(Receipt),
+    #[command(subcommand)]
+    Release(Release),
     Completions(Completions),
 }
 
@@ -62,6 +65,10 @@ pub(crate) struct TrustArgs {
     /// Appraisal policy [default: cloister/policy.toml in the configuration directory]
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// Signed reference values for a policy that asks for them; may be repeated
+    /// [default: cloister/reference-values.cbor in the configuration directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) reference_values: Vec<PathBuf>,
 }
 
 /// Which wallet, and where its ledger is.
@@ -89,6 +96,24 @@ pub(crate) struct Verify {
     pub(crate) trust: TrustArgs,
 }
 
+/// Compare a node with an image rebuilt from source.
+///
+/// Verifies the node as `cloister verify` does, then compares, line by line, what its report and its offer say with the manifest of
+/// the image, and the image's files with the manifest. Ends with 10 when anything differs.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  cloister audit https://node.example:8443 --image target/image/cpu --policy policy.toml"
+)]
+pub(crate) struct Audit {
+    /// Address of the node, as https://host:port
+    pub(crate) url: String,
+    /// Directory of the image, or its manifest.json alone
+    #[arg(long, value_name = "PATH")]
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+}
+
 /// Appraise evidence from files, without any network.
 ///
 /// Reads a SEV-SNP report, a TDX quote, GPU evidence or Azure vTPM evidence, and endorsements from a directory: vcek.der or vlek.der,
@@ -112,6 +137,10 @@ pub(crate) struct Appraise {
     /// Appraisal policy [default: cloister/policy.toml in the configuration directory]
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// Signed reference values for a policy that asks for them; may be repeated
+    /// [default: cloister/reference-values.cbor in the configuration directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) reference_values: Vec<PathBuf>,
     /// Judge dates at this time: Unix seconds, YYYY-MM-DDTHH:MM:SSZ, or now [default: now, or the bundle's own time]
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,
@@ -319,6 +348,42 @@ pub(crate) struct ReceiptVerify {
 pub(crate) struct ReceiptShow {
     /// The stored receipt
     pub(crate) file: PathBuf,
+}
+
+/// Check releases of the VM image.
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Example:\n  cloister release verify release-bundle.json --log-key log.vkey --signer release.pub"
+)]
+pub(crate) enum Release {
+    Verify(ReleaseVerify),
+}
+
+/// Verify a release of the VM image without any network.
+///
+/// The checkpoint must be signed by the log's key, the release must stand in that log, and its provenance must be signed by the signer
+/// for exactly the manifest's files. What was seen is remembered: an older release, or a log that shrank or was rewritten, is refused.
+/// A newer checkpoint needs the bundle's proof that the log only grew. The first release of a log has nothing to be compared with.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cloister release verify release-bundle.json --log-key log.vkey --signer release.pub --artifacts image\n  \
+    cloister release verify release-bundle.json --log-key log.vkey --signer release.pub --state seen.json --json"
+)]
+pub(crate) struct ReleaseVerify {
+    /// The release bundle
+    pub(crate) bundle: PathBuf,
+    /// The log's key as NAME+HASH+BASE64 (C2SP signed-note), or a file with it
+    #[arg(long, value_name = "KEY")]
+    pub(crate) log_key: String,
+    /// The signer's Ed25519 public key in hex, or a file with it
+    #[arg(long, value_name = "KEY")]
+    pub(crate) signer: String,
+    /// Hold the image's files in this directory against the release
+    #[arg(long, value_name = "DIR")]
+    pub(crate) artifacts: Option<PathBuf>,
+    /// What was seen before [default: seen-releases.json in the data directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// Print a completion script.

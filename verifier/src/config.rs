@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use attestation::{AppraisalPolicy, PolicyError, RootError, TrustRoots};
+use attestation::{AppraisalPolicy, PolicyError, ReferenceRejection, RootError, TrustRoots, UnixTime};
 
 use crate::files::{FileError, read_capped};
 use crate::verify::Trust;
@@ -35,6 +35,21 @@ pub enum ConfigError {
         #[source]
         source: PolicyError,
     },
+    /// A file of reference values cannot be read.
+    #[error("read the reference values")]
+    ReferenceFile(#[source] FileError),
+    /// Reference values were refused.
+    #[error("the reference values {} were refused", path.display())]
+    Reference {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: ReferenceRejection,
+    },
+    /// The policy needs reference values, and none were named.
+    #[error(transparent)]
+    NoReference(ReferenceRejection),
     /// The root file cannot be read.
     #[error("read the root certificate")]
     RootFile(#[source] FileError),
@@ -62,6 +77,8 @@ impl ConfigError {
         match self {
             Self::NoPolicy { .. } => "config.policy_missing",
             Self::PolicyFile(_) | Self::Policy { .. } => "config.policy",
+            Self::ReferenceFile(_) => "config.reference_values",
+            Self::Reference { source, .. } | Self::NoReference(source) => source.code(),
             Self::RootFile(_) | Self::Root { .. } => "config.root",
             Self::NoHome { .. } => "config.home",
         }
@@ -76,6 +93,13 @@ impl ConfigError {
             Self::PolicyFile(_) | Self::Policy { .. } => {
                 "every field of a policy is required; what is not checked must be spelled \"unchecked\"".to_owned()
             }
+            Self::ReferenceFile(_) | Self::NoReference(_) => {
+                "name the signed reference values of a release with --reference-values FILE".to_owned()
+            }
+            Self::Reference { .. } => {
+                "the policy's table [reference_values] says whose reference values, and for which images, are accepted"
+                    .to_owned()
+            }
             Self::RootFile(_) | Self::Root { .. } => {
                 "name one X.509 root certificate in PEM or DER with --root FILE".to_owned()
             }
@@ -84,13 +108,48 @@ impl ConfigError {
     }
 }
 
-/// Loads what nodes are judged by: the named root or the embedded vendor roots, and a policy.
+/// Loads what nodes are judged by: the named root or the embedded vendor roots, and a policy with the reference values it asks
+/// for, which must hold at `now`.
 ///
 /// # Errors
 /// When a file is missing or not usable.
-pub fn load_trust(root: Option<&Path>, policy: Option<&Path>) -> Result<Trust, ConfigError> {
+pub fn load_trust(
+    root: Option<&Path>,
+    policy: Option<&Path>,
+    reference_values: &[PathBuf],
+    now: UnixTime,
+) -> Result<Trust, ConfigError> {
     let named = named_roots(&root.map(Path::to_owned).into_iter().collect::<Vec<_>>())?;
-    Ok(Trust { roots: roots_of(&named)?, policy: load_policy_text(policy)?.1 })
+    let policy = load_policy_text(policy)?.1;
+    Ok(Trust { roots: roots_of(&named)?, policy: fill_policy(policy, reference_values, now)?.1 })
+}
+
+/// The policy with its reference values, and these as read. Nothing that follows can connect anywhere with a policy that lacks
+/// what it asks for.
+///
+/// # Errors
+/// When a file is missing, or its reference values are refused.
+pub fn fill_policy(
+    policy: AppraisalPolicy,
+    named: &[PathBuf],
+    now: UnixTime,
+) -> Result<(Vec<Vec<u8>>, AppraisalPolicy), ConfigError> {
+    let mut paths = named.to_vec();
+    if named.is_empty() && policy.needs_reference_values() {
+        let default = config_dir().map(|directory| directory.join("reference-values.cbor"));
+        paths.extend(default.ok().filter(|path| path.exists()));
+    }
+    let mut read = Vec::with_capacity(paths.len());
+    let mut policy = policy;
+    for path in paths {
+        let bytes = read_capped(&path, FILE_BYTES_MAX).map_err(ConfigError::ReferenceFile)?;
+        policy = policy
+            .with_reference_values(&bytes, now)
+            .map_err(|source| ConfigError::Reference { path: path.clone(), source })?;
+        read.push(bytes);
+    }
+    policy.require_reference_values(now).map_err(ConfigError::NoReference)?;
+    Ok((read, policy))
 }
 
 /// The files of named roots, as they are; each is a usable root.

@@ -3,12 +3,13 @@
 //! Decides: how failures are told. One enum per activity is defined next to the activity; [`Error`] joins them for callers that
 //! do everything. Codes are stable. `Display` is one clause without its cause; [`chain`] prints the causes too.
 
-use attestation::Rejection;
+use attestation::{ReferenceRejection, Rejection};
 use credits::ledger::LedgerError;
 use credits::wallet::WalletError;
 use ledger_client::ConnectError;
 
 use crate::appraisal::{AppraisalError, EndorsementsError};
+use crate::audit::AuditError;
 use crate::bundle::BundleError;
 use crate::config::ConfigError;
 use crate::connect;
@@ -16,6 +17,8 @@ use crate::exchange::ExchangeError;
 use crate::fetch::NodeError;
 use crate::files::FileError;
 use crate::payment::PaymentError;
+use crate::release::ReleaseError;
+use crate::release::error::Fault;
 use crate::session::SessionError;
 use crate::target::TargetError;
 use crate::verify::VerifyError;
@@ -100,6 +103,9 @@ pub enum Error {
     /// A call of a session failed.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// An image cannot be read.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// An answer or its receipt was not accepted.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
@@ -109,6 +115,9 @@ pub enum Error {
     /// A stored receipt does not hold.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// A release of the image was not accepted.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
     /// The wallet's files.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -158,9 +167,11 @@ impl Error {
             Self::Verify(VerifyError::Rejected(rejection)) => rejection.code(),
             Self::Verify(VerifyError::Nonce(_)) => "random.unavailable",
             Self::Session(error) => error.code(),
+            Self::Audit(error) => error.code(),
             Self::Exchange(error) => error.code(),
             Self::Appraisal(error) => error.code(),
             Self::Bundle(error) => error.code(),
+            Self::Release(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Payment(error) => error.code(),
             Self::File(_) => "file.unusable",
@@ -174,6 +185,7 @@ impl Error {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
+            Self::Config(ConfigError::Reference { source, .. }) => exit_of_reference(source),
             Self::Target(_) | Self::Config(_) | Self::Choice { .. } => Exit::Usage,
             Self::Connect(error) => {
                 if is_bad_handshake_signature(error) {
@@ -186,11 +198,14 @@ impl Error {
             Self::Verify(VerifyError::Rejected(rejection)) => Exit::of_rejection(rejection),
             Self::Verify(VerifyError::Nonce(_)) | Self::Interrupted | Self::Io { .. } => Exit::Internal,
             Self::Session(error) => exit_of_session(error),
+            Self::Audit(AuditError::File(error)) => exit_of_file(error),
+            Self::Audit(AuditError::Manifest { .. }) => Exit::Malformed,
             Self::Exchange(error) => exit_of_exchange(error),
             Self::Appraisal(error) => exit_of_appraisal(error),
             Self::Bundle(BundleError::Malformed { .. }) => Exit::Malformed,
             Self::Bundle(BundleError::Rejected(rejection)) => Exit::of_rejection(rejection),
             Self::Bundle(BundleError::Offer(_) | BundleError::Receipt(_)) => Exit::Rejected,
+            Self::Release(error) => exit_of_release(error),
             Self::Store(error) => exit_of_store(error),
             Self::Payment(error) => exit_of_payment(error),
             Self::File(error) => exit_of_file(error),
@@ -202,6 +217,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         if let Self::Config(error) = self {
             return Some(error.hint());
+        }
+        if let Self::Release(error) = self {
+            return error.hint().map(str::to_owned);
         }
         let hint = match self.code() {
             "target.invalid" => "write the node's address as https://host:port",
@@ -276,6 +294,16 @@ fn exit_of_file(error: &FileError) -> Exit {
     if error.is_not_found() { Exit::Usage } else { Exit::Internal }
 }
 
+fn exit_of_release(error: &ReleaseError) -> Exit {
+    match (error, error.fault()) {
+        (ReleaseError::File(error), _) => exit_of_file(error),
+        (_, Fault::Usage) => Exit::Usage,
+        (_, Fault::Rejected) => Exit::Rejected,
+        (_, Fault::Malformed) => Exit::Malformed,
+        (_, Fault::File) => Exit::Internal,
+    }
+}
+
 fn exit_of_appraisal(error: &AppraisalError) -> Exit {
     match error {
         AppraisalError::File(error) | AppraisalError::Endorsements(EndorsementsError::File(error)) => {
@@ -308,6 +336,14 @@ fn exit_of_session(error: &SessionError) -> Exit {
     match error {
         SessionError::Node(error) => exit_of_node(error),
         SessionError::Signature { .. } | SessionError::Statement { .. } | SessionError::Settlement(_) => Exit::Rejected,
+    }
+}
+
+/// Reference values nobody asked for, or none where some are needed, are a mistake of the command line.
+fn exit_of_reference(refused: &ReferenceRejection) -> Exit {
+    match refused {
+        ReferenceRejection::Missing { .. } | ReferenceRejection::Unused => Exit::Usage,
+        other => Exit::of_rejection(&Rejection::Reference(other.clone())),
     }
 }
 

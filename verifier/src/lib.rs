@@ -12,6 +12,7 @@
 //! [`open_session`] does the first three in one call. Wire formats are those of `docs/protocol.md`.
 
 pub mod appraisal;
+pub mod audit;
 pub mod bundle;
 pub mod clock;
 pub mod config;
@@ -25,6 +26,7 @@ pub mod open;
 pub mod payment;
 pub mod proxy;
 pub mod receipts;
+pub mod release;
 pub mod session;
 pub mod sse;
 pub mod tab;

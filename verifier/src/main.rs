@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, Receipt, Wallet};
+use cli::{Cli, Command, Receipt, Release, Wallet};
 use output::Output;
 use report::{Report, verdict_word};
 use verifier::error::chain;
@@ -38,6 +38,7 @@ fn start(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> {
 async fn run(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> {
     match cli.command {
         Command::Verify(args) => cmd::verify::run(args, out, report).await,
+        Command::Audit(args) => cmd::audit::run(args, out, report).await,
         Command::Appraise(args) => cmd::appraise::run(&args, out, report),
         Command::Chat(args) => cmd::chat::run(args, out, report).await,
         Command::Proxy(args) => cmd::proxy::run(args, out, report).await,
@@ -49,6 +50,7 @@ async fn run(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> 
         Command::Wallet(Wallet::Sync(args)) => cmd::wallet::sync(args, out, report).await,
         Command::Receipt(Receipt::Verify(args)) => cmd::receipt::verify(&args, out, report),
         Command::Receipt(Receipt::Show(args)) => cmd::receipt::show(&args, out, report),
+        Command::Release(Release::Verify(args)) => cmd::release::verify(&args, out, report),
         Command::Completions(args) => cmd::completions(&args, out, report),
     }
 }

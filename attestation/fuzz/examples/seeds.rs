@@ -49,6 +49,7 @@ fn main() {
             evidence,
             roots: vec![Base64(pki.ark_der().to_vec())],
             policy: DEMO_POLICY.to_owned(),
+            reference_values: Vec::new(),
             appraised_at: case.now,
             verdict: StoredVerdict { accepted: true, code: None },
         };

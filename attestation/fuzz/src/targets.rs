@@ -4,11 +4,13 @@ use attestation::azure::{HclReport, RuntimeClaims, TpmQuote, VtpmEvidence};
 use attestation::gpu::{self, GpuEndorsements, GpuEvidence, GpuReport, OcspAnswer, OpaqueData};
 use attestation::measure::eventlog::{DstackEventLog, EventLog};
 use attestation::measure::ovmf::OvmfImage;
+use attestation::measure::pe::PeImage;
+use attestation::measure::uki::{predict_pcr4_from_disk, predict_uki};
 use attestation::snp::{self, SnpReport};
 use attestation::tdx::{self, TdQuote, TdxCollateral};
 use attestation::{
-    AppraisalBundle, AppraisalPolicy, AttestationDocument, EvidenceKind, EvidenceSet, Receipt, Transcript, TrustRoots,
-    VerificationCache, appraise_evidence, verify_ear,
+    AppraisalBundle, AppraisalPolicy, AttestationDocument, EvidenceKind, EvidenceSet, ImageManifest, Receipt,
+    ReceiptPublicKey, ReferenceValues, Transcript, TrustRoots, VerificationCache, appraise_evidence, verify_ear,
 };
 
 use crate::Target;
@@ -41,6 +43,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "policy", run: policy },
     Target { name: "roots", run: roots },
     Target { name: "ear", run: ear },
+    Target { name: "reference_values", run: reference_values },
+    Target { name: "manifest", run: manifest },
+    Target { name: "pe", run: pe },
 ];
 
 fn evidence_kind(data: &[u8]) {
@@ -198,5 +203,28 @@ fn roots(data: &[u8]) {
 fn ear(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         assert!(verify_ear(text, &[7; 32]).is_err(), "nobody has this key");
+    }
+}
+
+/// The envelope, which no key here opens, and the statement inside it, which has one spelling.
+fn reference_values(data: &[u8]) {
+    assert!(ReferenceValues::verify(data, &[ReceiptPublicKey([7; 32])], NOW).is_err(), "nobody has this key");
+    if let Ok(values) = ReferenceValues::from_corim(data) {
+        assert_eq!(values.to_corim().as_deref(), Ok(data), "a statement has one spelling");
+    }
+}
+
+fn manifest(data: &[u8]) {
+    if let Ok(manifest) = ImageManifest::from_json(data) {
+        let text = manifest.to_json().expect("invariant: what was read is canonical");
+        assert_eq!(text, data, "a manifest has one spelling");
+    }
+}
+
+/// The image, its digests, and as much of a boot as it carries.
+fn pe(data: &[u8]) {
+    if let Ok(image) = PeImage::parse(data) {
+        let _ = (image.authenticode_sha256(), image.authenticode_sha384());
+        assert_eq!(predict_uki(data).is_ok(), predict_pcr4_from_disk(data).is_ok(), "one parser under both");
     }
 }

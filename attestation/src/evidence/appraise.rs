@@ -48,6 +48,7 @@ pub fn appraise_evidence(
     cache: &VerificationCache,
     transcript: &mut Transcript,
 ) -> Result<AttestationResult, Rejection> {
+    policy.check_reference_values(now, transcript)?;
     let judge = Judge { roots, policy, now, cache };
     let mut result = AttestationResult::new(roots, policy, now);
     if set.cpu.is_none() && set.gpu.is_none() {

@@ -86,6 +86,20 @@ pub enum MeasureError {
     /// Several CPUs, and the firmware does not say where the others start.
     #[error("the firmware names no start address for application processors")]
     ResetVector,
+    /// Not a PE image whose every byte a digest covers.
+    #[error("the PE image is malformed: {detail}")]
+    Pe {
+        /// What is wrong.
+        detail: &'static str,
+    },
+    /// A unified kernel image whose boot cannot be predicted.
+    #[error("section {section} of the unified kernel image {problem}")]
+    Uki {
+        /// Which section.
+        section: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
 }
 
 /// One row per variant: the compiler refuses a variant without a row.
@@ -120,4 +134,6 @@ codes! {
     KernelHashesSection => "measure.kernel_hashes_section";
     KernelHashesTable => "measure.kernel_hashes_table";
     ResetVector => "measure.reset_vector";
+    Pe => "measure.pe";
+    Uki => "measure.uki";
 }

@@ -4,12 +4,15 @@
 //! machine monitor, CPU model, CPU count and features the guest is really launched with: a wrong one gives a digest no
 //! guest reports, never a match with another image.
 
+mod hashes;
 mod vmsa;
 
 use super::ovmf::{OvmfImage, SevSection, SevSectionKind};
 use super::{CpuModel, MeasureError, PAGE_LEN};
 use crate::crypto;
 use vmsa::InitialState;
+
+pub use hashes::{HASH_TABLE_PADDED_LEN, KernelHashes, KernelHashesTable, kernel_hashes_table};
 
 /// Most virtual CPUs a launch digest is computed for.
 pub const VCPUS_MAX: u32 = 4096;
@@ -63,37 +66,6 @@ impl Vmm {
     }
 }
 
-/// Hashes of what a direct boot loads, which the firmware checks against before it starts the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KernelHashes {
-    /// SHA-256 of the kernel file.
-    pub kernel: [u8; 32],
-    /// SHA-256 of the initial RAM disk, of nothing when there is none.
-    pub initrd: [u8; 32],
-    /// SHA-256 of the command line and its terminating zero byte.
-    pub cmdline: [u8; 32],
-}
-
-impl KernelHashes {
-    /// Hash the three parts of a direct boot. The command line comes without its terminator.
-    ///
-    /// # Errors
-    /// [`MeasureError::CommandLine`] when the command line holds a zero byte.
-    pub fn of(kernel: &[u8], initrd: Option<&[u8]>, cmdline: &str) -> Result<Self, MeasureError> {
-        if cmdline.bytes().any(|byte| byte == 0) {
-            return Err(MeasureError::CommandLine);
-        }
-        let mut terminated = crypto::Sha256Context::new();
-        terminated.update(cmdline.as_bytes());
-        terminated.update(&[0]);
-        Ok(Self {
-            kernel: crypto::sha256(kernel),
-            initrd: crypto::sha256(initrd.unwrap_or_default()),
-            cmdline: terminated.finish(),
-        })
-    }
-}
-
 /// Everything a launch digest depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct LaunchDigestInputs<'a> {
@@ -124,7 +96,7 @@ pub fn launch_digest(inputs: &LaunchDigestInputs<'_>) -> Result<[u8; 48], Measur
     }
     let image = OvmfImage::parse(inputs.firmware)?;
     let sections = image.sev_sections()?;
-    let hashes_page = hashes_page(&image, &sections, inputs.kernel.as_ref())?;
+    let hashes_page = inputs.kernel.map(|hashes| hashes::page(&image, &sections, &hashes)).transpose()?;
     let ap_eip = image.sev_es_reset_eip()?;
     if inputs.vcpus > 1 && ap_eip == 0 {
         return Err(MeasureError::ResetVector);
@@ -229,51 +201,4 @@ fn metadata_pages(digest: &mut LaunchDigest, sections: &[SevSection], hashes_pag
             digest.blank_pages(PageType::Cpuid, section);
         }
     }
-}
-
-/// 9438d606-4f22-4cc9-b479-a793d411fd21: the table of hashes.
-const HASH_TABLE_GUID: [u8; 16] = 0x06d6_3894_224f_c94c_b479_a793_d411_fd21_u128.to_be_bytes();
-/// 97d02dd8-bd20-4c94-aa78-e7714d36ab2a: the command line's entry.
-const CMDLINE_GUID: [u8; 16] = 0xd82d_d097_20bd_944c_aa78_e771_4d36_ab2a_u128.to_be_bytes();
-/// 44baf731-3a2f-4bd7-9af1-41e29169781d: the initial RAM disk's entry.
-const INITRD_GUID: [u8; 16] = 0x31f7_ba44_2f3a_d74b_9af1_41e2_9169_781d_u128.to_be_bytes();
-/// 4de79437-abd2-427f-b835-d5b172d2045b: the kernel's entry.
-const KERNEL_GUID: [u8; 16] = 0x3794_e74d_d2ab_7f42_b835_d5b1_72d2_045b_u128.to_be_bytes();
-
-/// GUID, length and one hash.
-const HASH_ENTRY_LEN: u16 = 16 + 2 + 32;
-/// GUID, length and three entries.
-const HASH_TABLE_LEN: u16 = 16 + 2 + 3 * HASH_ENTRY_LEN;
-/// The table rounded up to 16 bytes, as the hypervisor writes it.
-const HASH_TABLE_PADDED_LEN: u32 = 176;
-
-/// The page the hypervisor fills with hashes, when a kernel is booted directly (edk2 `BlobVerifierSevHashes`).
-fn hashes_page(
-    image: &OvmfImage<'_>,
-    sections: &[SevSection],
-    kernel: Option<&KernelHashes>,
-) -> Result<Option<[u8; PAGE_LEN]>, MeasureError> {
-    let Some(hashes) = kernel else { return Ok(None) };
-    let mut found = sections.iter().filter(|section| section.kind == SevSectionKind::KernelHashes);
-    let (Some(section), None) = (found.next(), found.next()) else { return Err(MeasureError::KernelHashesSection) };
-    let area = image.hash_table_area()?.ok_or(MeasureError::EntryMissing { entry: "SEV_HASH_TABLE" })?;
-    let offset = area.gpa.checked_sub(section.gpa).ok_or(MeasureError::KernelHashesTable)?;
-    let end = offset.checked_add(HASH_TABLE_PADDED_LEN).ok_or(MeasureError::KernelHashesTable)?;
-    if area.size < HASH_TABLE_PADDED_LEN || end > section.size {
-        return Err(MeasureError::KernelHashesTable);
-    }
-    let offset = usize::try_from(offset).map_err(|_| MeasureError::KernelHashesTable)?;
-    let mut table = Vec::with_capacity(PAGE_LEN);
-    table.extend(HASH_TABLE_GUID);
-    table.extend(HASH_TABLE_LEN.to_le_bytes());
-    for (guid, hash) in [(CMDLINE_GUID, hashes.cmdline), (INITRD_GUID, hashes.initrd), (KERNEL_GUID, hashes.kernel)] {
-        table.extend(guid);
-        table.extend(HASH_ENTRY_LEN.to_le_bytes());
-        table.extend(hash);
-    }
-    let mut page = [0; PAGE_LEN];
-    for (target, byte) in page.iter_mut().skip(offset).zip(table) {
-        *target = byte;
-    }
-    Ok(Some(page))
 }

@@ -5,6 +5,7 @@
 use super::Rejection;
 use crate::azure::AzureRejection;
 use crate::gpu::GpuRejection;
+use crate::reference::ReferenceRejection;
 use crate::tdx::TdxRejection;
 use crate::x509::ChainFault;
 
@@ -157,4 +158,5 @@ codes! { Rejection {
     @Azure(AzureRejection);
     @Tdx(TdxRejection);
     @Gpu(GpuRejection);
+    @Reference(ReferenceRejection);
 } }

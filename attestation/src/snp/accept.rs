@@ -99,7 +99,7 @@ fn hold_origin(findings: &mut Findings<'_>, items: &ReportItems, report: &SnpRep
 /// What runs in the guest, and on which chip.
 fn hold_identity(findings: &mut Findings<'_>, items: &ReportItems, report: &SnpReport) {
     findings.item("snp.report.launch_digest", &items.launch_digests, |allowed| {
-        hex_member(allowed, &report.measurement, |got| Rejection::LaunchDigest { got })
+        hex_member(allowed.values(), &report.measurement, |got| Rejection::LaunchDigest { got })
     });
     findings.item("snp.report.host_data", &items.host_data, |allowed| {
         hex_member(allowed, &report.host_data, |got| Rejection::HostData { got })

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 
 use crate::digest::decode_hex;
-use crate::policy::{BitRule, Forbidden, HexBytes, MAX_AGE_SECS_MAX, PolicyError, Required, Rule};
+use crate::policy::{Allowed, BitRule, Forbidden, HexBytes, MAX_AGE_SECS_MAX, PolicyError, Required, Rule};
 use crate::snp::{Cpu, Product, SigningKey, Tcb};
 
 /// Everything a policy says about SEV-SNP evidence.
@@ -28,7 +28,7 @@ pub(crate) struct ReportItems {
     pub(crate) signing_keys: Vec<SigningKey>,
     /// Cloud providers whose VLEKs are accepted; meaningless for VCEKs.
     pub(crate) vlek_csp_ids: Rule<Vec<String>>,
-    pub(crate) launch_digests: Rule<Vec<HexBytes<48>>>,
+    pub(crate) launch_digests: Rule<Allowed<48>>,
     pub(crate) host_data: Rule<Vec<HexBytes<32>>>,
     pub(crate) vmpl: Rule<Vec<u32>>,
     pub(crate) chip_ids: Rule<Vec<HexBytes<64>>>,

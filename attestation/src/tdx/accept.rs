@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::findings::Findings;
-use crate::policy::{BitRule, HexBytes, Rule};
+use crate::policy::{Allowed, BitRule, HexBytes, Rule};
 use crate::tdx::policy::{AttributeItems, CollateralItems, PlatformItems, QuoteItems, TcbItems, TdxItems};
 use crate::tdx::verify::Genuine;
 use crate::tdx::{TdReport, TdxRejection};
@@ -159,7 +159,7 @@ fn hold_identity(findings: &mut Findings<'_>, items: &QuoteItems, report: &TdRep
         None => Err(TdxRejection::ServiceTd { got: "not reported".to_owned() }),
     });
     let mut measurement = |id, rule, got: &[u8; 48], refuse: &dyn Fn(String) -> TdxRejection| {
-        findings.item(id, rule, |allowed: &Vec<HexBytes<48>>| hex_member(allowed, got, refuse));
+        findings.item(id, rule, |allowed: &Allowed<48>| hex_member(allowed.values(), got, refuse));
     };
     measurement("tdx.quote.mr_td", &items.mr_td, &report.mr_td, &|got| TdxRejection::MrTd { got });
     let ids = ["tdx.quote.rtmr0", "tdx.quote.rtmr1", "tdx.quote.rtmr2", "tdx.quote.rtmr3"];

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use crate::policy::{BitRule, Forbidden, HexBytes, MAX_AGE_SECS_MAX, PolicyError, Rule};
+use crate::policy::{Allowed, BitRule, Forbidden, HexBytes, MAX_AGE_SECS_MAX, PolicyError, Rule};
 use crate::tdx::{PckCa, TcbStatus};
 
 /// Everything a policy says about TDX evidence.
@@ -19,7 +19,7 @@ pub(crate) struct TdxItems {
 }
 
 /// Allowed measurements.
-pub(crate) type Measurements = Rule<Vec<HexBytes<48>>>;
+pub(crate) type Measurements = Rule<Allowed<48>>;
 
 /// What the quote must say about itself and what runs in the TD.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,7 +35,7 @@ pub(crate) struct QuoteItems {
     pub(crate) mr_owner: Measurements,
     pub(crate) mr_owner_config: Measurements,
     /// Service TDs that may be bound, by MR_SERVICETD; none bound is always accepted.
-    pub(crate) service_tds: Measurements,
+    pub(crate) service_tds: Rule<Vec<HexBytes<48>>>,
 }
 
 /// Bits of ATTRIBUTES and XFAM (TDX Module ABI, TD_PARAMS).
@@ -62,7 +62,7 @@ pub(crate) struct PlatformItems {
     pub(crate) fmspcs: Rule<Vec<HexBytes<6>>>,
     /// Machines, by PPID.
     pub(crate) ppids: Rule<Vec<HexBytes<16>>>,
-    pub(crate) mr_seam: Measurements,
+    pub(crate) mr_seam: Rule<Vec<HexBytes<48>>>,
     pub(crate) dynamic_platform: Rule<BitRule>,
     pub(crate) cached_keys: Rule<BitRule>,
     pub(crate) smt: Rule<BitRule>,
@@ -93,6 +93,11 @@ impl TdxItems {
     /// Refuse values that look like checks and are none, or that no evidence could meet by accident.
     pub(crate) fn require_sensible(&self) -> Result<(), PolicyError> {
         let bad = |item, problem| Err(PolicyError::Item { item, problem });
+        let quote = &self.quote;
+        let others = [&quote.rtmr0, &quote.rtmr3, &quote.mr_config_id, &quote.mr_owner, &quote.mr_owner_config];
+        if others.iter().any(|rule| matches!(rule, Rule::Check(allowed) if allowed.is_from_reference_values())) {
+            return bad("tdx.quote", "reference values say mr_td, rtmr1 and rtmr2, and no other register");
+        }
         if matches!(self.tcb.evaluation_number_min, Rule::Check(0)) {
             return bad("tdx.tcb.evaluation_number_min", "0 requires nothing; write \"unchecked\"");
         }

@@ -8,7 +8,10 @@ mod report_socket;
 use attestation::gpu::{GpuEndorsements, GpuEvidence};
 use attestation::{CpuEvidence, Endorsements};
 
+use tokio::net::UnixStream;
+
 use crate::config::TeeConfig;
+use crate::vsock::{self, VsockAddress};
 
 /// One configured report source.
 #[derive(Debug, Clone)]
@@ -17,6 +20,13 @@ pub enum Attester {
     ReportSocket {
         /// Its path.
         path: std::path::PathBuf,
+        /// Whether it answers for a GPU too.
+        gpu: bool,
+    },
+    /// The same service on another machine, by vsock.
+    ReportVsock {
+        /// Where it is.
+        address: VsockAddress,
         /// Whether it answers for a GPU too.
         gpu: bool,
     },
@@ -51,16 +61,15 @@ impl Attester {
     pub fn from_config(config: &TeeConfig) -> Self {
         match config {
             TeeConfig::ReportSocket { path, gpu } => Self::ReportSocket { path: path.clone(), gpu: *gpu },
+            TeeConfig::ReportVsock { cid, port, gpu } => {
+                Self::ReportVsock { address: VsockAddress { cid: *cid, port: *port }, gpu: *gpu }
+            }
         }
     }
 
     /// Obtains one report over `report_data`.
     pub async fn attest(&self, report_data: [u8; 64]) -> Result<Attested, AttesterError> {
-        let report = async {
-            match self {
-                Self::ReportSocket { path, .. } => report_socket::attest(path, report_data).await,
-            }
-        };
+        let report = async { report_socket::attest(self.connect().await?, report_data).await };
         tokio::time::timeout(crate::limits::ATTESTATION_TIMEOUT, report).await.map_err(|_| AttesterError::Timeout)?
     }
 
@@ -68,17 +77,21 @@ impl Attester {
     #[must_use]
     pub fn has_gpus(&self) -> bool {
         match self {
-            Self::ReportSocket { gpu, .. } => *gpu,
+            Self::ReportSocket { gpu, .. } | Self::ReportVsock { gpu, .. } => *gpu,
         }
+    }
+
+    async fn connect(&self) -> Result<UnixStream, AttesterError> {
+        let connected = match self {
+            Self::ReportSocket { path, .. } => UnixStream::connect(path).await,
+            Self::ReportVsock { address, .. } => vsock::connect(*address).await,
+        };
+        connected.map_err(AttesterError::Io)
     }
 
     /// Obtains the GPUs' evidence for one nonce.
     pub async fn attest_gpus(&self, nonce: [u8; 32]) -> Result<(Vec<GpuEvidence>, GpuEndorsements), AttesterError> {
-        let evidence = async {
-            match self {
-                Self::ReportSocket { path, .. } => report_socket::attest_gpus(path, nonce).await,
-            }
-        };
+        let evidence = async { report_socket::attest_gpus(self.connect().await?, nonce).await };
         tokio::time::timeout(crate::limits::ATTESTATION_TIMEOUT, evidence).await.map_err(|_| AttesterError::Timeout)?
     }
 }

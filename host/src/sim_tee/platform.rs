@@ -15,6 +15,7 @@ use attestation_testing::gpu::{FakeGpu, GpuKeys};
 use attestation_testing::tdx::FakeTdx;
 use attestation_testing::{FakeSnp, NAME_PREFIX, TestPki, pem};
 
+use super::Measurements;
 use crate::cli::Tee;
 use crate::{clock, output};
 
@@ -22,7 +23,7 @@ use crate::{clock, output};
 pub(super) struct Platform {
     cpu: Cpu,
     gpu: Option<GpuKeys>,
-    launch_digest: [u8; 48],
+    measurements: Measurements,
 }
 
 enum Cpu {
@@ -32,14 +33,14 @@ enum Cpu {
 
 impl Platform {
     /// The platform kept in `state`, made at first use. Writes `root.pem`.
-    pub(super) fn open(state: &Path, tee: Tee, with_gpu: bool, launch_digest: [u8; 48]) -> anyhow::Result<Self> {
+    pub(super) fn open(state: &Path, tee: Tee, with_gpu: bool, measurements: Measurements) -> anyhow::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;
         let cpu = match tee {
             Tee::Snp => Cpu::Snp(Box::new(snp_keys(state)?)),
             Tee::Tdx => Cpu::Tdx(Box::new(FakeTdx::accepted())),
         };
         let gpu = if with_gpu { Some(gpu_keys(state)?) } else { None };
-        let platform = Self { cpu, gpu, launch_digest };
+        let platform = Self { cpu, gpu, measurements };
         fs::write(state.join("root.pem"), platform.roots_pem())?;
         Ok(platform)
     }
@@ -58,13 +59,14 @@ impl Platform {
         match &self.cpu {
             Cpu::Snp(pki) => {
                 let mut fake = FakeSnp::accepted(pki);
-                fake.measurement = self.launch_digest;
+                fake.measurement = self.measurements.launch;
                 fake.report_data = report_data;
                 let evidence = CpuEvidence { format: EvidenceFormat::SevSnpReportV1, report: Base64(fake.sign(pki)) };
                 (evidence, Endorsements::SevSnp(pki.endorsements(clock::now())))
             }
             Cpu::Tdx(template) => {
-                let fake = template.reporting(self.launch_digest, report_data).dated(clock::now());
+                let mut fake = template.reporting(self.measurements.launch, report_data).dated(clock::now());
+                fake.body.rtmrs = self.measurements.rtmrs;
                 let evidence = CpuEvidence { format: EvidenceFormat::TdxQuoteV1, report: Base64(fake.quote()) };
                 (evidence, Endorsements::Tdx(Box::new(fake.collateral())))
             }

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use attestation::{
-    APPRAISAL_BUNDLE_BYTES_MAX, APPRAISAL_BUNDLE_VERSION, AppraisalBundle, AttestationResult, Base64, Rejection,
-    StoredVerdict, UnixTime, VerifierKey, sign_ear,
+    APPRAISAL_BUNDLE_BYTES_MAX, APPRAISAL_BUNDLE_VERSION, AppraisalBundle, AppraisalPolicy, AttestationResult, Base64,
+    Rejection, StoredVerdict, UnixTime, VerifierKey, sign_ear,
 };
 use serde_json::json;
 use verifier::appraisal::{AppraisalError, Inputs, judge, load_evidence};
 use verifier::clock::{format_time, parse_time};
-use verifier::config::{FILE_BYTES_MAX, load_policy_text, named_roots, roots_of};
+use verifier::config::{ConfigError, FILE_BYTES_MAX, fill_policy, load_policy_text, named_roots, roots_of};
 use verifier::files::{read_capped, write_private};
 use verifier::{Error, Exit, Trust};
 
@@ -57,32 +57,11 @@ pub(crate) fn run(args: &Appraise, out: Output, report: &mut Report) -> Result<E
 fn ask(args: &Appraise) -> Result<Question, Error> {
     let roots = named_roots(&args.root)?;
     if let Some(path) = &args.replay {
-        let mut bundle = AppraisalBundle::from_json(&read_capped(path, APPRAISAL_BUNDLE_BYTES_MAX)?)
-            .map_err(AppraisalError::from)?;
-        let (roots_then, policy_then) = bundle.trust().map_err(AppraisalError::from)?;
-        let mut trust = Trust { roots: roots_then, policy: policy_then };
-        // What a bundle says about its own policy and time is the writer's word: nobody signs for that.
-        let own_words = args.policy.is_none() || args.at.is_none();
-        if own_words && args.ear_key.is_some() {
-            let message = "a replayed bundle is signed for only under your own --policy and --at".to_owned();
-            return Err(Error::Choice { code: "choice.replay_signed", message });
-        }
-        if args.ear_key.is_some() {
-            // So are the nonce and the REPORT_DATA it says were expected: what is signed lists them as not shown.
-            bundle.evidence.forget_expectations();
-        }
-        if !roots.is_empty() {
-            trust.roots = roots_of(&roots)?;
-            bundle.roots = roots.into_iter().map(Base64).collect();
-        }
-        if let Some(policy) = args.policy.as_deref() {
-            (bundle.policy, trust.policy) = load_policy_text(Some(policy))?;
-        }
-        let at = judging_time(args.at.as_deref(), bundle.appraised_at)?;
-        let stored = Some(bundle.verdict.clone());
-        return Ok(Question { bundle, trust, at, stored });
+        return ask_again(args, path, roots);
     }
     let (policy_text, policy) = load_policy_text(args.policy.as_deref())?;
+    let at = judging_time(args.at.as_deref(), clock().now())?;
+    let (reference_values, policy) = fill_policy(policy, &args.reference_values, at)?;
     let trust = Trust { roots: roots_of(&roots)?, policy };
     let inputs = Inputs {
         evidence: args.evidence.clone(),
@@ -91,16 +70,56 @@ fn ask(args: &Appraise) -> Result<Question, Error> {
         report_data: args.report_data,
         nonce: args.nonce.clone(),
     };
-    let at = judging_time(args.at.as_deref(), clock().now())?;
     let bundle = AppraisalBundle {
         version: APPRAISAL_BUNDLE_VERSION.to_owned(),
         evidence: load_evidence(&inputs)?,
         roots: roots.into_iter().map(Base64).collect(),
         policy: policy_text,
+        reference_values: reference_values.into_iter().map(Base64).collect(),
         appraised_at: at,
         verdict: StoredVerdict { accepted: false, code: None },
     };
     Ok(Question { bundle, trust, at, stored: None })
+}
+
+/// A bundle, with whatever replaces its parts.
+fn ask_again(args: &Appraise, path: &Path, roots: Vec<Vec<u8>>) -> Result<Question, Error> {
+    let mut bundle =
+        AppraisalBundle::from_json(&read_capped(path, APPRAISAL_BUNDLE_BYTES_MAX)?).map_err(AppraisalError::from)?;
+    let (roots_then, policy_then) = bundle.trust().map_err(AppraisalError::from)?;
+    let mut trust = Trust { roots: roots_then, policy: policy_then };
+    // What a bundle says about its own policy and time is the writer's word: nobody signs for that.
+    let own_words = args.policy.is_none() || args.at.is_none();
+    if own_words && args.ear_key.is_some() {
+        let message = "a replayed bundle is signed for only under your own --policy and --at".to_owned();
+        return Err(Error::Choice { code: "choice.replay_signed", message });
+    }
+    if args.ear_key.is_some() {
+        // So are the nonce and the REPORT_DATA it says were expected: what is signed lists them as not shown.
+        bundle.evidence.forget_expectations();
+    }
+    if !roots.is_empty() {
+        trust.roots = roots_of(&roots)?;
+        bundle.roots = roots.into_iter().map(Base64).collect();
+    }
+    let at = judging_time(args.at.as_deref(), bundle.appraised_at)?;
+    if args.policy.is_some() || !args.reference_values.is_empty() {
+        // A policy and its reference values go together: those a bundle carries were chosen by its writer.
+        let policy = match args.policy.as_deref() {
+            Some(path) => {
+                let (text, policy) = load_policy_text(Some(path))?;
+                bundle.policy = text;
+                policy
+            }
+            None => AppraisalPolicy::from_toml(&bundle.policy)
+                .map_err(|source| ConfigError::Policy { path: path.to_owned(), source })?,
+        };
+        let (reference_values, policy) = fill_policy(policy, &args.reference_values, at)?;
+        bundle.reference_values = reference_values.into_iter().map(Base64).collect();
+        trust.policy = policy;
+    }
+    let stored = Some(bundle.verdict.clone());
+    Ok(Question { bundle, trust, at, stored })
 }
 
 fn tell(

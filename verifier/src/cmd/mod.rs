@@ -1,9 +1,11 @@
 //! The commands: arguments in, library calls, words out.
 
 pub(crate) mod appraise;
+pub(crate) mod audit;
 pub(crate) mod chat;
 pub(crate) mod proxy;
 pub(crate) mod receipt;
+pub(crate) mod release;
 pub(crate) mod verify;
 pub(crate) mod wallet;
 
@@ -11,7 +13,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use attestation::{Appraisal, AssuranceClass, Clock};
+use attestation::{Appraisal, AssuranceClass, Clock, UnixTime};
 use clap::CommandFactory;
 use serde_json::json;
 use verifier::config::{data_dir, load_trust, root_common_name};
@@ -36,8 +38,13 @@ fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
+/// What a node is judged by now.
 fn trust(args: &TrustArgs) -> Result<Trust, Error> {
-    Ok(load_trust(args.root.as_deref(), args.policy.as_deref())?)
+    trust_at(args, clock().now())
+}
+
+fn trust_at(args: &TrustArgs, now: UnixTime) -> Result<Trust, Error> {
+    Ok(load_trust(args.root.as_deref(), args.policy.as_deref(), &args.reference_values, now)?)
 }
 
 /// `assurance: simulated (root: SIMULATED ARK-Milan)`.

@@ -11,7 +11,7 @@ use verifier::files::read_capped;
 use verifier::receipts::CheckedReceipt;
 use verifier::{Error, Exit, ReceiptBundle, Trust};
 
-use super::{clock, trust};
+use super::{clock, trust_at};
 use crate::cli::{ReceiptShow, ReceiptVerify};
 use crate::output::Output;
 use crate::report::Report;
@@ -21,13 +21,13 @@ const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 pub(crate) fn verify(args: &ReceiptVerify, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let bundle = read_bundle(&args.file)?;
-    let trust = match trust(&args.trust) {
+    let at = judging_time(args.at.as_deref(), &bundle)?;
+    let trust = match trust_at(&args.trust, at) {
         Ok(trust) => Some(trust),
         // Without a policy the rest is still worth checking; the verdict says what is missing.
         Err(Error::Config(ConfigError::NoPolicy { .. } | ConfigError::NoHome { .. })) => None,
         Err(error) => return Err(error),
     };
-    let at = judging_time(args.at.as_deref(), &bundle)?;
     let outcome = judge(args, &bundle, trust.as_ref(), at, report);
     out.transcript(&report.transcript);
     let verdict = outcome?;

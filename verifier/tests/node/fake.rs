@@ -10,10 +10,13 @@ use std::task::{Context, Poll};
 
 use attestation::snp::Product;
 use attestation::{
-    AppraisalPolicy, ChannelView, Clock, DEMO_POLICY, EXPORTER_LABEL, Event, Exporter, Hex32, Keyset, Nonce, Receipt,
-    ReceiptKey, Role, Sha256Digest, Signed, TlsKeyEntry, Transcript, TrustRoots, UnixTime, UnsignedReceipt,
+    AppraisalPolicy, AttestationDocument, ChannelView, Clock, DEMO_POLICY, EXPORTER_LABEL, Event, Exporter, Hex32,
+    Keyset, Nonce, Receipt, ReceiptKey, Role, Sha256Digest, Signed, TlsKeyEntry, Transcript, TrustRoots, UnixTime,
+    UnsignedReceipt,
 };
-use attestation_testing::{AcceptedCase, FixedClock, NAME_PREFIX, TestPki, accepted_document, simulated_launch_digest};
+use attestation_testing::{
+    AcceptedCase, CrlSpec, FixedClock, NAME_PREFIX, TestPki, accepted_document, simulated_launch_digest,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -108,6 +111,7 @@ struct State {
     receipts: Mutex<HashMap<String, Receipt>>,
     charged: Mutex<u64>,
     overcharge: u64,
+    launch_digest: Option<[u8; 48]>,
 }
 
 /// What is wrong with the node as a whole.
@@ -117,6 +121,8 @@ pub(crate) struct Faults {
     pub(crate) overcharge: u64,
     /// The time of its evidence, for clients that use the real clock.
     pub(crate) now: Option<UnixTime>,
+    /// What it says it was launched from, instead of what the demo policy expects.
+    pub(crate) launch_digest: Option<[u8; 48]>,
 }
 
 /// The Genoa test chain, generated once per build directory: every test is a process of its own.
@@ -197,6 +203,7 @@ impl FakeNode {
             receipts: Mutex::default(),
             charged: Mutex::new(0),
             overcharge: faults.overcharge,
+            launch_digest: faults.launch_digest,
         };
         let state = Arc::new(state);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(tls_key.serialize_der()));
@@ -268,6 +275,21 @@ async fn serve(socket: TcpStream, acceptor: TlsAcceptor, state: Arc<State>) {
         .await;
 }
 
+fn document(state: &State, view: ChannelView) -> AttestationDocument {
+    let Some(measurement) = state.launch_digest else {
+        return accepted_document(pki(), &state.keyset, &view, state.now);
+    };
+    let mut case = AcceptedCase {
+        now: state.now,
+        keyset: state.keyset.clone(),
+        view,
+        crl: Some(CrlSpec::empty(state.now)),
+        ..AcceptedCase::new(pki())
+    };
+    case.report.measurement = measurement;
+    case.document()
+}
+
 async fn answer(state: &State, exporter: Exporter, request: Request<Incoming>) -> Response<Frames> {
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
@@ -276,7 +298,7 @@ async fn answer(state: &State, exporter: Exporter, request: Request<Incoming>) -
         "/v1/attestation" => {
             let nonce: Nonce = query.strip_prefix("nonce=").unwrap().parse().unwrap();
             let view = ChannelView { nonce, exporter, leaf_spki_sha256: state.spki };
-            json(accepted_document(pki(), &state.keyset, &view, state.now).to_json())
+            json(document(state, view).to_json())
         }
         "/v1/offer" => {
             json(serde_json::to_vec(&Signed::sign(OFFER_VERSION, offer(), &state.offer_key).unwrap()).unwrap())

@@ -4,7 +4,9 @@
 
 mod answers;
 mod appraise;
+mod audit;
 mod fake;
 mod program;
+mod release;
 mod tls;
 mod verdicts;

@@ -1,0 +1,116 @@
+//! The firmware for SEV-SNP: it starts what its table of hashes names, and nothing else.
+//!
+//! On SEV-SNP the table is part of the launch measurement. Without SEV it is put into memory at the same address, which shows that the
+//! firmware does check it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use attestation::measure::snp::{KernelHashes, kernel_hashes_table};
+
+use crate::cases::Case;
+use crate::context::{BOOT_LIMIT, Context, Image, READY, tail};
+use crate::report::Verdict;
+use crate::setup_header;
+use crate::vm::{Boot, MEMORY_MIB, Machine, Outcome};
+
+/// A firmware that refuses says nothing: it is given this long, several times what it needs to start.
+const REFUSAL: Duration = Duration::from_secs(25);
+
+/// The three files of a launch.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initrd: PathBuf,
+    pub(crate) cmdline: String,
+}
+
+impl Launch {
+    pub(crate) fn of(image: &Image) -> Self {
+        Self {
+            kernel: image.file("vmlinuz"),
+            initrd: image.file("initrd.cpio"),
+            cmdline: image.manifest.cmdline.clone(),
+        }
+    }
+
+    /// Boots through the firmware, with the table for `table_for`; one bit of the `flip`-th hash in it is changed.
+    pub(crate) fn boot(
+        &self,
+        context: &Context,
+        image: &Image,
+        table_for: &Self,
+        flip: Option<usize>,
+    ) -> anyhow::Result<Boot> {
+        let firmware = image.file("OVMF.amdsev.fd");
+        let (kernel, initrd) = (fs::read(&table_for.kernel)?, fs::read(&table_for.initrd)?);
+        let kernel = setup_header::patched(&kernel, initrd.len(), MEMORY_MIB << 20)?;
+        let hashes = KernelHashes::of(&kernel, Some(&initrd), &table_for.cmdline)?;
+        let mut table = kernel_hashes_table(&fs::read(&firmware)?, &hashes)?;
+        if let Some(entry) = flip {
+            // A header of 18 bytes, then entries of 50: 18 of header and the hash.
+            let at = 18 + 50 * entry + 18;
+            *table.bytes.get_mut(at).context("the table is shorter")? ^= 1;
+        }
+        let file = context.folder()?.join("hashes");
+        fs::write(&file, table.bytes)?;
+        Ok(Boot::Checked {
+            firmware,
+            kernel: self.kernel.clone(),
+            initrd: self.initrd.clone(),
+            cmdline: self.cmdline.clone(),
+            table: file,
+            address: u64::from(table.gpa),
+        })
+    }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("the right table: the firmware starts the kernel", |context| {
+            let image = &context.debug;
+            let launch = Launch::of(image);
+            let boot = launch.boot(context, image, &launch, None)?;
+            let mut vm = Machine::new(boot, image.disks()).start(&context.folder()?)?;
+            Ok(match vm.wait_for(READY, BOOT_LIMIT) {
+                Outcome::Said(after) => Verdict::Passed(format!("ready after {:.1} s", after.as_secs_f64())),
+                other => Verdict::Failed(format!("{other:?}: {} {}", tail(&vm.console()), vm.complaints())),
+            })
+        }),
+        wrong("a table for another kernel", |context, launch| {
+            launch.kernel = context.flipped(&launch.kernel, 0x10_0000)?;
+            Ok(())
+        }),
+        wrong("a table for another ramdisk", |context, launch| {
+            launch.initrd = context.flipped(&launch.initrd, 0x1_0000)?;
+            Ok(())
+        }),
+        wrong("a table for another command line", |_, launch| {
+            launch.cmdline.push_str(" loglevel=7");
+            Ok(())
+        }),
+    ]
+}
+
+/// The table names something else than what QEMU hands over.
+fn wrong(name: &str, change: impl Fn(&Context, &mut Launch) -> anyhow::Result<()> + Send + Sync + 'static) -> Case {
+    Case::new(name, move |context| {
+        let launch = Launch::of(&context.debug);
+        let mut other = launch.clone();
+        change(context, &mut other)?;
+        let boot = launch.boot(context, &context.debug, &other, None)?;
+        never_starts(context, boot)
+    })
+}
+
+/// The firmware must not hand over to the kernel: not one line of its log may appear.
+pub(crate) fn never_starts(context: &Context, boot: Boot) -> anyhow::Result<Verdict> {
+    let mut vm = Machine::new(boot, context.debug.disks()).start(&context.folder()?)?;
+    Ok(match vm.wait_for("Linux version", REFUSAL) {
+        Outcome::Said(_) => Verdict::Failed("the kernel was started".to_owned()),
+        Outcome::Ended(_) => Verdict::Passed("the firmware refused and ended".to_owned()),
+        Outcome::Silent => Verdict::Passed(format!("no kernel within {} s", REFUSAL.as_secs())),
+    })
+}
