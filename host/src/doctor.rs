@@ -62,13 +62,16 @@ impl Check {
     }
 }
 
+/// What a program prints when it is run with these arguments; `None` when it does not run.
+type Answers = dyn Fn(&[&str]) -> Option<String>;
+
 /// Where things are looked up, so that tests can show another machine.
 struct Machine {
     /// What `/` is.
     root: PathBuf,
     image: Option<PathBuf>,
-    /// What the emulator answers to these arguments.
-    qemu: Box<dyn Fn(&[&str]) -> Option<String>>,
+    /// The emulator.
+    qemu: Box<Answers>,
     /// Bytes free in a directory.
     free: fn(&Path) -> Option<u64>,
 }

@@ -15,10 +15,13 @@ use std::time::{Duration, Instant};
 use crate::context::Context;
 use crate::report::{Report, Verdict};
 
+/// What a case does.
+type Run = dyn Fn(&Context) -> anyhow::Result<Verdict> + Send + Sync;
+
 /// One case.
 pub(crate) struct Case {
     pub(crate) name: String,
-    pub(crate) run: Box<dyn Fn(&Context) -> anyhow::Result<Verdict> + Send + Sync>,
+    pub(crate) run: Box<Run>,
 }
 
 impl Case {

@@ -9,8 +9,8 @@ use anyhow::Context;
 const REAL_ADDRESS: u32 = 0x1_0000;
 const CMDLINE_ADDRESS: u32 = 0x2_0000;
 
-/// Bytes below the top of memory that QEMU keeps for ACPI tables.
-const ACPI_DATA_LEN: u64 = 0x2_0000;
+/// Bytes below the top of memory that QEMU keeps for ACPI tables and the firmware's own data.
+const ACPI_DATA_LEN: u64 = 0x2_8000;
 
 /// `kernel` with the fields that QEMU writes, for a machine with `memory` bytes below 4 GiB and a ramdisk of `initrd_len` bytes.
 pub(crate) fn patched(kernel: &[u8], initrd_len: usize, memory: u64) -> anyhow::Result<Vec<u8>> {

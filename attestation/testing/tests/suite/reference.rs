@@ -16,6 +16,9 @@ use proptest::prelude::*;
 
 use crate::support::{parse_policy, pki, roots_of, with_item};
 
+/// One thing made different.
+type Change = fn(&mut ReferenceValues);
+
 const BEGIN: UnixTime = UnixTime(1_700_000_000);
 const END: UnixTime = UnixTime(2_000_000_000);
 const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -164,7 +167,7 @@ fn no_bit_can_change() {
 
 #[test]
 fn senseless_values_are_not_signed() {
-    let rows: [(&str, fn(&mut ReferenceValues)); 8] = [
+    let rows: [(&str, Change); 8] = [
         ("version", |values| values.image_version = "1.0".to_owned()),
         ("version", |values| values.image_version = "01.0.0".to_owned()),
         ("flavour", |values| values.flavour = "CPU".to_owned()),
@@ -271,7 +274,7 @@ fn a_policy_takes_launch_digests_from_reference_values() {
 #[test]
 fn a_policy_refuses_other_images() {
     let policy = |text: &str| parse_policy(text);
-    let rows: [(&str, fn(&mut ReferenceValues)); 4] = [
+    let rows: [(&str, Change); 4] = [
         ("reference.mode", |values| values.mode = ImageMode::Debug),
         ("reference.mode", |values| values.mode = ImageMode::Test),
         ("reference.flavour", |values| values.flavour = "gpu".to_owned()),

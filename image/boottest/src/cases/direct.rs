@@ -86,7 +86,7 @@ fn run_probes(context: &Context, report: &Report) -> anyhow::Result<Verdict> {
     let covered = |number: u32| {
         lines.iter().any(|line| {
             let item = line.split_whitespace().nth(1).and_then(|name| name.split('/').nth(1)).unwrap_or_default();
-            item.split('-').next() == Some(number.to_string().as_str())
+            item.split('-').next().and_then(|text| text.parse().ok()) == Some(number)
         })
     };
     let (passed, failed, reasons) = (count("PASS"), count("FAIL"), count("NA"));
