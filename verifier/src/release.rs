@@ -11,7 +11,7 @@
 //! | [`entry`] | canonical JSON (RFC 8785); its RFC 9162 leaf hash is what is logged |
 //! | [`dsse`], [`provenance`] | DSSE v1 envelope over an in-toto Statement v1 with SLSA provenance v1 |
 //! | [`bundle`] | one JSON file with all of it |
-//! | [`verify`] | the checks, and the only maker of a [`VerifiedRelease`] |
+//! | [`mod@verify`] | the checks, and the only maker of a [`VerifiedRelease`] |
 //! | [`seen`] | what this machine has seen: no older release, no other log |
 
 pub mod bundle;

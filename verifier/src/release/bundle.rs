@@ -1,7 +1,7 @@
 //! A release in one file: what was logged, what it is about, and the proofs.
 //!
 //! Every part whose digest counts is carried in base64, as the bytes that were hashed. Nothing in a bundle is trusted; see
-//! [`super::verify`].
+//! [`mod@super::verify`].
 
 use attestation::Base64;
 use serde::{Deserialize, Serialize};

@@ -281,7 +281,7 @@ async fn each_changed_file_is_named() {
         let before = fs::read(&path).unwrap();
         let mut changed = before.clone();
         // Within the first bytes that each measurement covers: of a firmware, those its last pages hold.
-        let at = if name.starts_with("OVMF") { changed.len() - 0x3000 } else { changed.len() / 2 };
+        let at = if name.starts_with("OVMF") { changed.len().saturating_sub(0x3000) } else { changed.len() / 2 };
         changed[at] ^= 1;
         fs::write(&path, changed).unwrap();
         let run = client.run(&["audit", &url, "--image", &directory]);
