@@ -109,9 +109,6 @@ boot-test: build image-tools ## Boot the image under QEMU and try to break it
 	@image/tools.sh boot
 	@$(BIN)/cloister-boot-test
 
-image-launches: peers ## Launch digests of the built image, by two other programs
-	@cargo run --quiet $(PEERS) --bin image-launches -- target/image/$(FLAVOUR)
-
 image-lock: image-tools ## Choose the newest packages of the archive for all locks; read the difference before you commit it
 	@for name in tools cpu test cpu-vllm gpu; do $(IMAGE) lock update $$name || exit 1; done
 

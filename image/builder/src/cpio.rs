@@ -88,7 +88,7 @@ pub fn write(tree: &FileTree, out: &mut impl Write) -> Result<u64, CpioError> {
 /// Writes `tree`, then the devices, and returns the length of the archive.
 ///
 /// # Errors
-/// As [`write`], and when a device has no place in the tree.
+/// As [`write()`], and when a device has no place in the tree.
 pub fn write_with(tree: &FileTree, devices: &[Extra], out: &mut impl Write) -> Result<u64, CpioError> {
     let subdirectories = subdirectories(tree);
     let mut archive = Archive { out, written: 0, inodes: 0 };
