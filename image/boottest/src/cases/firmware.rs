@@ -110,6 +110,8 @@ pub(crate) fn never_starts(context: &Context, boot: Boot) -> anyhow::Result<Verd
     let mut vm = Machine::new(boot, context.debug.disks()).start(&context.folder()?)?;
     Ok(match vm.wait_for("Linux version", REFUSAL) {
         Outcome::Said(_) => Verdict::Failed("the kernel was started".to_owned()),
+        // QEMU may end because it could not start at all, which would prove nothing.
+        Outcome::Ended(_) if !vm.complaints().is_empty() => Verdict::Failed(format!("QEMU: {}", vm.complaints())),
         Outcome::Ended(_) => Verdict::Passed("the firmware refused and ended".to_owned()),
         Outcome::Silent => Verdict::Passed(format!("no kernel within {} s", REFUSAL.as_secs())),
     })
