@@ -15,7 +15,7 @@ NEXTEST := cargo nextest run --workspace --no-fail-fast
 IMAGE := $(BIN)/cloister-image
 FLAVOUR ?= cpu
 
-.PHONY: image reproduce boot-test image-lock release
+.PHONY: image reproduce boot-test image-launches image-lock release
 .PHONY: help demo serve build engine clients peers test test-vllm lint bench claims nightly fuzz exhaustive coverage wasm hw-test clean check-tools
 
 help: ## Show this list
@@ -108,6 +108,9 @@ reproduce: image-tools ## Build the image again under other circumstances and co
 boot-test: build image-tools ## Boot the image under QEMU and try to break it
 	@image/tools.sh boot
 	@$(BIN)/cloister-boot-test
+
+image-launches: peers ## The image's launch digests, computed again by the sev crate and by sev-snp-measure
+	@cargo run $(PEERS) --quiet --bin image-launches -- target/image/$(FLAVOUR)
 
 image-lock: image-tools ## Choose the newest packages of the archive for all locks; read the difference before you commit it
 	@for name in tools cpu test cpu-vllm gpu; do $(IMAGE) lock update $$name || exit 1; done

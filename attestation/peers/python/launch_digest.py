@@ -1,7 +1,7 @@
 """SEV-SNP launch digests by sev-snp-measure: one JSON object per line in, one digest (hex) per line out.
 
 A line has `firmware`, `kernel`, `initrd`, `cmdline` (paths and text, empty for none), `vcpus`, `cpu`, `vmm`
-("QEMU", "ec2", "gce") and `guest_features`. With `--seconds N` every digest is computed N times and its median
+("QEMU", "ec2", "gce") and `guest_features`. A CPU model that sev-snp-measure does not know gives `unknown CPU model`. With `--seconds N` every digest is computed N times and its median
 time in seconds printed instead.
 """
 
@@ -45,6 +45,9 @@ def main() -> None:
     rounds = int(sys.argv[2]) if sys.argv[1:2] == ["--seconds"] else 0
     for line in sys.stdin:
         launch = json.loads(line)
+        if launch["cpu"] not in vcpu_types.CPU_SIGS:
+            print(f"unknown CPU model {launch['cpu']}")
+            continue
         print(f"{seconds(launch, rounds):.9f}" if rounds else digest(launch))
 
 

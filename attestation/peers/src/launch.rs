@@ -81,30 +81,75 @@ impl Launch {
     /// By the `sev` crate; hex, or its error.
     #[must_use]
     pub fn by_sev(&self) -> String {
-        let part = |name: &str| self.kernel.then(|| file(name));
+        self.files().by_sev(self.vcpus, self.cpu)
+    }
+
+    /// What is launched.
+    #[must_use]
+    pub fn files(&self) -> Files {
+        Files {
+            firmware: file(self.firmware),
+            direct: self.kernel.then(|| Direct {
+                kernel: file("kernel.bin"),
+                initrd: file("initrd.bin"),
+                cmdline: CMDLINE.to_owned(),
+            }),
+        }
+    }
+}
+
+/// What a launch measures besides its processors, as the other programs take it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The firmware image.
+    pub firmware: PathBuf,
+    /// What the firmware is handed and checks.
+    pub direct: Option<Direct>,
+}
+
+/// A kernel that is booted directly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Direct {
+    /// Kernel image.
+    pub kernel: PathBuf,
+    /// Initial RAM disk.
+    pub initrd: PathBuf,
+    /// Kernel command line.
+    pub cmdline: String,
+}
+
+impl Files {
+    /// The launch under QEMU by the `sev` crate; hex, or its error.
+    #[must_use]
+    pub fn by_sev(&self, vcpus: u32, cpu: &str) -> String {
+        let Ok(vcpu_type) = CpuType::try_from(cpu) else { return format!("unknown CPU model {cpu}") };
         let digest = snp_calc_launch_digest(SnpMeasurementArgs {
-            vcpus: self.vcpus,
-            vcpu_type: CpuType::try_from(self.cpu).unwrap(),
-            ovmf_file: file(self.firmware),
+            vcpus,
+            vcpu_type,
+            ovmf_file: self.firmware.clone(),
             guest_features: GuestFeatures::from_bytes(&GUEST_FEATURES.to_le_bytes()).unwrap(),
-            kernel_file: part("kernel.bin"),
-            initrd_file: part("initrd.bin"),
-            append: self.kernel.then_some(CMDLINE),
+            kernel_file: self.direct.as_ref().map(|direct| direct.kernel.clone()),
+            initrd_file: self.direct.as_ref().map(|direct| direct.initrd.clone()),
+            append: self.direct.as_ref().map(|direct| direct.cmdline.as_str()),
             ovmf_hash_str: None,
             vmm_type: Some(VMMType::QEMU),
         });
         digest.map_or_else(|error| error.to_string(), |digest| digest.get_hex_ld())
     }
 
-    fn as_json_line(&self) -> String {
-        let part = |name: &str| if self.kernel { file(name) } else { PathBuf::new() };
+    /// The same for `launch_digest.py`, as a line.
+    #[must_use]
+    pub fn as_json_line(&self, vcpus: u32, cpu: &str) -> String {
+        let none = Direct { kernel: PathBuf::new(), initrd: PathBuf::new(), cmdline: String::new() };
+        let Direct { kernel, initrd, cmdline } = self.direct.as_ref().unwrap_or(&none);
+        let firmware = &self.firmware;
         let line = json!({
-            "firmware": file(self.firmware),
-            "kernel": part("kernel.bin"),
-            "initrd": part("initrd.bin"),
-            "cmdline": if self.kernel { CMDLINE } else { "" },
-            "vcpus": self.vcpus,
-            "cpu": self.cpu,
+            "firmware": firmware,
+            "kernel": kernel,
+            "initrd": initrd,
+            "cmdline": cmdline,
+            "vcpus": vcpus,
+            "cpu": cpu,
             "vmm": "QEMU",
             "guest_features": GUEST_FEATURES,
         });
@@ -115,7 +160,7 @@ impl Launch {
 /// By `sev-snp-measure`, all in one process: a line for each launch.
 #[must_use]
 pub fn by_sev_snp_measure(launches: &[Launch], arguments: &[&str]) -> Vec<String> {
-    let input: String = launches.iter().map(Launch::as_json_line).collect();
+    let input: String = launches.iter().map(|launch| launch.files().as_json_line(launch.vcpus, launch.cpu)).collect();
     let lines = python::run("launch_digest.py", arguments, &input);
     assert_eq!(lines.len(), launches.len());
     lines

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -75,6 +76,8 @@ pub(crate) struct Context {
     pub(crate) scratch: PathBuf,
     pub(crate) vsock_program: PathBuf,
     pub(crate) outside: Outside,
+    /// What the firmware that checks hashes needs to start a kernel, once it was measured.
+    pub(crate) usual_start: Mutex<Option<Duration>>,
     machines: AtomicUsize,
 }
 
@@ -100,6 +103,7 @@ impl Context {
             scratch,
             vsock_program,
             outside,
+            usual_start: Mutex::new(None),
             machines: AtomicUsize::new(0),
         }
     }

@@ -39,7 +39,7 @@ struct Args {
     #[arg(long, default_value = ".")]
     repo: PathBuf,
     /// Only these groups.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Group>,
     /// Keep consoles and disks of every machine in this folder.
     #[arg(long)]

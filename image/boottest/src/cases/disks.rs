@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::cases::Case;
+use crate::cases::end_to_end::Guest;
 use crate::context::{BOOT_LIMIT, Context, READY, because, must_refuse, tail};
 use crate::report::Verdict;
 use crate::vm::{Boot, Disk, Machine, Outcome};
@@ -75,10 +76,9 @@ fn lies_later(context: &Context) -> anyhow::Result<Verdict> {
     let copy = folder.join("model.img");
     fs::copy(&model.file, &copy)?;
     model.file.clone_from(&copy);
-    let mut machine = Machine::new(image.direct(), disks);
-    // QEMU must not answer from the host's cache of what was there before; it reads through it, so it sees the change.
-    machine.extra = vec!["-name".to_owned(), "lies-later".to_owned()];
-    let mut vm = machine.start(&folder)?;
+    // With a platform, or its guardian would end it before the twentieth read.
+    let mut guest = Guest::start(context, image, image.direct(), disks)?;
+    let vm = &mut guest.vm;
     let Outcome::Said(_) = vm.wait_for("READREADY", BOOT_LIMIT) else {
         return Ok(Verdict::Failed(format!("the probe never read: {}", tail(&vm.console()))));
     };
@@ -96,7 +96,7 @@ fn lies_later(context: &Context) -> anyhow::Result<Verdict> {
     file.sync_all()?;
     let limit = vm.age() + Duration::from_secs(30);
     Ok(match vm.wait_for_end(limit) {
-        Outcome::Ended(_) => because(&vm, &["is corrupted"]),
+        Outcome::Ended(_) => because(vm, &["is corrupted"]),
         _ => Verdict::Failed(format!("it went on reading: {}", tail(&vm.console()))),
     })
 }
