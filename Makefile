@@ -95,7 +95,7 @@ coverage: check-tools ## Line coverage of the parsers under the corpus and the s
 	@attestation/fuzz/coverage.sh
 
 image-tools: check-tools
-	@cargo build -p image-builder --bins --locked
+	@cargo build --workspace --bin cloister-image --locked
 
 image: image-tools ## Build the measured VM image (FLAVOUR=cpu, debug, test, cpu-vllm or gpu)
 	@image/tools.sh build

@@ -124,10 +124,9 @@ fn build_image(options: &Options, json: bool) -> anyhow::Result<ExitCode> {
 
 fn reproduce_image(options: &Options, kernel: bool) -> anyhow::Result<ExitCode> {
     let first = options.out.join(&options.flavour);
-    if !first.join(MANIFEST_FILE).exists() {
-        output::note("reproduce: no first build yet");
-        build::build(options, &mut Progress::default())?;
-    }
+    output::note("reproduce: first build");
+    build::build(options, &mut Progress::default())?;
+    output::note("reproduce: second build, in another folder with other umask, locale, time zone, clock, user and jobs");
     let work = options.out.join("reproduce");
     let second = reproduce::build_again(options, &work, kernel)?;
     let code = diff(&first, &second)?;

@@ -15,23 +15,31 @@ use crate::build::Options;
 /// The user of the second build, when root may choose one. It has no entry in any password file.
 const OTHER_USER: &str = "24680";
 
-/// What makes the circumstances. Arguments: user (0 for the same), rustup home, cargo home, work folder, command.
+/// What makes the circumstances. Arguments: user (0 for the same), toolchain, cargo home, work folder, command.
 /// The toolchain may lie in a home folder that the other user cannot enter: it is mounted elsewhere, in a mount namespace of its own.
 const CIRCUMSTANCES: &str = r#"
 set -e
-user=$1 rustup=$2 cargo=$3 work=$4; shift 4
+user=$1 toolchain=$2 cargo=$3 work=$4; shift 4
 umask 077
 export LC_ALL=tr_TR.UTF-8 LANG=tr_TR.UTF-8 TZ=Pacific/Kiritimati
 if [ "$user" != 0 ]; then
-    mkdir -p "$work/rustup" "$work/cargo" "$work/home"
-    mount --bind "$rustup" "$work/rustup"
+    mkdir -p "$work/toolchain" "$work/cargo" "$work/home"
+    mount --bind "$toolchain" "$work/toolchain"
     mount --bind "$cargo" "$work/cargo"
     chown "$user:$user" "$work/home"
-    export RUSTUP_HOME="$work/rustup" CARGO_HOME="$work/cargo" HOME="$work/home" USER=other LOGNAME=other
-    export PATH="$work/cargo/bin:/usr/local/bin:/usr/bin:/bin"
+    export CARGO_HOME="$work/cargo" HOME="$work/home" USER=other LOGNAME=other
+    export PATH="$work/toolchain/bin:/usr/local/bin:/usr/bin:/bin"
     set -- setpriv --reuid "$user" --regid "$user" --clear-groups "$@"
 fi
 if command -v faketime >/dev/null; then
+    # rustc hangs under faketime. What it compiles, it compiles in the tool root, where no clock is faked.
+    mkdir -p "$work/bin"
+    for program in rustc cargo; do
+        printf '#!/bin/sh\nunset LD_PRELOAD\nexec %s "$@"\n' "$(command -v $program)" > "$work/bin/$program"
+        chmod 755 "$work/bin/$program"
+    done
+    chmod 755 "$work/bin"
+    export PATH="$work/bin:$PATH"
     set -- faketime -f +400d "$@"
 fi
 exec "$@"
@@ -75,12 +83,12 @@ fn run(options: &Options, work: &Path, checkout: &Path, cache: &Path, out: &Path
     } else {
         crate::output::note("reproduce: another user needs root; the second build runs as the same user");
     }
-    let rustup = rustup_home(&options.cargo_home)?;
+    let toolchain = toolchain(&options.repo)?;
     let mut command = Command::new("unshare");
     if !root {
         command.args(["--user", "--map-current-user"]);
     }
-    command.args(["--mount", "sh", "-c", CIRCUMSTANCES, "again", user]).arg(rustup).arg(&options.cargo_home).arg(work);
+    command.args(["--mount", "sh", "-c", CIRCUMSTANCES, "again", user]).arg(toolchain).arg(&options.cargo_home).arg(work);
     command.arg(std::env::current_exe()?).args(["build", "--flavour", &options.flavour]);
     command.arg("--repo").arg(checkout).arg("--guardian").arg(work.join("guardian.toml"));
     command.arg("--cache").arg(cache).arg("--out").arg(out);
@@ -88,13 +96,12 @@ fn run(options: &Options, work: &Path, checkout: &Path, cache: &Path, out: &Path
     require(command.current_dir(work).stdin(Stdio::null()))
 }
 
-/// Where rustup keeps the toolchain: beside `bin` in the compiler's own path.
-fn rustup_home(cargo_home: &Path) -> anyhow::Result<PathBuf> {
-    let output = Command::new("rustc").args(["--print", "sysroot"]).output().context("start rustc")?;
+/// The compiler's own folder, links followed: their targets may be where the other user cannot go.
+fn toolchain(checkout: &Path) -> anyhow::Result<PathBuf> {
+    let mut rustc = Command::new("rustc");
+    let output = rustc.args(["--print", "sysroot"]).current_dir(checkout).output().context("start rustc")?;
     let sysroot = PathBuf::from(String::from_utf8(output.stdout)?.trim());
-    // <rustup home>/toolchains/<name>
-    let home = sysroot.parent().and_then(Path::parent);
-    Ok(home.unwrap_or(cargo_home).to_path_buf())
+    sysroot.canonicalize().with_context(|| format!("find the toolchain in {}", sysroot.display()))
 }
 
 fn require(command: &mut Command) -> anyhow::Result<()> {

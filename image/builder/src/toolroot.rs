@@ -36,6 +36,8 @@ const ENTER: &str = r#"
 set -e
 root=$1; shift
 umask 022
+# Users' paths often lack where mount and chroot lie.
+PATH=$PATH:/usr/sbin:/sbin
 mount --make-rprivate /
 mount --bind "$root" "$root"
 while [ "$1" != -- ]; do
