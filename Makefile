@@ -9,11 +9,12 @@ ENGINE_DIR := target/engine
 CLIENTS_DIR := target/clients
 PEERS_DIR := target/peers-venv
 PEERS := --manifest-path attestation/peers/Cargo.toml --target-dir target/peers --locked
-EXHAUSTIVE := cargo nextest run -p attestation-testing --cargo-profile release --locked -E "test(/exhaustive_/)"
+EXHAUSTIVE := cargo nextest run -p attestation-testing --cargo-profile fuzz --locked -E "test(/exhaustive_/)"
 NEXTEST := cargo nextest run --workspace --no-fail-fast
 
 IMAGE := $(BIN)/cloister-image
 FLAVOUR ?= cpu
+GUARDIAN_FLAG := $(if $(GUARDIAN),--guardian $(GUARDIAN))
 
 .PHONY: image reproduce boot-test image-launches image-lock release
 .PHONY: help demo serve build engine clients peers test test-vllm lint bench claims nightly fuzz exhaustive coverage wasm hw-test clean check-tools
@@ -53,12 +54,12 @@ test: engine clients peers build ## All tests, on the light engine
 	@cargo test --workspace --doc --locked --quiet
 	@echo "== the same evidence through other verifiers"
 	@cargo nextest run $(PEERS) --no-fail-fast
-	@echo "== every bit of a report, a quote and GPU evidence (release build)"
+	@echo "== every bit of a report, a quote and GPU evidence (optimised, with overflow checks)"
 	@$(EXHAUSTIVE)
 	@echo "== tests"
 	@$(NEXTEST) --locked
 
-exhaustive: ## Every bit and every length of real evidence, in release mode
+exhaustive: ## Every bit and every length of real evidence, optimised and with overflow checks
 	@$(EXHAUSTIVE)
 
 test-vllm: clients build ## The core suite on real vLLM
@@ -97,13 +98,14 @@ coverage: check-tools ## Line coverage of the parsers under the corpus and the s
 image-tools: check-tools
 	@cargo build --workspace --bin cloister-image --locked
 
-image: image-tools ## Build the measured VM image (FLAVOUR=cpu, debug, test, cpu-vllm or gpu)
+image: image-tools ## Build the measured VM image (FLAVOUR=cpu, debug, test, cpu-vllm or gpu; GUARDIAN=its configuration)
 	@image/tools.sh build
-	@$(IMAGE) build --flavour $(FLAVOUR)
+	@$(if $(filter cpu-vllm,$(FLAVOUR)),$(MAKE) --no-print-directory engine ENGINE=vllm)
+	@$(IMAGE) build --flavour $(FLAVOUR) $(GUARDIAN_FLAG)
 
 reproduce: image-tools ## Build the image again under other circumstances and compare every byte (KERNEL=1: the kernel too)
 	@image/tools.sh reproduce
-	@$(IMAGE) reproduce --flavour $(FLAVOUR) $(if $(KERNEL),--kernel)
+	@$(IMAGE) reproduce --flavour $(FLAVOUR) $(GUARDIAN_FLAG) $(if $(KERNEL),--kernel)
 
 boot-test: build image-tools ## Boot the image under QEMU and try to break it
 	@image/tools.sh boot

@@ -66,7 +66,7 @@ pub(crate) struct TrustArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
     /// Signed reference values for a policy that asks for them; may be repeated
-    /// [default: cloister/reference-values.cbor in the configuration directory]
+    /// [default: cloister/reference-values.corim in the configuration directory]
     #[arg(long, value_name = "FILE")]
     pub(crate) reference_values: Vec<PathBuf>,
 }
@@ -138,7 +138,7 @@ pub(crate) struct Appraise {
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
     /// Signed reference values for a policy that asks for them; may be repeated
-    /// [default: cloister/reference-values.cbor in the configuration directory]
+    /// [default: cloister/reference-values.corim in the configuration directory]
     #[arg(long, value_name = "FILE")]
     pub(crate) reference_values: Vec<PathBuf>,
     /// Judge dates at this time: Unix seconds, YYYY-MM-DDTHH:MM:SSZ, or now [default: now, or the bundle's own time]

@@ -136,7 +136,7 @@ pub fn fill_policy(
 ) -> Result<(Vec<Vec<u8>>, AppraisalPolicy), ConfigError> {
     let mut paths = named.to_vec();
     if named.is_empty() && policy.needs_reference_values() {
-        let default = config_dir().map(|directory| directory.join("reference-values.cbor"));
+        let default = config_dir().map(|directory| directory.join("reference-values.corim"));
         paths.extend(default.ok().filter(|path| path.exists()));
     }
     let mut read = Vec::with_capacity(paths.len());

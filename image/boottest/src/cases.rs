@@ -1,6 +1,7 @@
 //! The cases, by subject, and how they are run: two machines at a time, since there are two processors.
 
 pub(crate) mod acpi;
+pub(crate) mod build;
 pub(crate) mod direct;
 pub(crate) mod disks;
 pub(crate) mod end_to_end;

@@ -50,6 +50,7 @@ struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Group {
     Volumes,
+    Build,
     EndToEnd,
     Direct,
     Probes,
@@ -101,6 +102,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         cases::direct::probes(&context, &mut report);
     }
     let groups = [
+        (Group::Build, "builds that cannot come to an end", cases::build::cases()),
         (Group::Direct, "direct boot", cases::direct::cases()),
         (Group::Firmware, "firmware that checks kernel, ramdisk and command line", cases::firmware::cases()),
         (Group::Measured, "measured boot with a software TPM", cases::measured::cases()),

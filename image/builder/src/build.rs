@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use measured_init::config::{EngineCommand, MeasuredImage, Mode, Network, SCHEMA};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::compile::{self, Programs};
+use crate::exclusive::Exclusive;
 use crate::fetch::{Sources, Store};
 use crate::flavour::Flavour;
 use crate::guardian::GuardianConfig;
@@ -72,6 +74,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// # Errors
 /// The first thing that went wrong, with what to do about it. What was there before stays.
 pub fn build(options: &Options, progress: &mut Progress) -> anyhow::Result<PathBuf> {
+    let _exclusive = exclusive(options, progress)?;
     let image = options.repo.join("image");
     let flavour = Flavour::load(&image.join("flavours"), &options.flavour)?;
     let locks = locks(&image.join("lock"), &flavour)?;
@@ -137,6 +140,16 @@ pub fn build(options: &Options, progress: &mut Progress) -> anyhow::Result<PathB
     };
     describe::write(&parts)?;
     put_in_place(building, &options.out.join(&options.flavour))
+}
+
+/// Waits until nobody else works in the cache.
+///
+/// # Errors
+/// When cache or output folder cannot be written.
+pub fn exclusive(options: &Options, progress: &mut Progress) -> anyhow::Result<Exclusive> {
+    let waiting = &mut || progress.note("another build uses this cache; this one goes on when it is done");
+    Exclusive::take(&options.cache, &options.out, &options.flavour, waiting)
+        .with_context(|| format!("write {} and {}", options.cache.display(), options.out.display()))
 }
 
 fn lock_named<'a>(locks: &'a BTreeMap<String, Lock>, name: &str) -> anyhow::Result<&'a Lock> {
@@ -287,16 +300,15 @@ fn unified(gathered: &Gathered, cmdline: &str, version: &str, dir: &Path) -> any
     Ok(())
 }
 
-/// The finished folder takes the place of an older one.
+/// The finished folder takes the place of an older one, in one step.
 fn put_in_place(building: tempfile::TempDir, place: &Path) -> anyhow::Result<PathBuf> {
-    let dir = building.keep();
-    let older = dir.with_extension("older");
     if place.exists() {
-        fs::rename(place, &older).with_context(|| format!("move {} away", place.display()))?;
-    }
-    fs::rename(&dir, place).with_context(|| format!("put {} in place", place.display()))?;
-    if older.exists() {
-        fs::remove_dir_all(&older).with_context(|| format!("remove {}", older.display()))?;
+        // Afterwards the older one has the temporary name, and goes with it.
+        renameat_with(CWD, building.path(), CWD, place, RenameFlags::EXCHANGE)
+            .with_context(|| format!("exchange {} for the older image", place.display()))?;
+        building.close().context("remove the older image")?;
+    } else {
+        fs::rename(building.keep(), place).with_context(|| format!("put {} in place", place.display()))?;
     }
     Ok(place.to_path_buf())
 }

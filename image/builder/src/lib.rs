@@ -10,6 +10,7 @@ pub mod describe;
 pub mod disk;
 pub mod elf;
 pub mod erofs;
+pub mod exclusive;
 pub mod fat;
 pub mod fetch;
 pub mod flavour;

@@ -85,8 +85,8 @@ fn options(build: cli::Build) -> anyhow::Result<Options> {
     let absolute = |path: PathBuf| std::path::absolute(&path).with_context(|| format!("find {}", path.display()));
     let own = Sources::of_this_machine();
     Ok(Options {
+        guardian: build.guardian.unwrap_or_else(|| example_guardian(&repo, &build.flavour)),
         flavour: build.flavour,
-        guardian: build.guardian.unwrap_or_else(|| repo.join("image/guardian.example.toml")),
         out: absolute(build.out.unwrap_or_else(|| repo.join("target/image")))?,
         cache: absolute(build.cache.unwrap_or_else(|| repo.join("target/image/cache")))?,
         cargo_home: cargo_home()?,
@@ -122,11 +122,19 @@ fn build_image(options: &Options, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The flavour's own example, where it has one.
+fn example_guardian(repo: &Path, flavour: &str) -> PathBuf {
+    let own = repo.join(format!("image/guardian.{flavour}.example.toml"));
+    if own.exists() { own } else { repo.join("image/guardian.example.toml") }
+}
+
 fn reproduce_image(options: &Options, kernel: bool) -> anyhow::Result<ExitCode> {
     let first = options.out.join(&options.flavour);
     output::note("reproduce: first build");
     build::build(options, &mut Progress::default())?;
-    output::note("reproduce: second build, in another folder with other umask, locale, time zone, clock, user and jobs");
+    output::note(
+        "reproduce: second build, in another folder with other umask, locale, time zone, clock, user and jobs",
+    );
     let work = options.out.join("reproduce");
     let second = reproduce::build_again(options, &work, kernel)?;
     let code = diff(&first, &second)?;
@@ -141,6 +149,7 @@ fn build_modules(options: &Options) -> anyhow::Result<()> {
     let lock = |name: &str| Lock::load(&options.repo.join(format!("image/lock/{name}.lock.json")));
     let store = Store::new(options.cache.join("store"), options.sources.clone());
     let mut progress = Progress::default();
+    let _exclusive = build::exclusive(options, &mut progress)?;
     let built = build::build_modules(options, &lock("tools")?, &lock("gpu")?, &store, &mut progress)?;
     progress.finish();
     for (name, path) in built.modules {

@@ -88,7 +88,11 @@ fn run(options: &Options, work: &Path, checkout: &Path, cache: &Path, out: &Path
     if !root {
         command.args(["--user", "--map-current-user"]);
     }
-    command.args(["--mount", "sh", "-c", CIRCUMSTANCES, "again", user]).arg(toolchain).arg(&options.cargo_home).arg(work);
+    command
+        .args(["--mount", "sh", "-c", CIRCUMSTANCES, "again", user])
+        .arg(toolchain)
+        .arg(&options.cargo_home)
+        .arg(work);
     command.arg(std::env::current_exe()?).args(["build", "--flavour", &options.flavour]);
     command.arg("--repo").arg(checkout).arg("--guardian").arg(work.join("guardian.toml"));
     command.arg("--cache").arg(cache).arg("--out").arg(out);

@@ -187,7 +187,7 @@ impl Client {
     fn sign(&self, manifest: &ImageManifest, end: UnixTime) {
         let key = ReceiptKey::from_seed(&[42; 32]).unwrap();
         let signed = ReferenceValues::from_manifest(manifest, UnixTime(0), end).sign(&key).unwrap();
-        fs::write(self.home.path().join("values.cbor"), signed).unwrap();
+        fs::write(self.home.path().join("values.corim"), signed).unwrap();
     }
 
     fn file(&self, name: &str) -> String {
@@ -195,7 +195,7 @@ impl Client {
     }
 
     fn run(&self, args: &[&str]) -> Run {
-        let (root, policy, values) = (self.file("root.pem"), self.file("policy.toml"), self.file("values.cbor"));
+        let (root, policy, values) = (self.file("root.pem"), self.file("policy.toml"), self.file("values.corim"));
         let trust = ["--json", "--root", &root, "--policy", &policy, "--reference-values", &values];
         cloister(self.home.path(), &[args, &trust].concat())
     }
@@ -354,7 +354,7 @@ fn reference_values_are_demanded_before_any_network() {
     // From the configuration directory, when none are named.
     let config = client.home.path().join(".config/cloister");
     fs::create_dir_all(&config).unwrap();
-    fs::copy(client.file("values.cbor"), config.join("reference-values.cbor")).unwrap();
+    fs::copy(client.file("values.corim"), config.join("reference-values.corim")).unwrap();
     let run = cloister(client.home.path(), &["verify", nowhere, "--json", "--policy", &policy, "--root", &root]);
     assert_eq!(run.error_code(), "node.unreachable");
     // Each refusal of reference values has its code, and the exit code of a refusal.
@@ -365,7 +365,7 @@ fn reference_values_are_demanded_before_any_network() {
     client.sign(&debug, UnixTime(u64::MAX >> 12));
     let run = client.run(&["verify", nowhere]);
     assert_eq!((run.code, run.error_code().as_str()), (10, "reference.mode"));
-    fs::write(client.file("values.cbor"), b"no CBOR").unwrap();
+    fs::write(client.file("values.corim"), b"no CBOR").unwrap();
     let run = client.run(&["verify", nowhere]);
     assert_eq!((run.code, run.error_code().as_str()), (30, "reference.malformed"));
     fs::write(client.file("policy.toml"), DEMO_POLICY).unwrap();
