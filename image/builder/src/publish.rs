@@ -1,7 +1,7 @@
 //! Publishing an image: reference values under the release key, then the log entry and the bundle.
 //!
 //! Decides: that the same image is published once. Values that are signed already, by this key and for this manifest, stay as they are,
-//! so that repeating a release changes nothing.
+//! and an image that is in the log has the date of its first release, so that repeating a release changes nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,10 @@ use attestation::reference::ReferenceValues;
 use attestation::reference::manifest::ImageManifest;
 use attestation::{ReceiptKey, UnixTime};
 use verifier::release::REFERENCE_VALUES_FILE;
+use verifier::release::entry::kind;
 
 use crate::describe::MANIFEST_FILE;
+use crate::release::log::ReleaseLog;
 use crate::release::{self, ReleaseKeys};
 
 const DAY_SECS: u64 = 24 * 3600;
@@ -22,9 +24,7 @@ const DAY_SECS: u64 = 24 * 3600;
 /// # Errors
 /// When the manifest cannot be read or the file not be written.
 pub fn sign(image: &Path, key: &ReceiptKey, now: UnixTime, valid_days: u64) -> anyhow::Result<PathBuf> {
-    let path = image.join(MANIFEST_FILE);
-    let manifest = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-    let manifest = ImageManifest::from_json(&manifest).with_context(|| format!("{} is no manifest", path.display()))?;
+    let manifest = manifest(image)?;
     let place = image.join(REFERENCE_VALUES_FILE);
     if let Ok(signed) = fs::read(&place)
         && let Ok(known) = ReferenceValues::verify(&signed, &[key.public()], now)
@@ -48,6 +48,17 @@ pub fn sign(image: &Path, key: &ReceiptKey, now: UnixTime, valid_days: u64) -> a
 /// # Errors
 /// As [`sign`] and [`release::release`].
 pub fn publish(image: &Path, log: &Path, keys: ReleaseKeys, now: UnixTime, valid_days: u64) -> anyhow::Result<PathBuf> {
-    sign(image, &keys.release, now, valid_days)?;
-    release::release(image, log, keys, now)
+    let log = ReleaseLog::open(log, keys.log).context("open the release log")?;
+    let manifest = manifest(image)?;
+    let version = manifest.version.parse().map_err(anyhow::Error::msg)?;
+    let before = log.find_release(version, &kind(&manifest.flavour, manifest.mode));
+    let date = before.map_or(now, |entry| entry.released_at);
+    sign(image, &keys.release, date, valid_days)?;
+    release::release_into(log, image, &keys.release, now)
+}
+
+fn manifest(image: &Path) -> anyhow::Result<ImageManifest> {
+    let path = image.join(MANIFEST_FILE);
+    let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+    ImageManifest::from_json(&bytes).with_context(|| format!("{} is no manifest", path.display()))
 }

@@ -3,8 +3,8 @@
 //! Decides: that the files in the directory are the manifest's, that the release is new in the log, and that the bundle passes the
 //! client's own checks before anyone gets it. Trusts on entry: the two secret keys; the build is `make reproduce`'s business.
 //!
-//! 1. the files are held against the manifest;
-//! 2. the log is opened and verified;
+//! 1. the log is opened and verified;
+//! 2. the files are held against the manifest;
 //! 3. the reference values must be signed with the same key and be the manifest's; the provenance is signed over every file;
 //! 4. the entry is appended, and the checkpoint signed;
 //! 5. the bundle is made, verified, and written.
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use attestation::reference::manifest::MANIFEST_BYTES_MAX;
 use attestation::reference::{ImageManifest, REFERENCE_VALUES_BYTES_MAX};
-use attestation::{Base64, Transcript, UnixTime};
+use attestation::{Base64, ReceiptKey, Transcript, UnixTime};
 use serde_json::Value;
 use verifier::release::bundle::{BUNDLE_BYTES_MAX, BUNDLE_SCHEMA};
 use verifier::release::entry::{ENTRY_SCHEMA, ReleaseEntry};
@@ -46,7 +46,14 @@ const SBOM_BYTES_MAX: u64 = BUNDLE_BYTES_MAX / 2;
 /// When a file is missing or not the manifest's, the log was altered or holds another release of this version, or a file cannot be
 /// written. The log is then as it was, or holds the release and the same call makes the bundle.
 pub fn release(image: &Path, log: &Path, keys: ReleaseKeys, now: UnixTime) -> anyhow::Result<PathBuf> {
-    // 1: the files.
+    // 1: the log.
+    let log = ReleaseLog::open(log, keys.log).context("open the release log")?;
+    release_into(log, image, &keys.release, now)
+}
+
+/// The rest of it, into a log that is open.
+pub(crate) fn release_into(log: ReleaseLog, image: &Path, key: &ReceiptKey, now: UnixTime) -> anyhow::Result<PathBuf> {
+    // 2: the files.
     let read = |name: &str, limit| read_capped(&image.join(name), limit);
     let manifest_bytes = read(MANIFEST_FILE, u64::try_from(MANIFEST_BYTES_MAX)?)?;
     let manifest = ImageManifest::from_json(&manifest_bytes).context("read the manifest")?;
@@ -56,9 +63,7 @@ pub fn release(image: &Path, log: &Path, keys: ReleaseKeys, now: UnixTime) -> an
         check_file(&image.join(name), artifact.sha256, artifact.size).context("hold the image against its manifest")?;
     }
     let subjects = subjects(&manifest, &manifest_bytes, &reference_values, &sbom)?;
-    // 2: the log.
-    let trust = ReleaseTrust { log: keys.log.public().clone(), signer: keys.release.public() };
-    let log = ReleaseLog::open(log, keys.log).context("open the release log")?;
+    let trust = ReleaseTrust { log: log.key().clone(), signer: key.public() };
     let version = manifest.version.parse().map_err(anyhow::Error::msg)?;
     let mut entry = ReleaseEntry {
         schema: ENTRY_SCHEMA.to_owned(),
@@ -78,7 +83,7 @@ pub fn release(image: &Path, log: &Path, keys: ReleaseKeys, now: UnixTime) -> an
     verify::reference_values(&reference_values, &manifest, entry.released_at, &trust.signer)
         .context("hold the reference values against the manifest")?;
     let payload = statement(&manifest, &subjects, entry.released_at, &materials(&sbom)?);
-    let provenance = dsse::sign(PAYLOAD_TYPE, payload, &keys.release);
+    let provenance = dsse::sign(PAYLOAD_TYPE, payload, key);
     entry.provenance_sha256 = sha256(&provenance);
     // 4: the entry.
     let entry = entry.to_bytes()?;

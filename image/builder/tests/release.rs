@@ -129,6 +129,21 @@ fn the_same_image_is_released_once_and_another_of_its_version_never() {
     assert!(matches!(error.downcast_ref(), Some(LogError::NotNewer { .. })), "{error:#}");
 }
 
+/// A build makes its folder anew, without what was signed before.
+#[test]
+fn an_image_that_was_built_again_is_published_as_before() {
+    let world = World::new();
+    let image = world.image("image", "cpu", "1.0.0");
+    let publish = |now| {
+        std::fs::remove_file(image.join(REFERENCE_VALUES_FILE)).unwrap();
+        image_builder::publish::publish(&image, &world.path("log"), world.keys(), now, 365)
+    };
+    let first = std::fs::read(publish(NOW).unwrap()).unwrap();
+    let again = std::fs::read(publish(UnixTime(NOW.0 + 1000)).unwrap()).unwrap();
+    assert_eq!(again, first);
+    assert_eq!(world.verify(&image.join(BUNDLE_FILE)).unwrap().entry().released_at, NOW);
+}
+
 #[test]
 fn an_image_that_is_not_its_manifest_is_not_released() {
     let world = World::new();

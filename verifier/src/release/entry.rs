@@ -77,6 +77,12 @@ pub struct ReleaseEntry {
     pub released_at: UnixTime,
 }
 
+/// Flavour and mode, as versions are compared within.
+#[must_use]
+pub fn kind(flavour: &str, mode: ImageMode) -> String {
+    format!("{flavour}/{}", mode.name())
+}
+
 impl ReleaseEntry {
     /// Reads an entry.
     ///
@@ -112,6 +118,6 @@ impl ReleaseEntry {
     /// Flavour and mode: versions are compared within one kind.
     #[must_use]
     pub fn kind(&self) -> String {
-        format!("{}/{}", self.flavour, self.mode.name())
+        kind(&self.flavour, self.mode)
     }
 }

@@ -17,7 +17,7 @@ use credits::merkle::{LogTree, consistency_proof, inclusion_proof, leaf_hash};
 use verifier::release::bundle::GROWTH_MAX;
 use verifier::release::checkpoint::Checkpoint;
 use verifier::release::entry::ReleaseEntry;
-use verifier::release::note::NoteSigner;
+use verifier::release::note::{LogKey, NoteSigner};
 use verifier::release::proof::{Growth, LogProof};
 use verifier::release::{ReleaseError, Version};
 
@@ -127,6 +127,12 @@ impl ReleaseLog {
         }
         log.compare_files()?;
         Ok(log)
+    }
+
+    /// The key that signs its checkpoints.
+    #[must_use]
+    pub fn key(&self) -> &LogKey {
+        self.signer.public()
     }
 
     fn read_entries(&mut self, size: u64) -> Result<(), LogError> {
