@@ -366,7 +366,7 @@ pub(crate) enum Release {
 /// A newer checkpoint needs the bundle's proof that the log only grew. The first release of a log has nothing to be compared with.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cloister release verify release-bundle.json --log-key log.vkey --signer release.pub --artifacts image\n  \
+    after_help = "Examples:\n  cloister release verify release-bundle.json --log-key log.vkey --signer release.pub --artifacts image --install\n  \
     cloister release verify release-bundle.json --log-key log.vkey --signer release.pub --state seen.json --json"
 )]
 pub(crate) struct ReleaseVerify {
@@ -384,6 +384,9 @@ pub(crate) struct ReleaseVerify {
     /// What was seen before [default: seen-releases.json in the data directory]
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
+    /// Put the release's reference values where policies read them, once everything is verified
+    #[arg(long)]
+    pub(crate) install: bool,
 }
 
 /// Print a completion script.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use attestation::{AppraisalPolicy, PolicyError, ReferenceRejection, RootError, TrustRoots, UnixTime};
 
 use crate::files::{FileError, read_capped};
+use crate::release::REFERENCE_VALUES_FILE;
 use crate::verify::Trust;
 
 /// Largest root, policy or key file that is read.
@@ -124,6 +125,14 @@ pub fn load_trust(
     Ok(Trust { roots: roots_of(&named)?, policy: fill_policy(policy, reference_values, now)?.1 })
 }
 
+/// Where reference values are read from when none are named.
+///
+/// # Errors
+/// When there is no configuration directory.
+pub fn default_reference_values() -> Result<PathBuf, ConfigError> {
+    Ok(config_dir()?.join(REFERENCE_VALUES_FILE))
+}
+
 /// The policy with its reference values, and these as read. Nothing that follows can connect anywhere with a policy that lacks
 /// what it asks for.
 ///
@@ -136,8 +145,7 @@ pub fn fill_policy(
 ) -> Result<(Vec<Vec<u8>>, AppraisalPolicy), ConfigError> {
     let mut paths = named.to_vec();
     if named.is_empty() && policy.needs_reference_values() {
-        let default = config_dir().map(|directory| directory.join("reference-values.corim"));
-        paths.extend(default.ok().filter(|path| path.exists()));
+        paths.extend(default_reference_values().ok().filter(|path| path.exists()));
     }
     let mut read = Vec::with_capacity(paths.len());
     let mut policy = policy;

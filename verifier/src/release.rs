@@ -2,7 +2,9 @@
 //!
 //! Decides: whether a release bundle is the named signer's, stands in the named log, and is not older than what this machine
 //! has seen. Trusts on entry: the log's key and the signer's key, both named by the user; nothing is fetched. A log key alone
-//! makes no release and a signer alone cannot hide one: every release that is accepted was logged before.
+//! makes no release and a signer alone cannot hide one: every release that is accepted here was logged before. That holds for
+//! reference values that came through `cloister release verify --install`; a file that a user names to a policy is held against its
+//! signer, its dates and the policy's least version only.
 //!
 //! | part | format |
 //! |---|---|

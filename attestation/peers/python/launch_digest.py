@@ -1,8 +1,8 @@
 """SEV-SNP launch digests by sev-snp-measure: one JSON object per line in, one digest (hex) per line out.
 
 A line has `firmware`, `kernel`, `initrd`, `cmdline` (paths and text, empty for none), `vcpus`, `cpu`, `vmm`
-("QEMU", "ec2", "gce") and `guest_features`. A CPU model that sev-snp-measure does not know gives `unknown CPU model`. With `--seconds N` every digest is computed N times and its median
-time in seconds printed instead.
+("QEMU", "ec2", "gce") and `guest_features`. A CPU model that sev-snp-measure does not know gives `unknown CPU model`.
+With `--seconds N` every digest is computed N times and its median time in seconds printed instead.
 """
 
 import json

@@ -157,6 +157,7 @@ fn index(mirror: &str, group: &Group) -> anyhow::Result<(SuiteIndex, Index)> {
     let base = format!("{mirror}/{}/dists/{}", group.archive, group.suite);
     let signed = get(&format!("{base}/InRelease"))?;
     let release = verified(&signed)?;
+    require_suite(&release, &group.suite)?;
     let name = format!("{}/binary-amd64/Packages.xz", group.component);
     let expected = release_sha256(&release, &name).with_context(|| format!("{} has no {name}", group.suite))?;
     let packed = get(&format!("{base}/{name}"))?;
@@ -171,6 +172,16 @@ fn index(mirror: &str, group: &Group) -> anyhow::Result<(SuiteIndex, Index)> {
     liblzma::read::XzDecoder::new(packed.as_slice()).take(INDEX_BYTES_MAX).read_to_string(&mut text)?;
     let date = release.lines().find_map(|line| line.strip_prefix("Date: ")).unwrap_or_default().to_owned();
     Ok((SuiteIndex { date, inrelease_sha256: Sha256Digest::of(&signed).to_hex() }, Index::parse(&text)))
+}
+
+/// A mirror could hand out another suite's release file, which is signed as well.
+fn require_suite(release: &str, suite: &str) -> anyhow::Result<()> {
+    let named = |field: &str| release.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(": "));
+    let (by_suite, by_codename) = (named("Suite"), named("Codename"));
+    if [by_suite, by_codename].contains(&Some(suite)) {
+        return Ok(());
+    }
+    bail!("the mirror's release file for {suite} is that of {}", by_codename.or(by_suite).unwrap_or("no suite"));
 }
 
 fn get(address: &str) -> anyhow::Result<Vec<u8>> {
@@ -221,7 +232,19 @@ pub fn write(lock: &Lock, path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PackageList, wheels};
+    use super::{PackageList, require_suite, wheels};
+
+    #[test]
+    fn a_release_file_of_another_suite_is_refused() {
+        let release =
+            "Origin: Debian\nSuite: stable-security\nCodename: trixie-security\nDate: Sat, 28 Nov 2026 00:00:00 UTC\n";
+        require_suite(release, "trixie-security").unwrap();
+        require_suite(release, "stable-security").unwrap();
+        for suite in ["trixie", "sid", "trixie-security ", ""] {
+            assert!(require_suite(release, suite).is_err(), "{suite:?}");
+        }
+        assert!(require_suite("Origin: Debian\n", "trixie").is_err());
+    }
 
     #[test]
     fn a_requirements_file_names_wheels() {

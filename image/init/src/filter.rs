@@ -145,6 +145,11 @@ fn denied_rules(confined: Confined) -> Result<Rules, seccompiler::BackendError> 
         SeccompRule::new(vec![condition(0, SeccompCmpOp::MaskedEq(flag), flag)?])
     });
     denied.insert(libc::SYS_clone, flags.collect::<Result<_, _>>()?);
+    // A program written into memory of its own would be on no volume and under no `noexec`.
+    denied.insert(
+        libc::SYS_memfd_create,
+        vec![SeccompRule::new(vec![condition(1, SeccompCmpOp::MaskedEq(u64::from(libc::MFD_NOEXEC_SEAL)), 0)?])?],
+    );
     // Unix sockets come in pairs; no other family does.
     denied.insert(libc::SYS_socketpair, vec![unless(0, &[libc::AF_UNIX])?]);
     let sockets = match confined {
@@ -231,8 +236,13 @@ mod tests {
             socket(libc::AF_PACKET, libc::SOCK_RAW, 0),
             (libc::SYS_bpf, [0; 3]),
             (libc::SYS_unshare, [0; 3]),
+            (libc::SYS_memfd_create, [0; 3]),
+            (libc::SYS_memfd_create, [0, libc::MFD_EXEC as c_long, 0]),
         ];
-        assert_eq!(errnos(Confined::Guardian, &denied), [libc::EPERM; 9]);
+        assert_eq!(errnos(Confined::Guardian, &denied), [libc::EPERM; 11]);
+        // Memory that can never be executed is only refused because it has no name here.
+        let sealed = [(libc::SYS_memfd_create, [0, libc::MFD_NOEXEC_SEAL as c_long, 0])];
+        assert_eq!(errnos(Confined::Guardian, &sealed), [libc::EFAULT]);
     }
 
     #[test]

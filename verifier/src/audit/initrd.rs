@@ -28,7 +28,8 @@ pub(super) fn find<'a>(archive: &'a [u8], wanted: &str) -> Option<&'a [u8]> {
         let name_end = HEADER_LEN.checked_add(number(NAME_LEN)?)?;
         let name = rest.get(HEADER_LEN..name_end)?.strip_suffix(&[0])?;
         if name == b"TRAILER!!!" {
-            return found;
+            // The kernel goes on with whatever archive follows, and its files replace these.
+            return found.filter(|_| rest.get(name_end..).is_some_and(|after| after.iter().all(|byte| *byte == 0)));
         }
         // Both are padded so that what follows starts at a multiple of four from the start of the archive.
         let data_start = padded(at, name_end)?;
@@ -74,6 +75,8 @@ pub(super) mod tests {
         assert_eq!(find(&bytes, "measured/image.json"), Some(b"{}".as_slice()));
         assert_eq!(find(&bytes, "measured/guardian.toml"), Some(b"a = 1".as_slice()));
         assert_eq!(find(&bytes, "measured"), None);
+        assert_eq!(find(&[bytes.as_slice(), &[0; 512]].concat(), "init"), Some(b"x".as_slice()));
+        assert_eq!(find(&[bytes.as_slice(), &archive(&[("other", b"y")])].concat(), "init"), None);
         assert_eq!(find(&archive(&[("a", b"1"), ("a", b"2")]), "a"), None);
         for end in 0..bytes.len() - 16 {
             assert_eq!(find(&bytes[..end], "init"), None, "{end}");

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use attestation::{ReceiptPublicKey, Transcript};
 use serde_json::json;
-use verifier::config::FILE_BYTES_MAX;
-use verifier::files::read_capped;
+use verifier::config::{FILE_BYTES_MAX, default_reference_values};
+use verifier::files::{read_capped, write_private};
 use verifier::release::bundle::BUNDLE_BYTES_MAX;
 use verifier::release::seen::default_path;
 use verifier::release::{LogKey, ReleaseBundle, ReleaseError, ReleaseTrust, SeenReleases, VerifiedRelease};
@@ -21,6 +21,12 @@ pub(crate) fn verify(args: &ReleaseVerify, out: Output, report: &mut Report) -> 
     let outcome = judge(args, &bundle, &trust, &mut report.transcript);
     out.transcript(&report.transcript);
     let release = outcome?;
+    if args.install {
+        let place = default_reference_values()?;
+        write_private(&place, &bundle.reference_values.0)?;
+        out.say(&format!("policies that ask for reference values now take those of this release: {}", place.display()));
+        report.put("installed", json!(place));
+    }
     let (entry, head) = (release.entry(), release.head());
     report.put("release", json!(entry));
     report.put(

@@ -149,3 +149,23 @@ fn each_way_to_fail_has_its_exit_code() {
         assert!(!Path::new(&state).exists(), "nothing is remembered of a release that failed: {name}");
     }
 }
+
+/// What policies read by default is replaced by a verified release, and by nothing else.
+#[test]
+fn reference_values_are_installed_from_a_verified_release_only() {
+    let home = tempfile::tempdir().unwrap();
+    releases(home.path(), &["1.0.0", "1.1.0"]);
+    let place = home.path().join(".config/cloister/reference-values.corim");
+    let installed = || std::fs::read(&place).ok();
+    let values = |name: &str| {
+        let bytes = std::fs::read(home.path().join(name)).unwrap();
+        Some(ReleaseBundle::from_json(&bytes).unwrap().reference_values.0)
+    };
+    assert_eq!(verify(home.path(), "1.0.0.json", &[]).code, 0);
+    assert_eq!(installed(), None, "nobody asked for it");
+    let run = verify(home.path(), "1.1.0.json", &["--install"]);
+    assert_eq!((run.code, installed()), (0, values("1.1.0.json")), "{}", run.stderr);
+    let run = verify(home.path(), "1.0.0.json", &["--install"]);
+    assert_ne!(run.code, 0);
+    assert_eq!(installed(), values("1.1.0.json"), "an older release replaces nothing");
+}

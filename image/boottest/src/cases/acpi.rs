@@ -1,5 +1,8 @@
-//! Hostile ACPI tables: a table of the host whose code writes guest memory when the guest reads its tables (BadAML, CVE-2026-100839).
+//! Hostile ACPI tables: code in a table that writes guest memory when the guest runs it (BadAML, CVE-2026-100839), and a table that says
+//! registers lie in guest memory.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,16 +16,24 @@ use crate::vm::{Boot, Machine, Outcome, Vm};
 const ADDRESS: u64 = 0x1000_0000;
 const WORD: u32 = 0xb4db_4d01;
 
+/// What our kernel says.
+const REFUSED: &str = "ACPI access to RAM refused";
+
+/// How the distribution's kernel is started. It finds no root file system and stops; its tables were read long before.
+const OTHER_CMDLINE: &str = "console=ttyS0 lockdown=integrity panic=0";
+
+/// Size of a FADT of version 6, and of the block of event registers: half status, half enable bits.
+const FADT_BYTES: usize = 276;
+const GPE_BLOCK_BYTES: u8 = 8;
+
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("the table writes into a kernel without the patch", |context| {
             let Some(kernel) = &context.other_kernel else {
                 return Ok(Verdict::Skipped("no kernel without the patch is there".to_owned()));
             };
-            let cmdline = "console=ttyS0 lockdown=integrity panic=0".to_owned();
-            let boot = Boot::Direct { kernel: kernel.clone(), initrd: None, cmdline };
+            let boot = Boot::Direct { kernel: kernel.clone(), initrd: None, cmdline: OTHER_CMDLINE.to_owned() };
             let mut vm = hostile(context, boot)?;
-            // It finds no root file system and stops; its tables were read long before.
             vm.wait_for("Kernel panic", BOOT_LIMIT);
             let word = vm.memory_word(ADDRESS)?;
             let locked = vm.console().contains("Kernel is locked down");
@@ -34,22 +45,32 @@ pub(crate) fn cases() -> Vec<Case> {
         }),
         Case::new("our kernel refuses, and starts all the same", |context| {
             let mut vm = hostile(context, context.debug.direct())?;
-            let outcome = vm.wait_for(READY, BOOT_LIMIT);
+            refused_and_ready(&mut vm, WORD)
+        }),
+        Case::new("event registers in RAM are written by a kernel without the patch", |context| {
+            let Some(kernel) = &context.other_kernel else {
+                return Ok(Verdict::Skipped("no kernel without the patch is there".to_owned()));
+            };
+            let boot = Boot::Direct { kernel: kernel.clone(), initrd: None, cmdline: OTHER_CMDLINE.to_owned() };
+            let mut vm = with_table(context, boot, &registers_in_ram(context)?)?;
+            vm.wait_for("Kernel panic", BOOT_LIMIT);
             let word = vm.memory_word(ADDRESS)?;
-            let said = vm.console().contains("AML access to RAM refused");
-            Ok(match outcome {
-                Outcome::Said(_) if said && word != WORD => {
-                    Verdict::Passed(format!("AML access to RAM refused; memory reads {word:#x}"))
-                }
-                other => Verdict::Failed(format!("{other:?}, refusal {said}, word {word:#x}: {}", tail(&vm.console()))),
+            Ok(if word == u32::MAX {
+                Verdict::Passed(format!("status bits at {ADDRESS:#x} were cleared by writing {word:#x}"))
+            } else {
+                Verdict::Failed(format!("memory reads {word:#x}: the attack does not work: {}", tail(&vm.console())))
             })
+        }),
+        Case::new("our kernel refuses event registers in RAM, and starts all the same", |context| {
+            let mut vm = with_table(context, context.debug.direct(), &registers_in_ram(context)?)?;
+            refused_and_ready(&mut vm, u32::MAX)
         }),
         Case::new("honest tables are not refused", |context| {
             let mut vm = Machine::new(context.debug.direct(), context.debug.disks()).start(&context.folder()?)?;
             vm.wait_for(READY, BOOT_LIMIT);
             std::thread::sleep(Duration::from_millis(200));
             let console = vm.console();
-            Ok(if console.contains(READY) && !console.contains("AML access to RAM refused") {
+            Ok(if console.contains(READY) && !console.contains(REFUSED) {
                 Verdict::Passed("no refusal".to_owned())
             } else {
                 Verdict::Failed(tail(&console))
@@ -58,10 +79,55 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
+/// The services are up, the kernel said that it refused, and the memory does not hold what the table would have written.
+fn refused_and_ready(vm: &mut Vm, written: u32) -> anyhow::Result<Verdict> {
+    let outcome = vm.wait_for(READY, BOOT_LIMIT);
+    let word = vm.memory_word(ADDRESS)?;
+    let said = vm.console().contains(REFUSED);
+    Ok(match outcome {
+        Outcome::Said(_) if said && word != written => Verdict::Passed(format!("{REFUSED}; memory reads {word:#x}")),
+        other => Verdict::Failed(format!("{other:?}, refusal {said}, word {word:#x}: {}", tail(&vm.console()))),
+    })
+}
+
 fn hostile(context: &Context, boot: Boot) -> anyhow::Result<Vm> {
-    let table = context.repo.join("image/kernel/badaml/bad.aml");
+    with_table(context, boot, &context.repo.join("image/kernel/badaml/bad.aml"))
+}
+
+fn with_table(context: &Context, boot: Boot, table: &Path) -> anyhow::Result<Vm> {
     table.metadata().with_context(|| format!("find {}", table.display()))?;
     let mut machine = Machine::new(boot, context.debug.disks());
     machine.extra = vec!["-acpitable".to_owned(), format!("file={}", table.display())];
     machine.start(&context.folder()?)
+}
+
+/// A second FADT, which counts since it comes last: as QEMU's own, but the registers of general purpose events lie in RAM. When it takes
+/// them over the kernel clears all status bits, by writing ones.
+fn registers_in_ram(context: &Context) -> anyhow::Result<PathBuf> {
+    let mut table = vec![0_u8; FADT_BYTES];
+    let mut put = |at: usize, bytes: &[u8]| -> anyhow::Result<()> {
+        let place = table.get_mut(at..at + bytes.len()).context("inside the table")?;
+        place.copy_from_slice(bytes);
+        Ok(())
+    };
+    // ACPI 6.5, table 5.9; ports and commands are those of the q35 machine.
+    put(0, b"FACP")?;
+    put(4, &u32::try_from(FADT_BYTES)?.to_le_bytes())?;
+    put(8, &[6])?;
+    put(10, b"HOSTILREGISTER")?;
+    put(46, &9_u16.to_le_bytes())?;
+    put(48, &0xb2_u32.to_le_bytes())?;
+    put(52, &[2, 3])?;
+    put(56, &0x600_u32.to_le_bytes())?;
+    put(64, &0x604_u32.to_le_bytes())?;
+    put(76, &0x608_u32.to_le_bytes())?;
+    put(88, &[4, 2, 0, 4, GPE_BLOCK_BYTES])?;
+    // X_GPE0_BLK: system memory, width in bits, offset, access by bytes, address.
+    put(220, &[0, GPE_BLOCK_BYTES * 8, 0, 1])?;
+    put(224, &ADDRESS.to_le_bytes())?;
+    let sum = table.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    *table.get_mut(9).context("inside the table")? = sum.wrapping_neg();
+    let file = context.folder()?.join("fadt");
+    fs::write(&file, table)?;
+    Ok(file)
 }

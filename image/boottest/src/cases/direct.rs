@@ -38,6 +38,9 @@ pub(crate) fn cases() -> Vec<Case> {
         }),
         with_command_line("an unknown key on the command line", "cmdline.unknown", |line| format!("{line} evil=1")),
         with_command_line("init= on the command line", "cmdline.unknown", |line| format!("{line} init=/bin/sh")),
+        with_command_line("rdinit= naming nothing, and a disk to start from instead", "cmdline.unknown", |line| {
+            format!("{line} rdinit=/nothing root=/dev/vda rootfstype=erofs init=/usr/sbin/cloister-init")
+        }),
         with_command_line("no root hash on the command line", "cmdline.missing", |line| {
             line.split(' ').filter(|word| !word.starts_with("cloister.")).collect::<Vec<_>>().join(" ")
         }),

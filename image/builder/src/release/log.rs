@@ -1,7 +1,8 @@
 //! The append-only log of releases, as a directory anyone can serve (C2SP tlog-tiles).
 //!
 //! Decides: whether the directory is the log its checkpoint says, byte for byte, before anything is appended to it. Trusts on
-//! entry: the log's key, nothing in the directory. Holds on exit: entries and tiles are on disk before the checkpoint that covers
+//! entry: the log's key, and that the directory was not put back to an older state as a whole, which only those who saw the newer one
+//! can tell (clients refuse the fork). Holds on exit: entries and tiles are on disk before the checkpoint that covers
 //! them is signed, so a cut anywhere leaves the old log; nothing that a checkpoint covers is ever written again.
 //!
 //! What a cut leaves behind, the files of one more entry, is kept: its checkpoint may have been signed and published. Only the

@@ -34,7 +34,7 @@ pub(crate) const NOT_BUILT: [Call; 11] = [
 ];
 
 /// What a sandbox refuses.
-pub(crate) const REFUSED: [Call; 38] = [
+pub(crate) const REFUSED: [Call; 40] = [
     call("bpf", libc::SYS_bpf, [0, 0, 0]),
     call("add_key", libc::SYS_add_key, [0, 0, 0]),
     call("request_key", libc::SYS_request_key, [0, 0, 0]),
@@ -72,6 +72,8 @@ pub(crate) const REFUSED: [Call; 38] = [
     call("open_by_handle_at", libc::SYS_open_by_handle_at, [-1, 0, 0]),
     call("iopl", libc::SYS_iopl, [3, 0, 0]),
     call("personality", libc::SYS_personality, [0xffff_ffff, 0, 0]),
+    call("memfd_create", libc::SYS_memfd_create, [0, 0, 0]),
+    call("memfd_create-exec", libc::SYS_memfd_create, [0, 0x10, 0]),
     call("socketpair-inet", libc::SYS_socketpair, [2, 1, 0]),
 ];
 
