@@ -85,8 +85,9 @@ bench: peers build ## Ratios: spends, ledger and receipts to their primitives, e
 	@cargo bench -p acceptance --bench ratios --locked --quiet
 	@cargo bench $(PEERS) --bench appraise --quiet
 
-nightly: engine clients build fuzz ## The large counts
+nightly: engine clients build fuzz ## The large counts, and the image built twice from its sources
 	@$(NEXTEST) --locked --profile nightly
+	@$(MAKE) --no-print-directory reproduce KERNEL=1
 
 RUNS ?= 1000000
 fuzz: check-tools ## Fuzz every parser of evidence (RUNS=1000000 executions each; needs a C++ compiler)
