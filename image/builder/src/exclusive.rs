@@ -1,6 +1,6 @@
 //! One build at a time in a cache, and no leftovers of builds that were cut.
 //!
-//! Decides: what a cut build may have left. Everything unfinished has a name that starts with a dot and one of [`UNFINISHED`]; while the
+//! Decides: what a cut build may have left. Everything unfinished has a name that starts with a dot and one of `UNFINISHED`; while the
 //! cache's lock is held nobody is at work there, so whatever has such a name is nobody's.
 
 use std::fs::{self, File, TryLockError};
