@@ -110,9 +110,11 @@ fn attempt(context: &Context, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Goals are for a machine that does nothing else. A missed one is said; twice as long is a failure anywhere.
 fn within(took: Duration, goal: Duration) -> Verdict {
-    let text = format!("{:.1} s, goal {} s", took.as_secs_f64(), goal.as_secs());
-    if took <= goal { Verdict::Passed(text) } else { Verdict::Failed(text) }
+    let missed = if took <= goal { "" } else { ", MISSED" };
+    let text = format!("{:.1} s, goal {} s{missed}", took.as_secs_f64(), goal.as_secs());
+    if took <= goal * 2 { Verdict::Passed(text) } else { Verdict::Failed(text) }
 }
 
 /// The firmware clears the screen before anything of ours runs; after that there must be nothing.
