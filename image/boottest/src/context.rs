@@ -71,7 +71,7 @@ pub(crate) struct Context {
     /// Firmware with TPM support that does not check kernel hashes.
     pub(crate) general_firmware: PathBuf,
     /// A distribution's kernel, without our patch.
-    pub(crate) other_kernel: Option<PathBuf>,
+    pub(crate) other_kernel: PathBuf,
     pub(crate) repo: PathBuf,
     pub(crate) scratch: PathBuf,
     pub(crate) vsock_program: PathBuf,
@@ -86,7 +86,7 @@ impl Context {
     pub(crate) fn new(
         images: [Image; 3],
         general_firmware: PathBuf,
-        other_kernel: Option<PathBuf>,
+        other_kernel: PathBuf,
         repo: PathBuf,
         scratch: PathBuf,
         vsock_program: PathBuf,

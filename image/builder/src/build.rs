@@ -13,7 +13,7 @@ use measured_init::config::{EngineCommand, MeasuredImage, Mode, Network, SCHEMA}
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::compile::{self, Programs};
-use crate::exclusive::Exclusive;
+use crate::exclusive::{Exclusive, unfinished_image};
 use crate::fetch::{Sources, Store};
 use crate::flavour::Flavour;
 use crate::guardian::GuardianConfig;
@@ -100,7 +100,7 @@ pub fn build(options: &Options, progress: &mut Progress) -> anyhow::Result<PathB
 
     progress.step("volumes");
     fs::create_dir_all(&options.out).with_context(|| format!("write {}", options.out.display()))?;
-    let building = tempfile::Builder::new().prefix(&format!(".{}-", options.flavour)).tempdir_in(&options.out)?;
+    let building = tempfile::Builder::new().prefix(&unfinished_image(&options.flavour)).tempdir_in(&options.out)?;
     let dir = building.path();
     let rootfs = image.join("rootfs");
     let mut staging = gathered.inputs(&rootfs, &programs.paths);
@@ -300,8 +300,12 @@ fn unified(gathered: &Gathered, cmdline: &str, version: &str, dir: &Path) -> any
     Ok(())
 }
 
-/// The finished folder takes the place of an older one, in one step.
+/// The finished folder takes the place of an older one, in one step, and only once it is on the disk.
 fn put_in_place(building: tempfile::TempDir, place: &Path) -> anyhow::Result<PathBuf> {
+    for entry in fs::read_dir(building.path())? {
+        let path = entry?.path();
+        File::open(&path).and_then(|file| file.sync_all()).with_context(|| format!("write {}", path.display()))?;
+    }
     if place.exists() {
         // Afterwards the older one has the temporary name, and goes with it.
         renameat_with(CWD, building.path(), CWD, place, RenameFlags::EXCHANGE)

@@ -1,7 +1,8 @@
 //! One build at a time in a cache, and no leftovers of builds that were cut.
 //!
-//! Decides: what a cut build may have left. Everything unfinished has a name that starts with a dot and one of `UNFINISHED`; while the
-//! cache's lock is held nobody is at work there, so whatever has such a name is nobody's.
+//! Decides: what a cut build may have left. In a cache everything unfinished has a name that starts with one of `UNFINISHED`; while the
+//! cache's lock is held nobody is at work there, so whatever has such a name is nobody's. An image that is being written has a name of
+//! [`unfinished_image`]: two caches must not build one flavour into one folder at a time.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -27,8 +28,7 @@ pub struct Exclusive {
 }
 
 impl Exclusive {
-    /// Waits until no other build uses `cache` (telling `waiting` first), then removes what cut builds left there and in `out`, where
-    /// unfinished images start with `.` and the flavour's name.
+    /// Waits until no other build uses `cache` (telling `waiting` first), then removes what cut builds left there and in `out`.
     ///
     /// # Errors
     /// When the folders cannot be written.
@@ -47,9 +47,15 @@ impl Exclusive {
         for dir in [cache.to_path_buf(), cache.join("store"), cache.join("unpacked")] {
             sweep(&dir, &UNFINISHED)?;
         }
-        sweep(out, &[&format!(".{flavour}-")])?;
+        sweep(out, &[&unfinished_image(flavour)])?;
         Ok(Self { _lock: lock })
     }
+}
+
+/// How the name of an image's folder starts while it is written: nothing else in a folder that a person chose is called so.
+#[must_use]
+pub fn unfinished_image(flavour: &str) -> String {
+    format!(".cloister-unfinished-{flavour}-")
 }
 
 fn sweep(dir: &Path, prefixes: &[&str]) -> io::Result<()> {
@@ -81,17 +87,26 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (cache, out) = (root.path().join("cache"), root.path().join("out"));
         fs::create_dir_all(cache.join("store")).unwrap();
-        for gone in ["cache/.kernel-ab12", "cache/.programs-x", "out/.cpu-77"] {
+        for gone in ["cache/.kernel-ab12", "cache/.programs-x", "out/.cloister-unfinished-cpu-77"] {
             fs::create_dir_all(root.path().join(gone).join("inside")).unwrap();
         }
         fs::create_dir_all(&out).unwrap();
         fs::write(cache.join("store/.part-1"), "half").unwrap();
-        let stay = ["cache/kernel-1", "cache/store/abc", "out/cpu", "out/.cpu.example", "out/.debug-1", "cache/.other"];
+        let stay = [
+            "cache/kernel-1",
+            "cache/store/abc",
+            "out/cpu",
+            "out/.cpu-example",
+            "out/.cloister-unfinished-debug-1",
+            "cache/.other",
+        ];
         for file in stay {
             fs::write(root.path().join(file), "whole").unwrap();
         }
         Exclusive::take(&cache, &out, "cpu", &mut || panic!("nobody else is there")).unwrap();
-        for gone in ["cache/.kernel-ab12", "cache/.programs-x", "out/.cpu-77", "cache/store/.part-1"] {
+        for gone in
+            ["cache/.kernel-ab12", "cache/.programs-x", "out/.cloister-unfinished-cpu-77", "cache/store/.part-1"]
+        {
             assert!(!root.path().join(gone).exists(), "{gone}");
         }
         for file in stay {

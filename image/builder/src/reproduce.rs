@@ -35,7 +35,7 @@ if command -v faketime >/dev/null; then
     # rustc hangs under faketime. What it compiles, it compiles in the tool root, where no clock is faked.
     mkdir -p "$work/bin"
     for program in rustc cargo; do
-        printf '#!/bin/sh\nunset LD_PRELOAD\nexec %s "$@"\n' "$(command -v $program)" > "$work/bin/$program"
+        printf '#!/bin/sh\nunset LD_PRELOAD\nexec "%s" "$@"\n' "$(command -v $program)" > "$work/bin/$program"
         chmod 755 "$work/bin/$program"
     done
     chmod 755 "$work/bin"
