@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::batch::{BatchPosition, batch_leaf};
 use crate::cpu::CpuClaims;
 use crate::digest::Sha256Digest;
 use crate::document::{AttestationDocument, Endorsements, GpuSection};
@@ -13,7 +14,7 @@ use crate::evidence::{Judge, VerificationCache};
 use crate::keyset::Keyset;
 use crate::policy::{AppraisalPolicy, Part};
 use crate::rejection::Rejection;
-use crate::report_data::{BatchPosition, Exporter, GpuBinding, Nonce, ReportDataInputs, Role, batch_leaf};
+use crate::report_data::{Exporter, GpuBinding, Nonce, ReportDataInputs, Role};
 use crate::result::AttestationResult;
 use crate::roots::{AssuranceClass, TrustRoots};
 use crate::time::UnixTime;

@@ -10,13 +10,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::batch::BatchPosition;
 use crate::crypto;
 use crate::digest::{Hex32, Sha256Digest};
 use crate::gpu::{GpuEndorsements, GpuEvidence};
 use crate::keyset::Keyset;
 use crate::lp::Lp;
 use crate::rejection::Rejection;
-use crate::report_data::{BatchPosition, GpuBinding, Nonce, Role};
+use crate::report_data::{GpuBinding, Nonce, Role};
 use crate::tdx::TdxCollateral;
 
 /// The largest document a verifier reads.

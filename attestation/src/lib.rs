@@ -13,6 +13,7 @@
 
 mod appraise;
 pub mod azure;
+mod batch;
 mod bundle;
 mod cache;
 mod cpu;
@@ -43,6 +44,7 @@ mod transcript;
 mod x509;
 
 pub use appraise::{Appraisal, ChannelBoundAppraisal, ChannelView, appraise, appraise_with};
+pub use batch::{Batch, BatchPosition, batch_leaf, batch_root_of_one};
 pub use bundle::{APPRAISAL_BUNDLE_BYTES_MAX, APPRAISAL_BUNDLE_VERSION, AppraisalBundle, BundleError, StoredVerdict};
 pub use cpu::CpuClaims;
 pub use digest::{Hex32, HexError, Sha256Digest, Sha256Stream};
@@ -65,9 +67,7 @@ pub use reference::{
     VerifiedReferenceValues,
 };
 pub use rejection::{PlatformItem, Rejection, RejectionClass, TcbKind};
-pub use report_data::{
-    BatchPosition, EXPORTER_LABEL, Exporter, GpuBinding, Nonce, ReportDataInputs, Role, batch_leaf, batch_root_of_one,
-};
+pub use report_data::{EXPORTER_LABEL, Exporter, GpuBinding, Nonce, ReportDataInputs, Role};
 pub use result::{AttestationResult, Claim, ClaimSource};
 pub use roots::{
     AssuranceClass, NAMED_ROOTS_MAX, RootError, RootKind, TrustRoots, VendorCertificates, vendor_certificates,

@@ -1,7 +1,7 @@
 //! What a report's REPORT_DATA field must be for one channel (protocol.md §2.2).
 //!
 //! Decides: the 64 bytes. Every input is the caller's own: its nonce, the exporter it computed, the certificate it
-//! saw. Nothing is read from the answer except the batch path, whose root is covered by the same hash.
+//! saw. Nothing is read from the answer except the batch path (`batch.rs`), whose root is covered by the same hash.
 
 use std::fmt;
 
@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::crypto;
 use crate::digest::{Hex32, Sha256Digest, hex_newtype};
 use crate::lp::Lp;
-use crate::rejection::Rejection;
 use crate::signing::KeyError;
 
 /// RFC 9266 `tls-exporter`: the label; context empty, 32 bytes.
@@ -70,81 +69,6 @@ impl Nonce {
 hex_newtype! {
     /// The RFC 9266 exporter of one TLS connection.
     Exporter, 32
-}
-
-/// Where a client's leaf sits in a batch of clients answered by one report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BatchPosition {
-    /// Index of the leaf, from zero.
-    pub leaf_index: u64,
-    /// Number of leaves.
-    pub tree_size: u64,
-    /// RFC 9162 inclusion path, from the leaf upwards.
-    pub path: Vec<Hex32>,
-}
-
-impl BatchPosition {
-    /// The only position in a batch of one.
-    #[must_use]
-    pub fn alone() -> Self {
-        Self { leaf_index: 0, tree_size: 1, path: Vec::new() }
-    }
-
-    /// The root this path leads to from `leaf` (RFC 9162 §2.1.3.2).
-    ///
-    /// # Errors
-    /// [`Rejection::BatchPath`] when the path does not have the shape of its tree.
-    pub fn root(&self, leaf: [u8; 32]) -> Result<[u8; 32], Rejection> {
-        if self.leaf_index >= self.tree_size {
-            return Err(Rejection::BatchPath);
-        }
-        let mut index = self.leaf_index;
-        let mut last = self.tree_size.saturating_sub(1);
-        let mut root = leaf;
-        for sibling in &self.path {
-            if last == 0 {
-                return Err(Rejection::BatchPath);
-            }
-            if index & 1 == 1 || index == last {
-                root = batch_node(&sibling.0, &root);
-                // A right edge without siblings of its own skips the levels where it stood alone.
-                while index & 1 == 0 && index != 0 {
-                    index >>= 1;
-                    last >>= 1;
-                }
-            } else {
-                root = batch_node(&root, &sibling.0);
-            }
-            index >>= 1;
-            last >>= 1;
-        }
-        if last == 0 { Ok(root) } else { Err(Rejection::BatchPath) }
-    }
-}
-
-/// The leaf of one client: `SHA-256(0x00 ‖ lp(role) ‖ lp(nonce) ‖ lp(exporter))`, without exporter a zero-length one.
-#[must_use]
-pub fn batch_leaf(role: Role, nonce: &Nonce, exporter: Option<&Exporter>) -> [u8; 32] {
-    let exporter: &[u8] = exporter.map_or(&[], AsRef::as_ref);
-    let mut bytes = vec![0x00];
-    bytes.extend(Lp::new(role.as_str()).bytes(&nonce.0).bytes(exporter).finish());
-    crypto::sha256(&bytes)
-}
-
-/// The root of a batch with a single leaf: the leaf.
-#[must_use]
-pub fn batch_root_of_one(leaf: [u8; 32]) -> [u8; 32] {
-    leaf
-}
-
-/// An inner node of a batch: `SHA-256(0x01 ‖ left ‖ right)`.
-fn batch_node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
-    let mut context = crypto::Sha256Context::new();
-    context.update(&[0x01]);
-    context.update(left);
-    context.update(right);
-    context.finish()
 }
 
 /// GPU evidence a report is bound to.

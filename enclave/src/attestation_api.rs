@@ -1,14 +1,16 @@
-//! `GET /v1/attestation`: one report for one connection's exporter and one client nonce.
+//! `GET /v1/attestation`: a report that covers this connection's exporter and this client's nonce, beside those of others that asked
+//! at the same time.
 //!
 //! No endpoint puts client bytes into REPORT_DATA unhashed: the nonce enters through the batch leaf, under our tag (protocol.md §2.2).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use attestation::{AttestationDocument, BatchPosition, Exporter, GpuSection, Nonce, ReportDataInputs, Role};
 use http::StatusCode;
+use tokio::sync::Mutex;
 
 use crate::attester::Attested;
+use crate::batcher::BatchError;
 use crate::keys::BootKeys;
 use crate::limits::ATTESTATIONS_PER_CONNECTION_MAX;
 use crate::problem::Problem;
@@ -19,29 +21,25 @@ use crate::state::Guardian;
 pub struct Channel {
     /// RFC 9266 exporter of this connection.
     pub exporter: Exporter,
-    asked: AtomicU32,
+    answered: AtomicU32,
+    /// A connection waits for one report at a time.
+    waiting: Mutex<()>,
 }
 
 impl Channel {
     /// A connection that has not asked yet.
     #[must_use]
     pub fn new(exporter: Exporter) -> Self {
-        Self { exporter, asked: AtomicU32::new(0) }
+        Self { exporter, answered: AtomicU32::new(0), waiting: Mutex::new(()) }
     }
 }
 
-/// REPORT_DATA and batch position for one leaf (a batch of one).
+/// REPORT_DATA of the boot report, which has no client.
 #[must_use]
-pub fn report_data(
-    keys: &BootKeys,
-    gpu: Option<&GpuSection>,
-    role: Role,
-    nonce: &Nonce,
-    exporter: Option<&Exporter>,
-) -> [u8; 64] {
+pub fn boot_report_data(keys: &BootKeys, gpu: Option<&GpuSection>) -> [u8; 64] {
     let inputs = ReportDataInputs {
-        role,
-        batch_root: attestation::batch_leaf(role, nonce, exporter),
+        role: Role::Keyset,
+        batch_root: attestation::batch_leaf(Role::Keyset, &Nonce::ABSENT, None),
         leaf_spki_sha256: keys.leaf_spki_sha256,
         keyset_digest: keys.keyset_digest,
         gpu: gpu.map(GpuSection::binding),
@@ -54,54 +52,49 @@ pub async fn attest(guardian: &Guardian, channel: &Channel, nonce: &str) -> Resu
     let nonce: Nonce = nonce.parse().map_err(|_| {
         Problem::invalid("attestation.nonce", "nonce", "must be 64 lowercase hex characters: 32 fresh random bytes")
     })?;
-    if channel.asked.fetch_add(1, Ordering::Relaxed) >= ATTESTATIONS_PER_CONNECTION_MAX {
-        let text = "this connection asked for too many reports; open another one";
-        return Err(Problem {
-            retry_after: Some(1),
-            ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "attestation.rate", text)
-        });
+    let _turn = channel.waiting.try_lock().map_err(|_| later("this connection waits for a report already"))?;
+    if channel.answered.load(Ordering::Relaxed) >= ATTESTATIONS_PER_CONNECTION_MAX {
+        return Err(later("this connection asked for too many reports; open another one"));
     }
-    let _slot = guardian.work.attestation_slots.acquire().await.map_err(|_| unavailable())?;
-    let gpu = match &guardian.gpus {
-        Some(gpus) => Some(gpus.fresh(&guardian.attester).await.map_err(|error| {
-            tracing::warn!(%error, "no GPU evidence");
-            unavailable()
-        })?),
-        None => None,
-    };
-    let data = report_data(&guardian.keys, gpu.as_deref(), Role::Tls, &nonce, Some(&channel.exporter));
-    let attested = guardian.attester.attest(data).await.map_err(|error| {
-        tracing::warn!(%error, "no report");
-        unavailable()
+    let leaf = attestation::batch_leaf(Role::Tls, &nonce, Some(&channel.exporter));
+    let evidence = guardian.reports.attest(leaf).await.map_err(|error| match error {
+        BatchError::Full => later("too many clients wait for a report; ask again"),
+        BatchError::NoReport(_) => unavailable(),
     })?;
-    Ok(document(guardian, gpu, Role::Tls, nonce, attested).to_json())
+    channel.answered.fetch_add(1, Ordering::Relaxed);
+    Ok(document(guardian, evidence.gpu.as_deref(), Role::Tls, nonce, evidence.position, &evidence.attested).to_json())
 }
 
 /// The boot report, with no client input.
 #[must_use]
 pub fn boot_document(guardian: &Guardian) -> Vec<u8> {
-    let gpu = guardian.boot_gpu.clone();
-    document(guardian, gpu, Role::Keyset, Nonce([0; 32]), guardian.boot_report.clone()).to_json()
+    let (gpu, report) = (guardian.boot_gpu.as_deref(), &guardian.boot_report);
+    document(guardian, gpu, Role::Keyset, Nonce::ABSENT, BatchPosition::alone(), report).to_json()
 }
 
 fn document(
     guardian: &Guardian,
-    gpu: Option<Arc<GpuSection>>,
+    gpu: Option<&GpuSection>,
     role: Role,
     nonce: Nonce,
-    attested: Attested,
+    batch: BatchPosition,
+    attested: &Attested,
 ) -> AttestationDocument {
     AttestationDocument {
         version: attestation::DOCUMENT_VERSION.to_owned(),
         role,
         nonce,
-        batch: BatchPosition::alone(),
+        batch,
         keyset: guardian.keys.keyset.clone(),
         keyset_digest: guardian.keys.keyset_digest,
-        gpu: gpu.map(Arc::unwrap_or_clone),
-        evidence: attested.evidence,
-        endorsements: attested.endorsements,
+        gpu: gpu.cloned(),
+        evidence: attested.evidence.clone(),
+        endorsements: attested.endorsements.clone(),
     }
+}
+
+fn later(text: &'static str) -> Problem {
+    Problem { retry_after: Some(1), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "attestation.rate", text) }
 }
 
 fn unavailable() -> Problem {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use attestation::snp::SnpReport;
 use attestation::tdx::TdQuote;
-use attestation::{Clock, EvidenceFormat, Nonce, Role, Signed};
+use attestation::{Clock, EvidenceFormat, Role, Signed};
 use credits::{ModelOffer, Offer};
 use ledger_client::{LedgerClient, Pins};
 use tokio::net::TcpListener;
@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::attester::{Attested, Attester};
+use crate::batcher::{Batcher, Binding};
 use crate::config::GuardianConfig;
 use crate::gpu::Gpus;
 use crate::inference::Engine;
@@ -87,23 +88,24 @@ async fn wait_for_engine(engine: &Engine) {
 async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Guardian> {
     let keys = keys::generate(clock.now()).context("make the boot keys")?;
     let attester = Attester::from_config(&config.tee);
-    let gpus = Gpus::attest(&attester, keys.keyset_digest).await.context("obtain GPU evidence")?;
+    let gpus = Gpus::attest(&attester, keys.keyset_digest).await.context("obtain GPU evidence")?.map(Arc::new);
     let boot_gpu = match &gpus {
         Some(gpus) => Some(gpus.fresh(&attester).await.context("obtain GPU evidence")?),
         None => None,
     };
-    let data = attestation_api::report_data(&keys, boot_gpu.as_deref(), Role::Keyset, &Nonce([0; 32]), None);
+    let data = attestation_api::boot_report_data(&keys, boot_gpu.as_deref());
     let boot_report = attester.attest(data).await.context("obtain the boot report")?;
     let launch_digest = hex::encode(launch_digest(&boot_report)?);
     let (ledger, spend_params) = connect_ledger(&config).await?;
     let offer = offer(&config, &keys)?;
     let price_sheet_digest = offer.statement.price_sheet_digest().context("digest the offer")?;
     let engine = Engine::from_config(&config.engine);
+    let binding = Binding { leaf_spki_sha256: keys.leaf_spki_sha256, keyset_digest: keys.keyset_digest };
+    let reports = Batcher::start(attester, gpus, binding, Role::Tls);
     Ok(Guardian {
         config,
         keys,
-        attester,
-        gpus,
+        reports,
         boot_gpu,
         boot_report,
         launch_digest,

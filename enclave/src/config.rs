@@ -26,7 +26,32 @@ pub struct GuardianConfig {
     pub engine: EngineConfig,
     /// What a token costs.
     pub prices: PriceConfig,
+    /// How answers look to somebody who sees only their size and time.
+    #[serde(default)]
+    pub shaping: ShapingConfig,
 }
+
+/// Sizes and times of what is sent. Without this table the frames of a stream are filled up, and leave when they are there.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShapingConfig {
+    /// Every frame of a stream, and every plain answer, is a multiple of this many bytes; 0 leaves them as they are.
+    pub frame_bytes: u16,
+    /// Milliseconds between two frames of a stream; 0 lets each event leave at once.
+    pub cadence_millis: u16,
+}
+
+impl Default for ShapingConfig {
+    fn default() -> Self {
+        Self { frame_bytes: 512, cadence_millis: 0 }
+    }
+}
+
+/// Smallest size to which frames are filled up: less hides little.
+const FRAME_BYTES_MIN: u16 = 128;
+
+/// Longest time between two frames: more is no longer a stream to its reader.
+const CADENCE_MILLIS_MAX: u16 = 1000;
 
 /// The platform's report source. Device paths come from here only, never from a request or the environment.
 #[derive(Debug, Clone, Deserialize)]
@@ -167,6 +192,15 @@ impl GuardianConfig {
         if self.listen_vsock.is_some_and(|port| !(vsock::PORT_MIN..=vsock::PORT_MAX).contains(&port)) {
             return refuse("listen_vsock", "must be a port from 1024 on: lower ones need a privilege");
         }
+        if (1..FRAME_BYTES_MIN).contains(&self.shaping.frame_bytes) {
+            return refuse("shaping.frame_bytes", "must be 0 (off) or at least 128");
+        }
+        if self.shaping.cadence_millis > CADENCE_MILLIS_MAX {
+            return refuse("shaping.cadence_millis", "must be 0 (off) or at most 1000");
+        }
+        if self.shaping.cadence_millis > 0 && self.shaping.frame_bytes == 0 {
+            return refuse("shaping.cadence_millis", "hides nothing without shaping.frame_bytes");
+        }
         if let TeeConfig::ReportVsock { cid, port, .. } = self.tee
             && (cid == u32::MAX || port == u32::MAX)
         {
@@ -181,7 +215,7 @@ impl GuardianConfig {
 mod tests {
     use std::path::Path;
 
-    use super::{GuardianConfig, TeeConfig};
+    use super::{GuardianConfig, ShapingConfig, TeeConfig};
 
     const ZERO: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -209,6 +243,24 @@ mod tests {
         let config = parsed("listen_vsock = 8443", "kind = \"report-vsock\"\ncid = 2\nport = 7900").unwrap();
         assert_eq!(config.listen_vsock, Some(8443));
         assert!(matches!(config.tee, TeeConfig::ReportVsock { cid: 2, port: 7900, gpu: false }));
+    }
+
+    #[test]
+    fn shaping_has_a_default_and_limits() {
+        let tee = "kind = \"report-socket\"\npath = \"/run/tee.sock\"";
+        let with = |table: &str| parsed("", &format!("{tee}\n[shaping]\n{table}"));
+        assert_eq!(parsed("", tee).unwrap().shaping, ShapingConfig { frame_bytes: 512, cadence_millis: 0 });
+        let config = with("cadence_millis = 40").unwrap();
+        assert_eq!(config.shaping, ShapingConfig { frame_bytes: 512, cadence_millis: 40 });
+        for (table, problem) in [
+            ("frame_bytes = 127", "at least 128"),
+            ("cadence_millis = 1001", "at most 1000"),
+            ("frame_bytes = 0\ncadence_millis = 40", "hides nothing"),
+            ("frame_bits = 1", "unknown field"),
+        ] {
+            let refused = with(table).unwrap_err();
+            assert!(refused.contains(problem), "{refused}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! 3. `request.rs` turns bytes into an allow-listed chat request
 //! 4. `admission.rs` opens a tab (spend proof → reservation) and authenticates requests under it
 //! 5. `inference.rs` speaks to the engine on its Unix socket
-//! 6. `stream.rs` relays, hashes and meters
+//! 6. `stream.rs` relays and meters; `output.rs` sends and hashes, `shaping.rs` says how that looks from outside
 //! 7. `settlement.rs` journals running totals and settles tabs
 //! 8. `receipt.rs` signs what was done
 //!
@@ -15,6 +15,7 @@
 pub mod admission;
 pub mod attestation_api;
 pub mod attester;
+pub mod batcher;
 pub mod boot;
 pub mod chat;
 pub mod clock;
@@ -25,11 +26,14 @@ pub mod inference;
 pub mod keys;
 pub mod limits;
 pub mod listener;
+pub mod output;
 pub mod problem;
 pub mod receipt;
+pub mod recount;
 pub mod request;
 pub mod routes;
 pub mod settlement;
+pub mod shaping;
 pub mod sse;
 pub mod state;
 pub mod stream;

@@ -18,8 +18,12 @@ pub const HEADER_BYTES_MAX: u32 = 16 << 10;
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 /// Attestation documents one connection may ask for (`attestation.rate`): a channel needs one; the rest is for re-attestation.
 pub const ATTESTATIONS_PER_CONNECTION_MAX: u32 = 16;
-/// Reports asked of the platform at once; others wait, since the platform serialises them anyway.
-pub const ATTESTATIONS_CONCURRENT_MAX: usize = 4;
+/// Time between the starts of two reports. Clients that ask meanwhile share the next one.
+pub const ATTESTATION_BATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// Clients that one report answers; further ones get the next. A path in a tree of this size has ten hashes.
+pub const ATTESTATION_BATCH_LEAVES_MAX: usize = 1024;
+/// Clients that may wait for a report (`attestation.rate`).
+pub const ATTESTATION_QUEUE_MAX: usize = 4096;
 /// Time for the platform to produce one report (`attestation.unavailable`).
 pub const ATTESTATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Age at which GPU evidence is renewed before it is handed out again.
@@ -38,6 +42,8 @@ pub const SIGNATURE_SKEW_SECS_MAX: u64 = 600;
 pub const MESSAGES_MAX: usize = 1024;
 /// Choices (`n`) in one chat request (`request.invalid`).
 pub const CHOICES_MAX: u64 = 4;
+/// Alternatives per token (`top_logprobs`) in one chat request (`request.invalid`), as with OpenAI: an answer's size is bounded.
+pub const TOP_LOGPROBS_MAX: u64 = 20;
 /// Completion tokens when the client names no maximum.
 pub const COMPLETION_TOKENS_DEFAULT: u64 = 512;
 /// Prompt tokens added per message and per request when bounding a prompt before the engine has counted it: chat
@@ -49,8 +55,20 @@ pub const TEMPLATE_TOKENS_BASE: u64 = 64;
 pub const ENGINE_BODY_BYTES_MAX: usize = 8 << 20;
 /// Largest single server-sent event accepted from the engine.
 pub const ENGINE_EVENT_BYTES_MAX: usize = 1 << 20;
+/// Bytes the engine may send in one stream (`engine.failed`): so many …
+pub const ENGINE_BYTES_BASE: u64 = 1 << 20;
+/// … and so many for each token that it may make, with its log probabilities.
+pub const ENGINE_BYTES_PER_TOKEN: u64 = 8 << 10;
+/// Events the engine may send in one stream (`engine.failed`): so many …
+pub const ENGINE_EVENTS_BASE: u64 = 64;
+/// … and so many for each token that it may make.
+pub const ENGINE_EVENTS_PER_TOKEN: u64 = 4;
+/// Completion tokens of a choice that may be charged beyond its bytes of text and its events.
+pub const TOKENS_WITHOUT_TEXT: u64 = 16;
 /// Time for the engine to accept a connection (`engine.unavailable`).
 pub const ENGINE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// With a cadence, bytes of events that may wait for the next frame; more leave before their time.
+pub const WAITING_BYTES_MAX: usize = 64 << 10;
 /// Longest silence of the engine within one response (`engine.timeout`).
 pub const ENGINE_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Time the engine gets to become ready at boot; then the process ends. Long, since emulated machines are slow, and nothing a
@@ -71,11 +89,11 @@ pub const LAST_WORDS_TIME: Duration = Duration::from_millis(100);
 /// Time a connection gets to take the receipt before the charge is journalled all the same.
 pub const RECEIPT_TAKEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers held in memory for replay under their idempotency key: each …
-pub const REPLAY_BODY_BYTES_MAX: usize = 256 << 10;
+pub const REPLAY_BODY_BYTES_MAX: usize = 1 << 20;
 /// … for this long …
 pub const REPLAY_HELD: Duration = Duration::from_secs(600);
 /// … and all together.
-pub const REPLAY_TOTAL_BYTES_MAX: usize = 32 << 20;
+pub const REPLAY_TOTAL_BYTES_MAX: usize = 64 << 20;
 /// Receipts held in memory; the oldest go first.
 pub const RECEIPTS_HELD_MAX: usize = 10_000;
 /// Keyset lifetime from boot, in seconds (6 days; verifiers refuse more than 7).

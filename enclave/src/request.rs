@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::limits::{CHOICES_MAX, MESSAGES_MAX, TEMPLATE_TOKENS_BASE, TEMPLATE_TOKENS_PER_MESSAGE};
+use crate::limits::{CHOICES_MAX, MESSAGES_MAX, TEMPLATE_TOKENS_BASE, TEMPLATE_TOKENS_PER_MESSAGE, TOP_LOGPROBS_MAX};
 use crate::problem::Problem;
 
 /// Members passed to the engine as they are, once their type is right.
@@ -76,6 +76,8 @@ pub struct ChatRequest {
     pub stream: bool,
     /// Whether the client asked for a usage chunk.
     pub include_usage: bool,
+    /// Whether the sizes and times of the answer are hidden: yes, unless the client asked for plain ones.
+    pub obfuscate: bool,
     /// Completion tokens the client allows per choice, if it said so.
     pub completion_tokens_max: Option<u64>,
     /// Number of choices.
@@ -117,13 +119,18 @@ pub fn parse(body: &[u8]) -> Result<ChatRequest, Problem> {
         }
         forward.insert(name.clone(), member.clone());
     }
+    if positive_or_zero(&members, "top_logprobs")?.is_some_and(|count| count > TOP_LOGPROBS_MAX) {
+        return Err(invalid("top_logprobs", format!("must be at most {TOP_LOGPROBS_MAX}")));
+    }
+    let (include_usage, obfuscate) = stream_options(&members)?;
     let messages = take_messages(&members)?;
     let prompt_tokens_bound = prompt_bound(messages, &members);
     forward.insert("messages".to_owned(), Value::Array(messages.clone()));
     Ok(ChatRequest {
         model: string(&members, "model")?,
         stream: flag(&members, "stream")?,
-        include_usage: stream_options(&members)?,
+        include_usage,
+        obfuscate,
         completion_tokens_max: completion_tokens_max(&members)?,
         choices: choices(&members)?,
         prompt_tokens_bound,
@@ -144,6 +151,13 @@ fn flag(members: &Map<String, Value>, name: &str) -> Result<bool, Problem> {
     match members.get(name) {
         None | Some(Value::Null) => Ok(false),
         Some(value) => value.as_bool().ok_or_else(|| invalid(name, "must be true or false")),
+    }
+}
+
+fn positive_or_zero(members: &Map<String, Value>, name: &str) -> Result<Option<u64>, Problem> {
+    match members.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => value.as_u64().map(Some).ok_or_else(|| invalid(name, "must not be negative")),
     }
 }
 
@@ -169,9 +183,10 @@ fn choices(members: &Map<String, Value>) -> Result<u64, Problem> {
     }
 }
 
-fn stream_options(members: &Map<String, Value>) -> Result<bool, Problem> {
+/// `include_usage` and `include_obfuscation`; the latter is on unless switched off, as with OpenAI.
+fn stream_options(members: &Map<String, Value>) -> Result<(bool, bool), Problem> {
     match members.get("stream_options") {
-        None | Some(Value::Null) => Ok(false),
+        None | Some(Value::Null) => Ok((false, true)),
         Some(Value::Object(options)) => {
             if let Some(unknown) =
                 options.keys().find(|name| !["include_usage", "include_obfuscation"].contains(&name.as_str()))
@@ -183,7 +198,9 @@ fn stream_options(members: &Map<String, Value>) -> Result<bool, Problem> {
                     "this option is not supported; remove it",
                 ));
             }
-            flag(options, "include_usage")
+            let plain = matches!(options.get("include_obfuscation"), Some(value) if !value.is_null())
+                && !flag(options, "include_obfuscation")?;
+            Ok((flag(options, "include_usage")?, !plain))
         }
         Some(_) => Err(invalid("stream_options", "must be an object")),
     }
@@ -250,7 +267,9 @@ mod tests {
         let body = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"stream":true,
             "stream_options":{"include_usage":true},"max_tokens":7,"temperature":0,"seed":7,"user":"someone"}"#;
         let request = parse(body.as_bytes()).unwrap();
-        assert!(request.stream && request.include_usage);
+        assert!(request.stream && request.include_usage && request.obfuscate);
+        let plain = body.replace("\"include_usage\"", "\"include_obfuscation\":false,\"include_usage\"");
+        assert!(!parse(plain.as_bytes()).unwrap().obfuscate);
         assert_eq!(request.completion_tokens_max, Some(7));
         assert!(!request.forward.contains_key("user"), "caller identity stays here");
         assert!(request.prompt_tokens_bound > 64);
@@ -278,6 +297,8 @@ mod tests {
             (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":0}"#, invalid, "max_tokens"),
             (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":-1}"#, invalid, "max_tokens"),
             (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"n":5}"#, invalid, "n"),
+            (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"top_logprobs":21}"#, invalid, "top_logprobs"),
+            (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"top_logprobs":-1}"#, invalid, "top_logprobs"),
             (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":"hot"}"#, invalid, "temperature"),
             (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"cache_salt":"mine"}"#, unknown, "cache_salt"),
             (

@@ -11,14 +11,12 @@ use credits::{Bytes32, Nullifier, Offer};
 use ledger_client::LedgerClient;
 use tokio::sync::{Semaphore, watch};
 
-use crate::attester::{Attested, Attester};
+use crate::attester::Attested;
+use crate::batcher::Batcher;
 use crate::config::GuardianConfig;
-use crate::gpu::Gpus;
 use crate::inference::Engine;
 use crate::keys::BootKeys;
-use crate::limits::{
-    ATTESTATIONS_CONCURRENT_MAX, PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX, REPLAY_TOTAL_BYTES_MAX, TABS_MAX,
-};
+use crate::limits::{PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX, REPLAY_TOTAL_BYTES_MAX, TABS_MAX};
 use crate::tabs::Tab;
 
 /// One booted guardian.
@@ -27,10 +25,8 @@ pub struct Guardian {
     pub config: GuardianConfig,
     /// Boot keys.
     pub keys: BootKeys,
-    /// Report source.
-    pub attester: Attester,
-    /// The GPUs' evidence, when there are GPUs.
-    pub gpus: Option<Gpus>,
+    /// Reports for clients.
+    pub reports: Batcher,
     /// The evidence the boot report names.
     pub boot_gpu: Option<Arc<GpuSection>>,
     /// The boot report (role `keyset`): lets a third party check a receipt later.
@@ -56,8 +52,6 @@ pub struct Guardian {
 /// Requests, tabs and receipts of this boot.
 #[derive(Debug)]
 pub struct Work {
-    /// Bounds reports in progress.
-    pub attestation_slots: Semaphore,
     /// Bounds proof checks in progress.
     pub proof_slots: Semaphore,
     /// True once no new work is accepted.
@@ -70,7 +64,6 @@ pub struct Work {
 impl Default for Work {
     fn default() -> Self {
         Self {
-            attestation_slots: Semaphore::new(ATTESTATIONS_CONCURRENT_MAX),
             proof_slots: Semaphore::new(PROOFS_CONCURRENT_MAX),
             draining: watch::channel(false).0,
             engine_ready: AtomicBool::new(false),

@@ -7,9 +7,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use attestation::Sha256Stream;
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use credits::{Credits, ModelOffer};
 use http::{HeaderMap, HeaderName};
 use http_body::Frame;
@@ -19,14 +18,14 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 
 use crate::inference::{self, EngineError, Usage};
-use crate::limits::{
-    CLIENT_STALL_TIMEOUT, ENGINE_IDLE_TIMEOUT, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME,
-    RECEIPT_TAKEN_TIMEOUT, REPLAY_BODY_BYTES_MAX,
-};
+use crate::limits::{ENGINE_IDLE_TIMEOUT, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME, RECEIPT_TAKEN_TIMEOUT};
+use crate::output::{Aborted, ChannelBody, FrameSender, Output, Sent};
 use crate::problem::Problem;
 use crate::receipt::{self, CallFacts, Metered, Outcome};
+use crate::recount::Recount;
 use crate::request::ChatRequest;
 use crate::settlement;
+use crate::shaping::Shaping;
 use crate::sse::SseReader;
 use crate::state::Guardian;
 use crate::tabs::Hold;
@@ -50,27 +49,6 @@ pub struct Call {
     pub prices: ModelOffer,
 }
 
-type FrameSender = mpsc::Sender<Result<Frame<Bytes>, Aborted>>;
-
-/// The body ends here without a proper end: truncation must be visible to the client (N9).
-#[derive(Debug, thiserror::Error)]
-#[error("the answer was broken off")]
-pub struct Aborted;
-
-struct ChannelBody(mpsc::Receiver<Result<Frame<Bytes>, Aborted>>);
-
-impl http_body::Body for ChannelBody {
-    type Data = Bytes;
-    type Error = Aborted;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Aborted>>> {
-        self.0.poll_recv(cx)
-    }
-}
-
 /// A response body of known bytes and, if any, the receipt trailer.
 pub fn replayed_body(bytes: Bytes, receipt: Option<&attestation::Receipt>) -> Body {
     let (tx, rx) = mpsc::channel(2);
@@ -88,9 +66,14 @@ fn trailers(receipt: &attestation::Receipt) -> Option<HeaderMap> {
 }
 
 impl Call {
-    fn meter(&self, usage: Usage) -> Metered {
-        let completion_bound = self.completion_tokens_max.saturating_mul(self.request.choices);
+    /// Completion tokens of the whole answer that the client agreed to.
+    fn completion_tokens_bound(&self) -> u64 {
+        self.completion_tokens_max.saturating_mul(self.request.choices)
+    }
+
+    fn meter(&self, usage: Usage, recount: &Recount) -> Metered {
         let prompt_tokens = usage.prompt_tokens.min(self.request.prompt_tokens_bound);
+        let completion_bound = self.completion_tokens_bound().min(recount.tokens_max(self.request.choices));
         let completion_tokens = usage.completion_tokens.min(completion_bound);
         let cost = self.prices.cost(prompt_tokens, completion_tokens).unwrap_or(self.hold.amount());
         Metered { prompt_tokens, completion_tokens, cost: cost.min(self.hold.amount()) }
@@ -102,23 +85,22 @@ impl Call {
         let usage = inference::usage_of(&answer).ok_or_else(|| engine_problem(EngineError::Malformed))?;
         let choices = answer.get("choices").and_then(Value::as_array).filter(|choices| !choices.is_empty());
         let choices = choices.ok_or_else(|| engine_problem(EngineError::Malformed))?;
-        let metered = self.meter(usage);
+        let choices: Vec<Value> = choices.iter().map(|choice| keep(choice, CHOICE_MEMBERS)).collect();
+        let mut recount = Recount::default();
+        recount.relayed(&choices);
+        let metered = self.meter(usage, &recount);
         let body = json!({
             "id": self.facts.chat_id,
             "object": "chat.completion",
             "created": self.guardian.clock.now().0,
             "model": self.facts.model,
-            "choices": choices.iter().map(|choice| keep(choice, CHOICE_MEMBERS)).collect::<Vec<_>>(),
+            "choices": choices,
             "usage": usage_json(&metered),
         });
-        let bytes = Bytes::from(body.to_string());
         let (tx, rx) = mpsc::channel(1);
+        let mut output = Output::new(tx, self.shaping());
         tokio::spawn(async move {
-            let mut output = Output::new(tx);
-            if output.send(bytes.clone()).await.is_err() {
-                // The client left, but the answer exists in full: it can be fetched again under its idempotency key.
-                output.take(&bytes);
-            }
+            output.document(body.to_string()).await;
             self.end(output, Outcome::Complete, metered, false).await;
         });
         Ok(Body::new(ChannelBody(rx)))
@@ -127,8 +109,13 @@ impl Call {
     /// Serves an event stream.
     pub fn stream(self, engine_body: Incoming) -> Body {
         let (tx, rx) = mpsc::channel(1);
-        tokio::spawn(self.relay(engine_body, Output::new(tx)));
+        let output = Output::new(tx, self.shaping());
+        tokio::spawn(self.relay(engine_body, output));
         Body::new(ChannelBody(rx))
+    }
+
+    fn shaping(&self) -> Shaping {
+        Shaping::new(&self.guardian.config.shaping, self.request.obfuscate)
     }
 
     async fn relay(self, engine_body: Incoming, mut output: Output) {
@@ -136,13 +123,20 @@ impl Call {
         let mut relay = Relay {
             call: &self,
             usage: Usage::default(),
+            recount: Recount::default(),
+            delivered: (Usage::default(), Recount::default()),
             finished: 0,
             usage_seen: false,
             journalled: None,
             journalled_cost: Credits::ZERO,
         };
         let outcome = relay.run(engine_body, &mut output, &mut cut).await;
-        let metered = self.meter(relay.usage);
+        let (usage, recount) = match outcome {
+            // What waited for the next frame was never sent.
+            Outcome::ClientAbort => relay.delivered,
+            _ => (relay.usage, relay.recount),
+        };
+        let metered = self.meter(usage, &recount);
         let cost = match outcome {
             // A broken answer is not what was bought. What a running total already covers cannot be taken back.
             Outcome::UpstreamError => relay.journalled_cost,
@@ -153,14 +147,20 @@ impl Call {
     }
 
     async fn end(self, mut output: Output, outcome: Outcome, metered: Metered, stream: bool) {
-        if outcome == Outcome::Complete && stream {
-            if self.request.include_usage {
-                let chunk = self.chunk(Vec::new(), usage_json(&metered));
-                let _ = output.send(event(&chunk)).await;
+        match outcome {
+            Outcome::Complete if stream => {
+                let usage = self.request.include_usage.then(|| event(&self.chunk(Vec::new(), usage_json(&metered))));
+                let last: Vec<Bytes> = usage.into_iter().chain([Bytes::from_static(b"data: [DONE]\n\n")]).collect();
+                output.finish(&last).await;
             }
-            let _ = output.send(Bytes::from_static(b"data: [DONE]\n\n")).await;
+            // The rest of what is charged; a client that does not take it in time has left.
+            Outcome::TabExpired | Outcome::UpstreamError => {
+                let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, output.flush()).await;
+            }
+            Outcome::Complete | Outcome::ClientAbort => {}
         }
-        let Output { tx, hasher, replay, .. } = output;
+        let shaping = self.shaping();
+        let Sent { tx, hasher, replay } = output.into_sent();
         let tab = Arc::clone(self.hold.tab());
         let signed = receipt::finish(&self.guardian, self.hold, &self.facts, outcome, metered, hasher.finish());
         let Ok((receipt, total, finished)) = signed else {
@@ -178,8 +178,10 @@ impl Call {
                 }
             }
             Outcome::ClientAbort => {}
-            Outcome::UpstreamError => fail(&tx, "engine.failed", "the engine failed; the rest costs nothing").await,
-            Outcome::TabExpired => fail(&tx, "tab.expired", "the tab reached its end").await,
+            Outcome::UpstreamError => {
+                fail(&tx, shaping, "engine.failed", "the engine failed; the rest costs nothing").await;
+            }
+            Outcome::TabExpired => fail(&tx, shaping, "tab.expired", "the tab reached its end").await,
         }
         // The receipt must be on its way before the ledger hears of the charge: wait until the connection has taken it.
         let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, tx.closed()).await;
@@ -202,49 +204,21 @@ impl Call {
 }
 
 /// One error event, then a broken body: a client must not take what it has for the whole answer.
-async fn fail(tx: &FrameSender, code: &'static str, message: &str) {
+async fn fail(tx: &FrameSender, shaping: Shaping, code: &'static str, message: &str) {
     let problem = Problem::unavailable(code, 1, message);
-    let last_words = Frame::data(event(&json!({"error": problem.error_object()})));
+    let last_words = Frame::data(shaping.frame(&event(&json!({"error": problem.error_object()}))));
     let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, tx.send(Ok(last_words))).await;
     // A failing body makes the HTTP library drop what it has not written yet; the event must be out before that.
     tokio::time::sleep(LAST_WORDS_TIME).await;
     let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, tx.send(Err(Aborted))).await;
 }
 
-/// The client's end of the answer.
-struct Output {
-    tx: FrameSender,
-    hasher: Sha256Stream,
-    replay: Option<BytesMut>,
-}
-
-impl Output {
-    fn new(tx: FrameSender) -> Self {
-        Self { tx, hasher: Sha256Stream::new(), replay: Some(BytesMut::new()) }
-    }
-
-    /// Sends bytes and hashes what the connection took.
-    async fn send(&mut self, bytes: Bytes) -> Result<(), Aborted> {
-        let tx = self.tx.clone();
-        let taken = tokio::time::timeout(CLIENT_STALL_TIMEOUT, tx.reserve()).await;
-        let permit = taken.map_err(|_| Aborted)?.map_err(|_| Aborted)?;
-        self.take(&bytes);
-        permit.send(Ok(Frame::data(bytes)));
-        Ok(())
-    }
-
-    fn take(&mut self, bytes: &Bytes) {
-        self.hasher.update(bytes);
-        self.replay = self.replay.take().filter(|held| held.len().saturating_add(bytes.len()) <= REPLAY_BODY_BYTES_MAX);
-        if let Some(held) = &mut self.replay {
-            held.extend_from_slice(bytes);
-        }
-    }
-}
-
 struct Relay<'a> {
     call: &'a Call,
     usage: Usage,
+    recount: Recount,
+    /// Usage and recount of what the connection has taken.
+    delivered: (Usage, Recount),
     finished: u64,
     usage_seen: bool,
     journalled: Option<(Instant, u64)>,
@@ -261,17 +235,31 @@ enum Step {
 impl Relay<'_> {
     async fn run(&mut self, mut body: Incoming, output: &mut Output, cut: &mut watch::Receiver<bool>) -> Outcome {
         let mut reader = SseReader::default();
-        let tx = output.tx.clone();
+        let tx = output.sender();
         self.journalled = Some((Instant::now(), 0));
+        let mut idle_until = tokio::time::Instant::now() + ENGINE_IDLE_TIMEOUT;
         loop {
             let frame = tokio::select! {
                 biased;
                 _ = cut.wait_for(|cut| *cut) => return Outcome::TabExpired,
                 () = tx.closed() => return Outcome::ClientAbort,
-                frame = tokio::time::timeout(ENGINE_IDLE_TIMEOUT, body.frame()) => frame,
+                () = output.due() => None,
+                frame = tokio::time::timeout_at(idle_until, body.frame()) => Some(frame),
             };
+            let Some(frame) = frame else {
+                if output.tick().await.is_err() {
+                    return Outcome::ClientAbort;
+                }
+                self.delivered = (self.usage, self.recount);
+                continue;
+            };
+            idle_until = tokio::time::Instant::now() + ENGINE_IDLE_TIMEOUT;
             let Ok(Some(Ok(frame))) = frame else { return Outcome::UpstreamError };
             let Some(data) = frame.data_ref() else { continue };
+            self.recount.bytes(data.len());
+            if self.recount.is_too_much(self.call.completion_tokens_bound()) {
+                return Outcome::UpstreamError;
+            }
             let Ok(events) = reader.feed(data) else { return Outcome::UpstreamError };
             for data in events {
                 match self.relay_event(&data, output).await {
@@ -281,7 +269,16 @@ impl Relay<'_> {
                     Step::ClientGone => return Outcome::ClientAbort,
                 }
             }
-            self.journal_if_due().await;
+            if self.is_journal_due() {
+                // What is journalled is charged whatever happens next: it must have been sent.
+                if output.flush().await.is_err() {
+                    return Outcome::ClientAbort;
+                }
+                self.journal().await;
+            }
+            if output.is_flushed() {
+                self.delivered = (self.usage, self.recount);
+            }
         }
     }
 
@@ -300,6 +297,10 @@ impl Relay<'_> {
             return Step::Failed;
         }
         let choices = chunk.get("choices").and_then(Value::as_array).cloned().unwrap_or_default();
+        self.recount.event();
+        if self.recount.is_too_much(self.call.completion_tokens_bound()) {
+            return Step::Failed;
+        }
         let finishes =
             choices.iter().filter(|choice| choice.get("finish_reason").is_some_and(Value::is_string)).count();
         if let Some(usage) = inference::usage_of(&chunk) {
@@ -313,20 +314,21 @@ impl Relay<'_> {
         if choices.is_empty() {
             return Step::Continue;
         }
-        let kept = choices.iter().map(|choice| keep(choice, CHUNK_CHOICE_MEMBERS)).collect();
-        let sent = output.send(event(&self.call.chunk(kept, Value::Null))).await;
+        let kept: Vec<Value> = choices.iter().map(|choice| keep(choice, CHUNK_CHOICE_MEMBERS)).collect();
+        self.recount.relayed(&kept);
+        let sent = output.say(event(&self.call.chunk(kept, Value::Null))).await;
         self.finished = self.finished.saturating_add(u64::try_from(finishes).unwrap_or(0));
         if sent.is_ok() { Step::Continue } else { Step::ClientGone }
     }
 
-    async fn journal_if_due(&mut self) {
-        let Some((last, tokens)) = self.journalled else { return };
-        let made = self.usage.completion_tokens;
-        if last.elapsed() < JOURNAL_INTERVAL && made.saturating_sub(tokens) < JOURNAL_TOKENS {
-            return;
-        }
-        self.journalled = Some((Instant::now(), made));
-        self.journalled_cost = self.call.meter(self.usage).cost.max(self.journalled_cost);
+    fn is_journal_due(&self) -> bool {
+        let Some((last, tokens)) = self.journalled else { return false };
+        last.elapsed() >= JOURNAL_INTERVAL || self.usage.completion_tokens.saturating_sub(tokens) >= JOURNAL_TOKENS
+    }
+
+    async fn journal(&mut self) {
+        self.journalled = Some((Instant::now(), self.usage.completion_tokens));
+        self.journalled_cost = self.call.meter(self.usage, &self.recount).cost.max(self.journalled_cost);
         let total = self.call.hold.total_with(self.journalled_cost);
         settlement::journal(&self.call.guardian, self.call.hold.tab(), total).await;
     }

@@ -8,6 +8,8 @@ pub mod payer;
 pub mod processes;
 pub mod proxy;
 pub mod raw;
+pub mod scripted_engine;
+pub mod tap;
 pub mod tls;
 pub mod world;
 

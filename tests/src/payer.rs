@@ -124,6 +124,13 @@ impl Payer {
         raw::post(self.port, path, &headers.pairs(), body).await
     }
 
+    /// The headers of a signed chat request.
+    #[must_use]
+    pub fn chat_headers(&self, spend: &PreparedSpend, idempotency: &str, body: &[u8]) -> credits::RequestHeaders {
+        let now = WallClock.now().0;
+        sign_request(&spend.tab_key, "POST", CHAT, &spend.public.nullifier, idempotency, body, now)
+    }
+
     /// A signed chat request.
     pub async fn chat(
         &self,

@@ -1,6 +1,6 @@
 //! A bare HTTP/1.1 client over TLS, for what a well-behaved client never sends.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
@@ -36,8 +36,15 @@ impl Answer {
     }
 }
 
-/// Sends one request on a connection of its own.
+/// Sends one request on a connection of its own. An answer that breaks off is an error.
 pub async fn send(port: u16, request: Request<Bytes>) -> anyhow::Result<Answer> {
+    let (answer, whole) = send_and_take_what_comes(port, request).await?;
+    anyhow::ensure!(whole, "the answer broke off");
+    Ok(answer)
+}
+
+/// Sends one request on a connection of its own; the answer as far as it came, and whether it came to its end.
+pub async fn send_and_take_what_comes(port: u16, request: Request<Bytes>) -> anyhow::Result<(Answer, bool)> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     let name = rustls::pki_types::ServerName::try_from("cloister.invalid")?;
     let tls = TlsConnector::from(tls::client_config(b"http/1.1")?).connect(name, stream).await?;
@@ -47,9 +54,19 @@ pub async fn send(port: u16, request: Request<Bytes>) -> anyhow::Result<Answer> 
     parts.headers.insert(http::header::HOST, http::HeaderValue::from_static("cloister.invalid"));
     let response = sender.send_request(Request::from_parts(parts, Full::new(body))).await?;
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = response.into_body().collect().await?.to_bytes();
+    let mut incoming = response.into_body();
+    let (mut body, mut whole) = (BytesMut::new(), true);
+    while let Some(frame) = incoming.frame().await {
+        match frame {
+            Ok(frame) => body.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..])),
+            Err(_) => {
+                whole = false;
+                break;
+            }
+        }
+    }
     driver.abort();
-    Ok(Answer { status, headers, body })
+    Ok((Answer { status, headers, body: body.freeze() }, whole))
 }
 
 /// A POST with a JSON body.

@@ -55,6 +55,14 @@ fn crates_depend_one_way() {
     }
 }
 
+/// docs/decisions/0016-names-are-ascii.md
+#[test]
+fn names_bring_no_unicode_tables() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let tables: Vec<_> = lock.lines().filter(|line| line.starts_with("name = \"icu_")).collect();
+    assert!(tables.is_empty(), "{tables:?}: cargo update -p idna_adapter --precise 1.0.0");
+}
+
 #[test]
 fn production_binaries_never_link_test_roots() {
     for folder in

@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod abuse;
+mod batching;
 mod checks;
 mod claims;
 mod crash;
+mod hostile_engine;
 mod layering;
 mod licences;
 mod money;
 mod openai;
+mod shape;
 mod starting;
 mod tidy;
 mod trust;

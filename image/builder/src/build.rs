@@ -1,4 +1,4 @@
-//! The build, stage by stage: fetch, kernel, programs, volumes, ramdisk, unified image, disk, measurements, manifest.
+//! The build, stage by stage: fetch, kernel and programs, volumes, ramdisk, unified image, disk, measurements, manifest.
 //!
 //! Decides: the order, and that a build that was cut leaves nothing that looks finished: everything is written into a folder of its
 //! own, which takes its place in one step at the end. Only the fetch stage uses the network.
@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use measured_init::config::{EngineCommand, MeasuredImage, Mode, Network, SCHEMA};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -92,11 +94,14 @@ pub fn build(options: &Options, progress: &mut Progress) -> anyhow::Result<PathB
     let gathered = inputs::gather(options, &flavour, lock, &store, progress)?;
     progress.step("tool root");
     let toolroot = ToolRoot::prepare(tools, &store, &options.cache, &mut |bytes| progress.advance(bytes))?;
-    let (kernel, modules) = match flavour.root.modules.is_empty() {
-        true => (build_kernel(options, tools, &store, &toolroot, progress)?, BTreeMap::new()),
-        false => build_modules(options, tools, lock, &store, progress).map(|built| (built.kernel, built.modules))?,
-    };
-    let programs = build_programs(options, &toolroot, progress)?;
+    let (kernel, modules, programs) = compile_all(options, &toolroot, progress, |progress| {
+        Ok(match flavour.root.modules.is_empty() {
+            true => (build_kernel(options, tools, &store, &toolroot, progress)?, BTreeMap::new()),
+            false => {
+                build_modules(options, tools, lock, &store, progress).map(|built| (built.kernel, built.modules))?
+            }
+        })
+    })?;
 
     progress.step("volumes");
     fs::create_dir_all(&options.out).with_context(|| format!("write {}", options.out.display()))?;
@@ -228,8 +233,13 @@ fn made(
     stand_ins::build(&stand_ins::Recipe { engine: &engine, gathered, store, tools, cache: &options.cache })
 }
 
-fn build_programs(options: &Options, tools: &ToolRoot, progress: &mut Progress) -> anyhow::Result<Programs> {
-    progress.step("programs (minutes, the first time)");
+/// The kernel and its modules by `kernel`, and beside it the programs: each alone leaves processors idle at its ends.
+fn compile_all(
+    options: &Options,
+    tools: &ToolRoot,
+    progress: &mut Progress,
+    kernel: impl FnOnce(&mut Progress) -> anyhow::Result<(Kernel, BTreeMap<String, PathBuf>)>,
+) -> anyhow::Result<(Kernel, BTreeMap<String, PathBuf>, Programs)> {
     let recipe = compile::Recipe {
         checkout: &options.repo,
         cargo_home: &options.cargo_home,
@@ -237,7 +247,20 @@ fn build_programs(options: &Options, tools: &ToolRoot, progress: &mut Progress) 
         cache: &options.cache,
         jobs: options.jobs,
     };
-    Ok(compile::build(&recipe, &mut |line| progress.note(line.trim()))?)
+    thread::scope(|scope| {
+        let (said, heard) = mpsc::channel();
+        // Nobody listens any more when the kernel failed: what cargo says is in the log all the same.
+        let programs =
+            scope.spawn(move || compile::build(&recipe, &mut |line| drop(said.send(line.trim().to_owned()))));
+        let (kernel, modules) = kernel(progress).inspect_err(|error| {
+            progress.line(&format!("  {error:#}"));
+            progress.line("  (the programs are compiled to their end and kept)");
+        })?;
+        progress.step("programs (minutes, the first time)");
+        heard.iter().for_each(|line: String| progress.note(&line));
+        let programs = programs.join().map_err(|_| anyhow!("the compilation of the programs panicked"))??;
+        Ok((kernel, modules, programs))
+    })
 }
 
 fn volumes(flavour: &Flavour, gathered: &Gathered, staged: &Staged, dir: &Path) -> anyhow::Result<Vec<Made>> {

@@ -20,7 +20,7 @@ use crate::toolroot::{self, Job, Mount, ToolRoot};
 use crate::{deb, inputs};
 
 /// Counted up when the scripts below change.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 /// Role of the driver's source in the flavour's lock.
 const ROLE: &str = "module-source";
@@ -37,7 +37,7 @@ const SETTINGS: [&str; 3] =
     ["KBUILD_BUILD_TIMESTAMP=1970-01-01 00:00:00", "KBUILD_BUILD_USER=cloister", "KBUILD_BUILD_HOST=cloister"];
 
 const CONFIGURE: &str = r#"
-for patch in /build/patches/kernel/*.patch; do
+for patch in /build/patches/kernel/*.patch /build/patches/gpu-kernel/*.patch; do
     patch --directory=/build/linux-source-6.12 --strip=1 --fuzz=0 --batch < "$patch"
 done
 for patch in /build/patches/driver/*.patch; do
@@ -51,7 +51,8 @@ make olddefconfig
 
 const COMPILE: &str = r#"
 cd /build/linux-source-6.12
-make "--jobs=$1" KCFLAGS=-ffile-prefix-map=/build/linux-source-6.12/= bzImage modules
+flags="-ftrack-macro-expansion=0 -Wno-misleading-indentation"
+make "--jobs=$1" "KCFLAGS=-ffile-prefix-map=/build/linux-source-6.12/= $flags" bzImage modules
 cp arch/x86/boot/bzImage /build/finished/bzImage
 cp .config /build/finished/config
 "#;
@@ -71,7 +72,7 @@ done
 pub struct Recipe<'a> {
     /// `image/kernel/`.
     pub kernel: &'a Path,
-    /// `image/gpu/`: `fragment.config` and `patches/`.
+    /// `image/gpu/`: `fragment.config`, `patches/kernel/` and `patches/driver/`.
     pub gpu: &'a Path,
     /// The lock of the tools, with the kernel's source.
     pub tools: &'a Lock,
@@ -198,7 +199,12 @@ impl Inputs {
         let forbidden = text(recipe.kernel.join("forbidden.config"))?;
         let (fragment, forbidden) = compose(&base, &forbidden, &text(recipe.gpu.join("fragment.config"))?);
         let mut patches = BTreeMap::new();
-        for (of, dir) in [("kernel", recipe.kernel.join("patches")), ("driver", recipe.gpu.join("patches"))] {
+        let dirs = [
+            ("kernel", recipe.kernel.join("patches")),
+            ("gpu-kernel", recipe.gpu.join("patches/kernel")),
+            ("driver", recipe.gpu.join("patches/driver")),
+        ];
+        for (of, dir) in dirs {
             for entry in fs::read_dir(&dir).with_context(|| format!("list {}", dir.display()))? {
                 let path = entry?.path();
                 if path.extension().is_some_and(|extension| extension == "patch") {
@@ -224,7 +230,7 @@ impl Inputs {
     }
 
     fn write(&self, work: &Path) -> anyhow::Result<()> {
-        for folder in ["finished", "patches/kernel", "patches/driver"] {
+        for folder in ["finished", "patches/kernel", "patches/gpu-kernel", "patches/driver"] {
             fs::create_dir_all(work.join(folder))?;
         }
         fs::write(work.join("fragment.config"), &self.fragment)?;

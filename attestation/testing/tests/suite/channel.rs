@@ -1,7 +1,8 @@
 //! One report for many clients: each finds its own leaf, nobody else's.
 
 use attestation::{
-    BatchPosition, ChannelView, Exporter, Hex32, Nonce, ReportDataInputs, Role, Sha256Digest, Transcript, batch_leaf,
+    Batch, BatchPosition, ChannelView, Exporter, Hex32, Nonce, ReportDataInputs, Role, Sha256Digest, Transcript,
+    batch_leaf,
 };
 use attestation_testing::AcceptedCase;
 
@@ -67,6 +68,24 @@ fn every_leaf_of_every_small_tree_leads_to_its_root() {
             if shorter.path.pop().is_some() {
                 assert_eq!(shorter.root(*leaf).unwrap_err().code(), "channel.batch_path");
             }
+        }
+    }
+}
+
+#[test]
+fn what_a_prover_makes_is_the_tree_of_the_rfc() {
+    assert!(Batch::new(Vec::new()).is_none());
+    for size in (1..=33).chain([63, 64, 65, 1023, 1024]) {
+        let leaves: Vec<[u8; 32]> = (0..size).map(|number: u32| Sha256Digest::of(&number.to_be_bytes()).0).collect();
+        let batch = Batch::new(leaves.clone()).unwrap();
+        assert_eq!(batch.root(), root(&leaves), "{size}");
+        let positions: Vec<BatchPosition> = batch.positions().collect();
+        assert_eq!(positions.len(), leaves.len());
+        for (index, (made, leaf)) in positions.into_iter().zip(&leaves).enumerate() {
+            if size <= 65 {
+                assert_eq!(made, position(index, &leaves), "{index} of {size}");
+            }
+            assert_eq!(made.root(*leaf), Ok(batch.root()), "{index} of {size}");
         }
     }
 }
