@@ -6,7 +6,7 @@
 use std::panic::PanicHookInfo;
 
 use anyhow::Context;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 /// No core dumps, no debugger of the same user, no panic payload in the log.
 ///
@@ -15,6 +15,9 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 pub fn harden() -> anyhow::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("refuse to be dumped or traced")?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).context("refuse core dumps")?;
+    // Every client is a file; how many clients there may be follows from this (`listener.rs`).
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).context("take all files there may be")?;
     std::panic::set_hook(Box::new(say_where));
     Ok(())
 }

@@ -8,12 +8,29 @@ pub const REQUEST_BODY_BYTES_MAX: usize = 1 << 20;
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a connection to finish its TLS handshake (connection closed).
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections open at once, over all listeners; further ones wait in the accept queue of the kernel.
-pub const CONNECTIONS_MAX: usize = 4096;
+/// Connections open at once, over all listeners; further ones wait in the accept queue of the kernel. Fewer, if the process may not
+/// open two files for each (one is the engine's) and [`FILES_RESERVED`] more.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// Files for everything but clients and their requests.
+pub const FILES_RESERVED: u64 = 256;
+/// Time without any request after which a connection is closed; its place goes to another client.
+pub const CONNECTION_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time a closing connection gets to take its end.
+pub const CONNECTION_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for an HTTP/1.1 client to send its request head (connection closed).
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest header block of one HTTP/2 request.
+/// Largest header block of one request: HTTP/1.1 answers 431, HTTP/2 resets the stream.
 pub const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// Header fields of one HTTP/1.1 request (431).
+pub const HEADERS_MAX: usize = 64;
+/// Streams that an HTTP/2 client may reset before they were served, at one time ("rapid reset"); more end the connection.
+pub const STREAM_RESETS_PENDING_MAX: usize = 32;
+/// Frames that break the protocol after which an HTTP/2 connection is ended.
+pub const STREAM_ERRORS_MAX: usize = 64;
+/// Time between two pings of a quiet HTTP/2 connection.
+pub const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// Time for the answer of a ping (connection closed).
+pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Streams one HTTP/2 connection may have open.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 /// Attestation documents one connection may ask for (`attestation.rate`): a channel needs one; the rest is for re-attestation.

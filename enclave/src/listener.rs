@@ -5,24 +5,31 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use attestation::{EXPORTER_LABEL, Exporter};
 use axum::Router;
-use axum::extract::Extension;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use crate::activity::{Activity, InUseBody};
 use crate::attestation_api::Channel;
 use crate::keys::BootKeys;
 use crate::limits::{
-    CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, STREAMS_PER_CONNECTION_MAX,
+    CONNECTION_CLOSE_TIMEOUT, CONNECTION_IDLE_TIMEOUT, CONNECTIONS_MAX, FILES_RESERVED, HANDSHAKE_TIMEOUT,
+    HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAM_ERRORS_MAX,
+    STREAM_RESETS_PENDING_MAX, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::vsock::VsockListener;
 
@@ -87,7 +94,8 @@ impl Entrance {
     #[must_use]
     pub fn new(tls: ServerConfig, router: Router, stop: watch::Receiver<bool>) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(tls));
-        Self { acceptor, router, slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)), stop }
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        Self { acceptor, router, slots: Arc::new(Semaphore::new(connections_max(files))), stop }
     }
 
     /// Serves until the entrance closes, then lets open connections finish what they are doing.
@@ -111,6 +119,12 @@ impl Entrance {
     }
 }
 
+/// Connections of a process that may open so many files.
+fn connections_max(files: u64) -> usize {
+    let places = files.saturating_sub(FILES_RESERVED) / 2;
+    usize::try_from(places).unwrap_or(usize::MAX).clamp(1, CONNECTIONS_MAX)
+}
+
 async fn serve_connection(
     acceptor: TlsAcceptor,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -121,28 +135,51 @@ async fn serve_connection(
     let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else { return };
     let Ok(exporter) = tls.get_ref().1.export_keying_material([0_u8; 32], EXPORTER_LABEL, Some(b"")) else { return };
     let channel = Arc::new(Channel::new(Exporter(exporter)));
-    let service = TowerToHyperService::new(router.layer(Extension(channel)));
+    let activity = Arc::new(Activity::default());
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&channel));
+        let (in_use, answer) = (activity.begin(), routes.call(request));
+        async move { answer.await.map(|answer| answer.map(|body| InUseBody::new(body, in_use))) }
+    });
+    let builder = http_limits();
+    let connection = builder.serve_connection(TokioIo::new(tls), service);
+    tokio::pin!(connection);
+    // A stopping node lets answers finish; drain has its own time. An idle connection has none.
+    let time = tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stop.wait_for(|stop| *stop) => Duration::MAX,
+        () = activity.idle_for(CONNECTION_IDLE_TIMEOUT) => CONNECTION_CLOSE_TIMEOUT,
+    };
+    connection.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(time, connection).await;
+}
+
+/// What a client may do to both versions of HTTP, all of it named in `limits.rs`.
+fn http_limits() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT).max_headers(64);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(usize::try_from(HEADER_BYTES_MAX).unwrap_or(usize::MAX));
     builder
         .http2()
         .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
         .max_header_list_size(HEADER_BYTES_MAX)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX);
-    let connection = builder.serve_connection(TokioIo::new(tls), service);
-    tokio::pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-    }
-    let _ = connection.await;
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .max_pending_accept_reset_streams(STREAM_RESETS_PENDING_MAX)
+        .max_local_error_reset_streams(STREAM_ERRORS_MAX);
+    builder
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking and says what it skips")]
 mod tests {
-    use std::time::Duration;
-
+    use axum::extract::Extension;
     use axum::routing::get;
     use rustls::{ClientConfig, RootCertStore};
     use rustls_pki_types::ServerName;
@@ -214,19 +251,28 @@ mod tests {
         is_served(&client, TcpStream::connect(address).await.unwrap()).await;
         is_served(&client, UnixStream::connect(&dir).await.unwrap()).await;
         // Two open connections, and one slot that each listener keeps for the next: all of one limit.
+        let limit = connections_max(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
         for _ in 0..100 {
-            if slots.available_permits() == CONNECTIONS_MAX - 4 {
+            if slots.available_permits() == limit - 4 {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert_eq!(slots.available_permits(), CONNECTIONS_MAX - 4);
+        assert_eq!(slots.available_permits(), limit - 4);
         stop.send_replace(true);
         for serving in serving {
             serving.await.unwrap().unwrap();
         }
         drop((held, also_held));
         std::fs::remove_file(&dir).unwrap();
+    }
+
+    #[test]
+    fn there_are_never_more_connections_than_files() {
+        let rows = [(0, 1), (1024, 384), (4096, 1920), (65_536, CONNECTIONS_MAX), (u64::MAX, CONNECTIONS_MAX)];
+        for (files, connections) in rows {
+            assert_eq!(connections_max(files), connections, "{files} files");
+        }
     }
 
     /// Needs the kernel's vsock loopback (`modprobe vsock_loopback`).

@@ -8,6 +8,7 @@ pub mod payer;
 pub mod processes;
 pub mod proxy;
 pub mod raw;
+pub mod raw_h2;
 pub mod scripted_engine;
 pub mod tap;
 pub mod tls;

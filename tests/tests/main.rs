@@ -8,6 +8,7 @@ mod checks;
 mod claims;
 mod crash;
 mod hostile_engine;
+mod http_abuse;
 mod layering;
 mod licences;
 mod money;

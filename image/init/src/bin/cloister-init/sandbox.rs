@@ -34,7 +34,7 @@ pub(crate) const ENGINE_ID: u32 = 2000;
 
 /// Most processes and threads of the guardian, and open files of either.
 const GUARDIAN_PIDS_MAX: u64 = 512;
-const FILES_MAX: u64 = 16 * 1024;
+const FILES_MAX: u64 = 64 * 1024;
 
 /// Who is put where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

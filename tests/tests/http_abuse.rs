@@ -1,0 +1,250 @@
+//! What a client may do to HTTP itself: each attempt is cut short within a bound, and others are served meanwhile.
+
+use std::time::{Duration, Instant};
+
+use acceptance::raw_h2::{self, ENDS, kind};
+use acceptance::{World, raw, tls};
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Slow clients at once. With as many connections again for everybody else, far below the file limit of any machine.
+const SLOW_CLIENTS: usize = 400;
+
+/// Longest an honest request may take on a busy test machine. Unloaded it takes milliseconds.
+const HONEST_TIME: Duration = Duration::from_secs(5);
+
+/// More than the guardian's own limits for handshakes and heads (10 s each).
+const CUT_WITHIN: Duration = Duration::from_secs(25);
+
+async fn started() -> World {
+    tokio::task::spawn_blocking(|| World::builder().start().unwrap()).await.unwrap()
+}
+
+async fn stopped(world: World) {
+    tokio::task::spawn_blocking(move || drop(world)).await.unwrap();
+}
+
+async fn http1(port: u16) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let name = rustls::pki_types::ServerName::try_from("cloister.invalid").unwrap();
+    TlsConnector::from(tls::client_config(b"http/1.1").unwrap()).connect(name, stream).await.unwrap()
+}
+
+/// Sends bytes as long as they are taken; what came back until the node closed, or `None` when it did not.
+async fn answer_to(port: u16, bytes: &[u8]) -> Option<String> {
+    let (mut reader, mut writer) = tokio::io::split(http1(port).await);
+    let bytes = bytes.to_vec();
+    // The node may close before it has taken all.
+    let writing = tokio::spawn(async move {
+        let _ = writer.write_all(&bytes).await;
+        writer
+    });
+    let mut seen = Vec::new();
+    let closed = tokio::time::timeout(CUT_WITHIN, reader.read_to_end(&mut seen)).await.is_ok();
+    writing.abort();
+    closed.then(|| String::from_utf8_lossy(&seen).into_owned())
+}
+
+async fn is_served(port: u16) {
+    let started = Instant::now();
+    let answer = tokio::time::timeout(HONEST_TIME, raw::get(port, "/health")).await.expect("in time").unwrap();
+    assert_eq!(answer.status.as_u16(), 200, "after {:?}", started.elapsed());
+}
+
+/// What is not one request, whole and within the limits, is refused, and nothing after it is read as another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_are_too_large_or_ambiguous_end_their_connection() {
+    let world = started().await;
+    let port = world.guardian_port();
+    let smuggled = "GET /v1/models HTTP/1.1\r\nhost: n\r\n\r\n";
+    let post = "POST /v1/tabs HTTP/1.1\r\nhost: n\r\n";
+    let many: String = (0..100).map(|number| format!("x-{number}: y\r\n")).collect();
+    let rows: Vec<(&str, String, &[&str])> = vec![
+        (
+            "a header of 1 MiB",
+            format!("GET /health HTTP/1.1\r\nhost: n\r\nx: {}\r\n\r\n", "y".repeat(1 << 20)),
+            &["431"],
+        ),
+        ("a path of 1 MiB", format!("GET /{} HTTP/1.1\r\nhost: n\r\n\r\n", "y".repeat(1 << 20)), &["431", "414"]),
+        ("100 headers", format!("GET /health HTTP/1.1\r\nhost: n\r\n{many}\r\n"), &["431"]),
+        ("two lengths", format!("{post}content-length: 5\r\ncontent-length: 50\r\n\r\nhello{smuggled}"), &["400"]),
+        (
+            "a length and chunks",
+            format!("{post}transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n0\r\n\r\n{smuggled}"),
+            &["400"],
+        ),
+        ("chunks in disguise", format!("{post}transfer-encoding: xchunked\r\n\r\n0\r\n\r\n{smuggled}"), &["400"]),
+        (
+            "chunks named twice",
+            format!("{post}transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n{smuggled}"),
+            &["400"],
+        ),
+        ("a length with a sign", format!("{post}content-length: +5\r\n\r\nhello{smuggled}"), &["400"]),
+        ("a length below zero", format!("{post}content-length: -1\r\n\r\n{smuggled}"), &["400"]),
+        ("a chunk size that is none", format!("{post}transfer-encoding: chunked\r\n\r\nz\r\n{smuggled}"), &["400"]),
+        (
+            "a chunk size beyond 64 bits",
+            format!("{post}transfer-encoding: chunked\r\n\r\n{}\r\n{smuggled}", "f".repeat(17)),
+            &["400"],
+        ),
+        ("a space before the colon", format!("GET /health HTTP/1.1\r\nhost : n\r\n\r\n{smuggled}"), &["400"]),
+        ("a folded header", format!("GET /health HTTP/1.1\r\nhost: n\r\nx: a\r\n b\r\n\r\n{smuggled}"), &["400"]),
+        ("a NUL in a header", format!("GET /health HTTP/1.1\r\nhost: n\r\nx: a\0b\r\n\r\n{smuggled}"), &["400"]),
+        ("no HTTP", "\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), &["400"]),
+        ("HTTP/0.9", "GET /health\r\n\r\n".to_owned(), &["400"]),
+    ];
+    let mut failures = Vec::new();
+    for (name, bytes, statuses) in rows {
+        let answer = answer_to(port, bytes.as_bytes()).await;
+        let answer = answer.as_deref();
+        let heads: Vec<&str> =
+            answer.unwrap_or("still open").lines().filter(|line| line.starts_with("HTTP/1.1 ")).collect();
+        // At most one answer, and it is a refusal. A connection that is closed without any is refused, too.
+        let refused = heads.iter().all(|head| statuses.iter().any(|status| head.contains(status)));
+        if answer.is_none() || heads.len() > 1 || !refused {
+            failures.push(format!("{name}: {heads:?} {}", answer.map_or("still open", |_| "closed")));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    is_served(port).await;
+    stopped(world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_end_is_cut_at_its_limit() {
+    let world = started().await;
+    let port = world.guardian_port();
+    let (mut reader, mut writer) = tokio::io::split(http1(port).await);
+    let head = "POST /v1/tabs HTTP/1.1\r\nhost: n\r\ntransfer-encoding: chunked\r\n\r\n";
+    writer.write_all(head.as_bytes()).await.unwrap();
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    let writing = tokio::spawn(async move {
+        let mut sent = 0_usize;
+        while sent < (64 << 20) && writer.write_all(chunk.as_bytes()).await.is_ok() {
+            sent += chunk.len();
+        }
+        sent
+    });
+    let mut seen = vec![0; 4096];
+    let count = tokio::time::timeout(CUT_WITHIN, reader.read(&mut seen)).await.unwrap().unwrap();
+    let seen = String::from_utf8_lossy(&seen[..count]).into_owned();
+    assert!(seen.starts_with("HTTP/1.1 413") && seen.contains("request.too_large"), "{seen}");
+    let sent = tokio::time::timeout(CUT_WITHIN, writing).await.unwrap().unwrap();
+    assert!(sent < 16 << 20, "{sent} bytes were taken before the connection was closed");
+    stopped(world).await;
+}
+
+/// Clients that handshake, or send a head, one byte at a time or not at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_are_cut_and_others_served_meanwhile() {
+    let world = started().await;
+    let port = world.guardian_port();
+    let mut slow = Vec::new();
+    for number in 0..SLOW_CLIENTS {
+        slow.push(tokio::spawn(async move {
+            if number % 2 == 0 {
+                // Never says hello.
+                let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let mut seen = Vec::new();
+                return tokio::time::timeout(CUT_WITHIN, stream.read_to_end(&mut seen)).await.is_ok();
+            }
+            let (mut reader, mut writer) = tokio::io::split(http1(port).await);
+            let writing = tokio::spawn(async move {
+                for byte in b"GET /health HTTP/1.1\r\nhost: n\r\nx: y".iter().cycle() {
+                    if writer.write_all(&[*byte]).await.is_err() || writer.flush().await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            });
+            let mut seen = Vec::new();
+            let cut = tokio::time::timeout(CUT_WITHIN, reader.read_to_end(&mut seen)).await.is_ok();
+            writing.abort();
+            cut
+        }));
+    }
+    for _ in 0..20 {
+        is_served(port).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for (number, slow) in slow.into_iter().enumerate() {
+        assert!(slow.await.unwrap(), "slow client {number} kept its connection");
+    }
+    stopped(world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_http2_frames_end_their_connection() {
+    let world = started().await;
+    let port = world.guardian_port();
+    // "Rapid reset" (CVE-2023-44487): streams that are opened and reset at once.
+    let resets: Vec<u8> = (0..20_000_u32)
+        .flat_map(|number| {
+            let stream = 2 * number + 1;
+            let mut frames = raw_h2::frame(kind::HEADERS, ENDS, stream, &raw_h2::get_health());
+            frames.extend(raw_h2::frame(kind::RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+            frames
+        })
+        .collect();
+    // "CONTINUATION flood" (CVE-2024-27316): a header block without end.
+    let mut block = raw_h2::frame(kind::HEADERS, 0, 1, &raw_h2::get_health());
+    for _ in 0..5_000 {
+        block.extend(raw_h2::frame(kind::CONTINUATION, 0, 1, &raw_h2::field("x", 8_000)));
+    }
+    // Settings without end: each must be acknowledged.
+    let settings = raw_h2::frame(kind::SETTINGS, 0, 0, &[]).repeat(2_000_000);
+    for (name, bytes, must_close) in
+        [("resets", resets, true), ("continuations", block, true), ("settings", settings, false)]
+    {
+        let (mut reader, mut writer) = tokio::io::split(raw_h2::connect(port).await.unwrap());
+        let length = bytes.len();
+        let writing = tokio::spawn(async move { writer.write_all(&bytes).await.is_ok() });
+        is_served(port).await;
+        let closed = raw_h2::until_closed(&mut reader, Duration::from_secs(10)).await;
+        assert!(closed.is_some() || !must_close, "{name}: open after {length} bytes");
+        writing.abort();
+        is_served(port).await;
+    }
+    stopped(world).await;
+}
+
+/// The limit of streams that a client may open before any is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_has_a_limited_number_of_streams_and_a_limited_head() {
+    let world = started().await;
+    let port = world.guardian_port();
+    let (mut reader, mut writer) = tokio::io::split(raw_h2::connect(port).await.unwrap());
+    let mut head = raw_h2::get_health();
+    head.extend(raw_h2::field("x", 15_000));
+    head.extend(raw_h2::field("y", 15_000));
+    let (first, second) = head.split_at(16_000);
+    let mut bytes = raw_h2::frame(kind::HEADERS, 0x1, 1, first);
+    bytes.extend(raw_h2::frame(kind::CONTINUATION, 0x4, 1, second));
+    writer.write_all(&bytes).await.unwrap();
+    let mut seen = vec![0; 4096];
+    let mut answer = Vec::new();
+    // SETTINGS and their acknowledgement come first.
+    while !answer.windows(3).any(|window| window == b"431") && answer.len() < 3000 {
+        let read = tokio::time::timeout(Duration::from_secs(5), reader.read(&mut seen)).await;
+        let Ok(Ok(count @ 1..)) = read else { break };
+        answer.extend_from_slice(&seen[..count]);
+    }
+    // Status 431, a literal or Huffman-coded, or the stream's reset: never 200 (0x88, the static table's entry).
+    let headers = frames(&answer).into_iter().filter(|(kind, _)| *kind == kind::HEADERS).collect::<Vec<_>>();
+    assert!(headers.iter().all(|(_, block)| !block.starts_with(&[0x88])), "{headers:?}");
+    is_served(port).await;
+    stopped(world).await;
+}
+
+fn frames(mut bytes: &[u8]) -> Vec<(u8, Bytes)> {
+    let mut frames = Vec::new();
+    while let Some((head, rest)) = bytes.split_first_chunk::<9>() {
+        let length = (usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])).min(rest.len());
+        frames.push((head[3], Bytes::copy_from_slice(&rest[..length])));
+        bytes = &rest[length..];
+    }
+    frames
+}
