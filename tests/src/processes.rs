@@ -74,8 +74,13 @@ impl Process {
     }
 
     /// SIGTERM, then waits for it to end by itself. Returns whether it ended with success.
-    pub fn terminate(mut self, limit: Duration) -> anyhow::Result<bool> {
+    pub fn terminate(self, limit: Duration) -> anyhow::Result<bool> {
         signal(self.child.id(), "TERM")?;
+        self.ended_within(limit)
+    }
+
+    /// Whether it ended with success.
+    fn ended_within(mut self, limit: Duration) -> anyhow::Result<bool> {
         let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -86,6 +91,12 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// SIGABRT, then waits for its end.
+    pub fn abort(self, limit: Duration) -> anyhow::Result<()> {
+        signal(self.child.id(), "ABRT")?;
+        self.ended_within(limit).map(drop)
     }
 
     /// SIGKILL, as a power cut would.

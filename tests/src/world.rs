@@ -408,6 +408,17 @@ tab_secs_max = {tab_secs_max}
         self.guardian.take().context("no guardian runs")?.kill()
     }
 
+    /// SIGABRT to the guardian, as a failed assertion would; the kernel decides about a core.
+    pub fn abort_guardian(&mut self) -> anyhow::Result<()> {
+        self.guardian.take().context("no guardian runs")?.abort(Duration::from_secs(10))
+    }
+
+    /// Whatever the ledger wrote to its log lately.
+    #[must_use]
+    pub fn ledger_log(&self) -> String {
+        self.ledger.as_ref().map(Process::stderr).unwrap_or_default()
+    }
+
     /// Whatever the guardian wrote to its log lately.
     #[must_use]
     pub fn guardian_log(&self) -> String {

@@ -10,6 +10,7 @@ mod crash;
 mod hostile_engine;
 mod http_abuse;
 mod layering;
+mod leaks;
 mod licences;
 mod money;
 mod openai;
