@@ -142,8 +142,17 @@ pub(crate) fn because(vm: &Vm, reasons: &[&str]) -> Verdict {
     let line = console.lines().find(|line| reasons.iter().any(|reason| line.contains(reason)));
     match line {
         Some(line) => Verdict::Passed(shortened(line)),
-        None => Verdict::Failed(format!("ended, but not for that reason: {} {}", tail(&console), vm.complaints())),
+        None => {
+            let (oops, end) = (oops(&console), tail(&console));
+            Verdict::Failed(format!("ended, but not for that reason: {oops}{end} {}", vm.complaints()))
+        }
     }
+}
+
+/// Where a kernel failed, if it did: the first lines of its own report, which `tail` no longer has.
+fn oops(console: &str) -> String {
+    let report = console.lines().skip_while(|line| !line.contains("BUG: ") && !line.contains("Oops: "));
+    report.take(12).map(|line| format!("{} | ", line.trim())).collect()
 }
 
 /// A line without the kernel's time stamp, cut to fit a table.
