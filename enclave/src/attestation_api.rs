@@ -56,8 +56,7 @@ pub async fn attest(guardian: &Guardian, channel: &Channel, nonce: &str) -> Resu
     if channel.answered.load(Ordering::Relaxed) >= ATTESTATIONS_PER_CONNECTION_MAX {
         return Err(later("this connection asked for too many reports; open another one"));
     }
-    let leaf = attestation::batch_leaf(Role::Tls, &nonce, Some(&channel.exporter));
-    let evidence = guardian.reports.attest(leaf).await.map_err(|error| match error {
+    let evidence = guardian.reports.attest(&nonce, Some(&channel.exporter)).await.map_err(|error| match error {
         BatchError::Full => later("too many clients wait for a report; ask again"),
         BatchError::NoReport(_) => unavailable(),
     })?;

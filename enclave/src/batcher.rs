@@ -1,12 +1,12 @@
 //! Fresh evidence for many clients at the price of one report.
 //!
-//! On entry: one leaf per client, which hashes its nonce and its channel. On exit: a report over the root of all leaves that came
+//! On entry: each client's nonce and channel, hashed into a leaf. On exit: a report over the root of all leaves that came
 //! meanwhile, and each client's place in that tree. A lone client waits for nothing; under load a report is started at most every
 //! [`ATTESTATION_BATCH_INTERVAL`], whatever the number of clients (protocol.md §2.2).
 
 use std::sync::Arc;
 
-use attestation::{Batch, BatchPosition, GpuSection, ReportDataInputs, Role};
+use attestation::{Batch, BatchPosition, Exporter, GpuSection, Nonce, ReportDataInputs, Role};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -55,23 +55,28 @@ struct Waiting {
 #[derive(Debug, Clone)]
 pub struct Batcher {
     queue: mpsc::Sender<Waiting>,
+    role: Role,
 }
+
+/// Clients that have not been taken in yet, and those that have: together [`ATTESTATION_QUEUE_MAX`].
+const HALF_QUEUE: usize = ATTESTATION_QUEUE_MAX / 2;
 
 impl Batcher {
     /// Starts making reports of one role; ends when the last clone is gone.
     #[must_use]
     pub fn start(attester: Attester, gpus: Option<Arc<Gpus>>, binding: Binding, role: Role) -> Self {
-        let (queue, waiting) = mpsc::channel(ATTESTATION_QUEUE_MAX);
+        let (queue, waiting) = mpsc::channel(HALF_QUEUE);
         let maker = Maker { attester, gpus, binding, role };
         tokio::spawn(maker.run(waiting));
-        Self { queue }
+        Self { queue, role }
     }
 
-    /// A report over `leaf`, and the leaf's place under it.
+    /// A report that covers this nonce and this channel, and where they are under it.
     ///
     /// # Errors
     /// [`BatchError`]; nothing was promised to the client.
-    pub async fn attest(&self, leaf: [u8; 32]) -> Result<FreshEvidence, BatchError> {
+    pub async fn attest(&self, nonce: &Nonce, exporter: Option<&Exporter>) -> Result<FreshEvidence, BatchError> {
+        let leaf = attestation::batch_leaf(self.role, nonce, exporter);
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(Waiting { leaf, answer }).map_err(|error| match error {
             TrySendError::Full(_) => BatchError::Full,
@@ -81,20 +86,33 @@ impl Batcher {
     }
 }
 
-/// Takes clients out of the queue while `work` is done; those who left meanwhile are forgotten.
+/// Takes clients out of the queue while `work` is done, and all that are there when it is. Those who left meanwhile are forgotten.
 async fn collect(queue: &mut mpsc::Receiver<Waiting>, waiting: &mut Vec<Waiting>, work: impl Future<Output = ()>) {
     tokio::pin!(work);
     let mut open = true;
     loop {
+        if waiting.len() >= HALF_QUEUE {
+            forget_the_departed(waiting);
+        }
+        // The work first: however fast clients come and go, it goes on.
         tokio::select! {
             biased;
-            next = queue.recv(), if open && waiting.len() < ATTESTATION_QUEUE_MAX => match next {
+            () = &mut work => break,
+            next = queue.recv(), if open && waiting.len() < HALF_QUEUE => match next {
                 Some(next) => waiting.push(next),
                 None => open = false,
             },
-            () = &mut work => break,
         }
     }
+    while waiting.len() < HALF_QUEUE
+        && let Ok(next) = queue.try_recv()
+    {
+        waiting.push(next);
+    }
+    forget_the_departed(waiting);
+}
+
+fn forget_the_departed(waiting: &mut Vec<Waiting>) {
     waiting.retain(|client| !client.answer.is_closed());
 }
 

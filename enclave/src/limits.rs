@@ -75,7 +75,7 @@ pub const ENGINE_EVENT_BYTES_MAX: usize = 1 << 20;
 /// Bytes the engine may send in one stream (`engine.failed`): so many …
 pub const ENGINE_BYTES_BASE: u64 = 1 << 20;
 /// … and so many for each token that it may make, with its log probabilities.
-pub const ENGINE_BYTES_PER_TOKEN: u64 = 8 << 10;
+pub const ENGINE_BYTES_PER_TOKEN: u64 = 32 << 10;
 /// Events the engine may send in one stream (`engine.failed`): so many …
 pub const ENGINE_EVENTS_BASE: u64 = 64;
 /// … and so many for each token that it may make.
@@ -105,7 +105,7 @@ pub const CLIENT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 pub const LAST_WORDS_TIME: Duration = Duration::from_millis(100);
 /// Time a connection gets to take the receipt before the charge is journalled all the same.
 pub const RECEIPT_TAKEN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Answers held in memory for replay under their idempotency key: each …
+/// Answers held in memory for replay under their idempotency key, from their first byte on: each …
 pub const REPLAY_BODY_BYTES_MAX: usize = 1 << 20;
 /// … for this long …
 pub const REPLAY_HELD: Duration = Duration::from_secs(600);

@@ -131,11 +131,15 @@ impl Call {
             journalled_cost: Credits::ZERO,
         };
         let outcome = relay.run(engine_body, &mut output, &mut cut).await;
-        let (usage, recount) = match outcome {
-            // What waited for the next frame was never sent.
-            Outcome::ClientAbort => relay.delivered,
-            _ => (relay.usage, relay.recount),
+        // What waits for the next frame is sent now or, when the client does not take it in time, never charged.
+        let all_sent = match outcome {
+            Outcome::Complete => true,
+            Outcome::ClientAbort => false,
+            Outcome::TabExpired | Outcome::UpstreamError => {
+                matches!(tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, output.flush()).await, Ok(Ok(())))
+            }
         };
+        let (usage, recount) = if all_sent { (relay.usage, relay.recount) } else { relay.delivered };
         let metered = self.meter(usage, &recount);
         let cost = match outcome {
             // A broken answer is not what was bought. What a running total already covers cannot be taken back.
@@ -147,17 +151,10 @@ impl Call {
     }
 
     async fn end(self, mut output: Output, outcome: Outcome, metered: Metered, stream: bool) {
-        match outcome {
-            Outcome::Complete if stream => {
-                let usage = self.request.include_usage.then(|| event(&self.chunk(Vec::new(), usage_json(&metered))));
-                let last: Vec<Bytes> = usage.into_iter().chain([Bytes::from_static(b"data: [DONE]\n\n")]).collect();
-                output.finish(&last).await;
-            }
-            // The rest of what is charged; a client that does not take it in time has left.
-            Outcome::TabExpired | Outcome::UpstreamError => {
-                let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, output.flush()).await;
-            }
-            Outcome::Complete | Outcome::ClientAbort => {}
+        if outcome == Outcome::Complete && stream {
+            let usage = self.request.include_usage.then(|| event(&self.chunk(Vec::new(), usage_json(&metered))));
+            let last: Vec<Bytes> = usage.into_iter().chain([Bytes::from_static(b"data: [DONE]\n\n")]).collect();
+            output.finish(&last).await;
         }
         let shaping = self.shaping();
         let Sent { tx, hasher, replay } = output.into_sent();
@@ -250,7 +247,7 @@ impl Relay<'_> {
                 if output.tick().await.is_err() {
                     return Outcome::ClientAbort;
                 }
-                self.delivered = (self.usage, self.recount);
+                self.note_delivered(output);
                 continue;
             };
             idle_until = tokio::time::Instant::now() + ENGINE_IDLE_TIMEOUT;
@@ -263,21 +260,14 @@ impl Relay<'_> {
             let Ok(events) = reader.feed(data) else { return Outcome::UpstreamError };
             for data in events {
                 match self.relay_event(&data, output).await {
-                    Step::Continue => {}
+                    Step::Continue => self.note_delivered(output),
                     Step::Done => return self.verdict(),
                     Step::Failed => return Outcome::UpstreamError,
                     Step::ClientGone => return Outcome::ClientAbort,
                 }
             }
             if self.is_journal_due() {
-                // What is journalled is charged whatever happens next: it must have been sent.
-                if output.flush().await.is_err() {
-                    return Outcome::ClientAbort;
-                }
                 self.journal().await;
-            }
-            if output.is_flushed() {
-                self.delivered = (self.usage, self.recount);
             }
         }
     }
@@ -321,14 +311,24 @@ impl Relay<'_> {
         if sent.is_ok() { Step::Continue } else { Step::ClientGone }
     }
 
-    fn is_journal_due(&self) -> bool {
-        let Some((last, tokens)) = self.journalled else { return false };
-        last.elapsed() >= JOURNAL_INTERVAL || self.usage.completion_tokens.saturating_sub(tokens) >= JOURNAL_TOKENS
+    /// What is counted so far is sent, unless some of it waits for the next frame.
+    fn note_delivered(&mut self, output: &Output) {
+        if output.is_flushed() {
+            self.delivered = (self.usage, self.recount);
+        }
     }
 
+    fn is_journal_due(&self) -> bool {
+        let Some((last, tokens)) = self.journalled else { return false };
+        let made = self.delivered.0.completion_tokens;
+        last.elapsed() >= JOURNAL_INTERVAL || made.saturating_sub(tokens) >= JOURNAL_TOKENS
+    }
+
+    /// Journals what was sent, and no more: it is charged whatever happens next.
     async fn journal(&mut self) {
-        self.journalled = Some((Instant::now(), self.usage.completion_tokens));
-        self.journalled_cost = self.call.meter(self.usage, &self.recount).cost.max(self.journalled_cost);
+        let (usage, recount) = self.delivered;
+        self.journalled = Some((Instant::now(), usage.completion_tokens));
+        self.journalled_cost = self.call.meter(usage, &recount).cost.max(self.journalled_cost);
         let total = self.call.hold.total_with(self.journalled_cost);
         settlement::journal(&self.call.guardian, self.call.hold.tab(), total).await;
     }

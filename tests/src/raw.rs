@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Frame;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -45,6 +46,24 @@ pub async fn send(port: u16, request: Request<Bytes>) -> anyhow::Result<Answer> 
 
 /// Sends one request on a connection of its own; the answer as far as it came, and whether it came to its end.
 pub async fn send_and_take_what_comes(port: u16, request: Request<Bytes>) -> anyhow::Result<(Answer, bool)> {
+    take(port, request, |_| false).await
+}
+
+/// A POST whose client leaves as soon as what it has satisfies `enough`.
+pub async fn take_until(
+    port: u16,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+    enough: impl Fn(&str) -> bool,
+) -> anyhow::Result<()> {
+    let request = json_post(path, headers, body)?;
+    let (answer, ended) = take(port, request, |body| enough(&String::from_utf8_lossy(body))).await?;
+    anyhow::ensure!(!ended, "the answer ended first: {}", answer.status);
+    Ok(())
+}
+
+async fn take(port: u16, request: Request<Bytes>, enough: impl Fn(&[u8]) -> bool) -> anyhow::Result<(Answer, bool)> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     let name = rustls::pki_types::ServerName::try_from("cloister.invalid")?;
     let tls = TlsConnector::from(tls::client_config(b"http/1.1")?).connect(name, stream).await?;
@@ -57,12 +76,11 @@ pub async fn send_and_take_what_comes(port: u16, request: Request<Bytes>) -> any
     let mut incoming = response.into_body();
     let (mut body, mut whole) = (BytesMut::new(), true);
     while let Some(frame) = incoming.frame().await {
-        match frame {
-            Ok(frame) => body.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..])),
-            Err(_) => {
-                whole = false;
-                break;
-            }
+        let broken = frame.is_err();
+        body.extend_from_slice(frame.ok().as_ref().and_then(Frame::data_ref).map_or(&[], |data| &data[..]));
+        if broken || enough(&body) {
+            whole = false;
+            break;
         }
     }
     driver.abort();
@@ -71,11 +89,15 @@ pub async fn send_and_take_what_comes(port: u16, request: Request<Bytes>) -> any
 
 /// A POST with a JSON body.
 pub async fn post(port: u16, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> anyhow::Result<Answer> {
+    send(port, json_post(path, headers, body)?).await
+}
+
+fn json_post(path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> anyhow::Result<Request<Bytes>> {
     let mut request = Request::post(path).header("content-type", "application/json");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    send(port, request.body(body.into())?).await
+    Ok(request.body(body.into())?)
 }
 
 /// A GET.

@@ -2,6 +2,7 @@
 //! it, and the node goes on.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use acceptance::payer::{CHAT, Payer};
 use acceptance::scripted_engine::{ScriptedEngine, Step, answer, finish_chunk, text_chunk, usage_chunk};
@@ -189,5 +190,35 @@ async fn whatever_the_engine_says_the_client_is_not_deceived_and_the_node_goes_o
     let (got, whole) = call(&world, &spend, "POST", CHAT, "at-the-end", &body).await;
     assert!(whole && got.status.as_u16() == 200 && String::from_utf8_lossy(&got.body).contains("fine"));
     assert!(!world.guardian_log().contains("secret-of-the-engine"));
+    drop(tokio::task::spawn_blocking(move || drop(world)).await);
+}
+
+/// The engine says a great deal at once; the client reads some of it and leaves while the guardian still has the rest to send. What
+/// it was sent is paid: reading slowly and leaving early buys nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_in_a_burst_pays_for_what_it_took() {
+    const TAKEN: usize = 100;
+    let mut world = tokio::task::spawn_blocking(|| World::builder().start().unwrap()).await.unwrap();
+    tokio::task::block_in_place(|| world.kill_engine()).unwrap();
+    let event = format!("data: {}\n\n", text_chunk("x"));
+    let burst = stream([many(8_000, &event), Step::Pause(Duration::from_secs(30))]);
+    let _engine = ScriptedEngine::start(&world.engine_socket(), Arc::new(move |_| burst.clone())).unwrap();
+    let mut payer = Payer::new(&world, 8 * 65_536).await.unwrap();
+    let spend = payer.opened(65_536, 3600).await.unwrap();
+    let body = json!({"model": "smollm2-135m", "max_tokens": 2048, "stream": true,
+        "messages": [{"role": "user", "content": "hello"}]});
+    let body = body.to_string();
+    let headers = payer.chat_headers(&spend, "burst", body.as_bytes());
+    let enough = |text: &str| text.matches("data: ").count() >= TAKEN;
+    raw::take_until(world.guardian_port(), CHAT, &headers.pairs(), body, enough).await.unwrap();
+    let mut cost = 0;
+    for _ in 0..100 {
+        cost = charged(&world, &spend).await;
+        if cost > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(cost >= 10 + 4 * u64::try_from(TAKEN).unwrap(), "{cost} for at least {TAKEN} tokens");
     drop(tokio::task::spawn_blocking(move || drop(world)).await);
 }

@@ -211,7 +211,7 @@ async fn floods_of_http2_frames_end_their_connection() {
     stopped(world).await;
 }
 
-/// The limit of streams that a client may open before any is served.
+/// What the node announces, and what it does with a head beyond it.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_has_a_limited_number_of_streams_and_a_limited_head() {
     let world = started().await;
@@ -232,9 +232,16 @@ async fn one_connection_has_a_limited_number_of_streams_and_a_limited_head() {
         let Ok(Ok(count @ 1..)) = read else { break };
         answer.extend_from_slice(&seen[..count]);
     }
-    // Status 431, a literal or Huffman-coded, or the stream's reset: never 200 (0x88, the static table's entry).
-    let headers = frames(&answer).into_iter().filter(|(kind, _)| *kind == kind::HEADERS).collect::<Vec<_>>();
-    assert!(headers.iter().all(|(_, block)| !block.starts_with(&[0x88])), "{headers:?}");
+    let frames = frames(&answer);
+    // 64 streams at once (SETTINGS_MAX_CONCURRENT_STREAMS), 16 KiB of head (SETTINGS_MAX_HEADER_LIST_SIZE).
+    let settings = &frames.iter().find(|(kind, payload)| *kind == kind::SETTINGS && !payload.is_empty()).unwrap().1;
+    for entry in [[0, 3, 0, 0, 0, 64], [0, 6, 0, 0, 0x40, 0]] {
+        assert!(settings.chunks(6).any(|announced| announced == entry), "{settings:?}");
+    }
+    // A status that is not 200 (0x88, the static table's entry), or the stream's reset.
+    let answers = |kind: u8| frames.iter().filter(move |frame| frame.0 == kind);
+    assert!(answers(kind::HEADERS).all(|(_, block)| !block.starts_with(&[0x88])), "{frames:?}");
+    assert!(answers(kind::HEADERS).chain(answers(kind::RST_STREAM)).count() > 0, "{frames:?}");
     is_served(port).await;
     stopped(world).await;
 }

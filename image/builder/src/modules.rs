@@ -14,7 +14,7 @@ use attestation::Sha256Digest;
 use liblzma::read::XzDecoder;
 
 use crate::fetch::Store;
-use crate::kernel::{self, Kernel, Progress, require_config};
+use crate::kernel::{self, Kernel, Progress, SETTINGS, require_config};
 use crate::lock::{Lock, LockedDeb};
 use crate::toolroot::{self, Job, Mount, ToolRoot};
 use crate::{deb, inputs};
@@ -31,10 +31,6 @@ const DRIVER: (&str, &str) = ("nvidia-open-kernel-source", "nvidia-open-kernel.t
 
 /// The modules: what computing needs. Without a display there is nothing for `nvidia-modeset` and `nvidia-drm` to do.
 pub const MODULES: [&str; 2] = ["nvidia", "nvidia-uvm"];
-
-/// As for the kernel without modules: nothing may differ from build to build.
-const SETTINGS: [&str; 3] =
-    ["KBUILD_BUILD_TIMESTAMP=1970-01-01 00:00:00", "KBUILD_BUILD_USER=cloister", "KBUILD_BUILD_HOST=cloister"];
 
 const CONFIGURE: &str = r#"
 for patch in /build/patches/kernel/*.patch /build/patches/gpu-kernel/*.patch; do
