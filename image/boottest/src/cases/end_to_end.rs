@@ -42,6 +42,7 @@ impl Guest {
         let vsock = VsockDevice::start(&context.vsock_program, &folder, 3)?;
         let platform = context.outside.platform(&launch_digest(image)?, &vsock.uds)?;
         let mut machine = Machine::new(boot, disks);
+        machine.cpus = 2;
         machine.port = Some(free_port()?);
         machine.vsock = Some(vsock.vhost_user.clone());
         let port = machine.port.context("the machine has a port")?;
