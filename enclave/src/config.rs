@@ -75,6 +75,39 @@ pub enum TeeConfig {
         #[serde(default)]
         gpu: bool,
     },
+    /// The kernel's report interface, on SEV-SNP and TDX.
+    ConfigfsTsm {
+        /// The report entry: in the image, the one that init makes.
+        entry: PathBuf,
+        /// The service that has what the vendor says about this machine. It is not trusted for it.
+        collateral: ServiceAddress,
+    },
+}
+
+/// Where a service is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ServiceAddress {
+    /// Path of a Unix socket.
+    Socket(PathBuf),
+    /// On another machine.
+    Vsock {
+        /// Context id of the machine; 2 is the host.
+        cid: u32,
+        /// Its port.
+        port: u32,
+    },
+}
+
+impl TeeConfig {
+    /// The other machine that is asked, if one is: context id and port.
+    fn vsock_peer(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::ReportVsock { cid, port, .. }
+            | Self::ConfigfsTsm { collateral: ServiceAddress::Vsock { cid, port }, .. } => Some((*cid, *port)),
+            Self::ReportSocket { .. } | Self::ConfigfsTsm { collateral: ServiceAddress::Socket(_), .. } => None,
+        }
+    }
 }
 
 /// The ledger, pinned: a node that is paid elsewhere is another node.
@@ -201,9 +234,7 @@ impl GuardianConfig {
         if self.shaping.cadence_millis > 0 && self.shaping.frame_bytes == 0 {
             return refuse("shaping.cadence_millis", "hides nothing without shaping.frame_bytes");
         }
-        if let TeeConfig::ReportVsock { cid, port, .. } = self.tee
-            && (cid == u32::MAX || port == u32::MAX)
-        {
+        if self.tee.vsock_peer().is_some_and(|(cid, port)| cid == u32::MAX || port == u32::MAX) {
             return refuse("tee", "must name one machine and one port");
         }
         Ok(())
@@ -233,6 +264,19 @@ mod tests {
         let config: GuardianConfig = toml::from_str(&text).map_err(|error| error.to_string())?;
         config.reject_nonsense(Path::new("guardian.toml")).map_err(|error| error.to_string())?;
         Ok(config)
+    }
+
+    const TSM: &str = "kind = \"configfs-tsm\"\nentry = \"/run/tsm\"";
+
+    #[test]
+    fn the_kernels_interface_needs_somebody_who_has_endorsements() {
+        let config = parsed("", &format!("{TSM}\ncollateral = {{ vsock = {{ cid = 2, port = 9001 }} }}")).unwrap();
+        assert_eq!(config.tee.vsock_peer(), Some((2, 9001)));
+        let config = parsed("", &format!("{TSM}\ncollateral = {{ socket = \"/run/x.sock\" }}")).unwrap();
+        assert_eq!(config.tee.vsock_peer(), None);
+        for collateral in ["", "collateral = \"/run/x.sock\"", "collateral = { vsock = { cid = 2 } }"] {
+            assert!(parsed("", &format!("{TSM}\n{collateral}")).is_err(), "{collateral}");
+        }
     }
 
     #[test]
@@ -275,6 +319,9 @@ mod tests {
             let refused = parsed("", &format!("kind = \"report-vsock\"\n{tee}")).unwrap_err();
             assert!(refused.contains("must name one machine and one port"), "{refused}");
         }
+        let refused =
+            parsed("", &format!("{TSM}\ncollateral = {{ vsock = {{ cid = 2, port = 4294967295 }} }}")).unwrap_err();
+        assert!(refused.contains("must name one machine and one port"), "{refused}");
         assert!(parsed("", "kind = \"report-vsock\"\nport = 7900").is_err(), "the machine is named, not guessed");
         assert!(parsed("", "kind = \"report-vsock\"\ncid = 2\nport = 7900\npath = \"x\"").is_err());
     }

@@ -43,6 +43,11 @@ pub const ATTESTATION_BATCH_LEAVES_MAX: usize = 1024;
 pub const ATTESTATION_QUEUE_MAX: usize = 4096;
 /// Time for the platform to produce one report (`attestation.unavailable`).
 pub const ATTESTATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Age at which the host is asked again for what the vendor says about this machine. Revocation lists and statements are issued
+/// monthly and live longer; policies ask for lists of at most a week.
+pub const COLLATERAL_AGE_MAX: Duration = Duration::from_secs(10 * 60);
+/// Time for the host to answer that; after it, what it said before is handed out.
+pub const COLLATERAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Age at which GPU evidence is renewed before it is handed out again.
 pub const GPU_EVIDENCE_AGE_MAX: Duration = Duration::from_secs(9 * 60);
 /// Open tabs at once (`tab.too_many`).

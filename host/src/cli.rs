@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{doctor, flash, launch, measure};
+use crate::{collateral, doctor, flash, launch, measure};
 
 /// The operator's tools of a Cloister node.
 #[derive(Parser)]
@@ -23,6 +23,13 @@ pub(crate) enum Command {
     /// A simulated TEE for machines without one. What it signs verifies only under its own root.
     #[command(subcommand)]
     SimTee(SimTee),
+    /// Answer a guardian that asks what the vendor says about this machine, from files.
+    #[command(
+        after_help = "Files of an AMD machine: vcek-PRODUCT-CHIP-TCB.der, vcek-PRODUCT-cert_chain.pem, vcek-PRODUCT.crl; of an Intel machine: \
+        tdx-collateral.json.\nFetch the .crl again each day: policies refuse old ones.\n\
+        Example:\n  cloister-host collateral --dir /var/lib/cloister/collateral --socket /run/cloister/vsock.sock_9001"
+    )]
+    Collateral(collateral::Args),
     /// Recompute what launches of an image directory measure as, and compare with its manifest.
     #[command(after_help = "Example:\n  cloister-host measure --image target/image/cpu --vcpus 4 --cpu EPYC-v4")]
     Measure(measure::Args),

@@ -2,12 +2,14 @@
 
 mod cli;
 mod clock;
+mod collateral;
 mod doctor;
 mod flash;
 mod launch;
 mod ledger_cmd;
 mod measure;
 mod output;
+mod service;
 mod sim_tee;
 
 use std::process::ExitCode;
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     let outcome = match args.command {
         cli::Command::Ledger(command) => ledger_cmd::run(command),
         cli::Command::SimTee(command) => sim_tee::run(command),
+        cli::Command::Collateral(args) => collateral::run(&args),
         cli::Command::Measure(args) => measure::run(&args),
         cli::Command::Launch(args) => launch::run(&args),
         cli::Command::Flash(args) => flash::run(&args),

@@ -7,30 +7,23 @@
 mod platform;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use attestation::gpu::{GpuEndorsements, GpuEvidence};
-use attestation::{CpuEvidence, Endorsements, STRICT_POLICY};
+use attestation::STRICT_POLICY;
 use attestation_testing::launch_digest_of;
 use attestation_testing::tdx::simulated_measurement;
-use rustix::fs::Mode;
-use serde::{Deserialize, Serialize};
 
 use crate::cli::{Launched, SimTee};
 use crate::output;
+use crate::service::{self, Answer, Question};
 use platform::Platform;
-
-/// Longest question: 64 bytes in hex inside a small object.
-const QUESTION_BYTES_MAX: u64 = 1024;
 
 pub(crate) fn run(command: SimTee) -> anyhow::Result<()> {
     match command {
         SimTee::Serve { state, socket, launched, tee, gpu } => {
-            serve(&Platform::open(&state, tee, gpu, Measurements::of(&launched)?)?, &socket)
+            let platform = Platform::open(&state, tee, gpu, Measurements::of(&launched)?)?;
+            service::serve("simulated TEE", &socket, &|question| answer(&platform, question))
         }
         SimTee::Measure { launched, json } => {
             let digest = hex::encode(Measurements::of(&launched)?.launch);
@@ -93,68 +86,8 @@ fn policy(measurements: &Measurements, with_gpu: bool) -> anyhow::Result<String>
     Ok(text)
 }
 
-/// What is asked: a report over these bytes, or the GPU's answer to this nonce.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Question {
-    ReportData(String),
-    GpuNonce(String),
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Answer {
-    Report { evidence: CpuEvidence, endorsements: Endorsements },
-    Gpu { evidence: Vec<GpuEvidence>, endorsements: GpuEndorsements },
-    Error { message: String },
-}
-
-fn serve(platform: &Platform, sockets: &[PathBuf]) -> anyhow::Result<()> {
-    // Whoever may connect gets reports of this machine: the sockets are the owner's from the moment they exist.
-    rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    let listeners = sockets.iter().map(|socket| listen(socket)).collect::<anyhow::Result<Vec<_>>>()?;
-    for socket in sockets {
-        output::note(&format!("simulated TEE ready on {}", socket.display()));
-    }
-    std::thread::scope(|threads| {
-        for listener in &listeners {
-            threads.spawn(move || answer_all(platform, listener));
-        }
-    });
-    Ok(())
-}
-
-fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
-    if socket.exists() {
-        fs::remove_file(socket).with_context(|| format!("remove the stale socket {}", socket.display()))?;
-    }
-    let listener = UnixListener::bind(socket).with_context(|| format!("listen on {}", socket.display()))?;
-    fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
-
-fn answer_all(platform: &Platform, listener: &UnixListener) {
-    for stream in listener.incoming() {
-        // One client that breaks off must not stop the others.
-        if let Ok(stream) = stream
-            && let Err(error) = answer(platform, stream)
-        {
-            output::note(&format!("request failed: {error:#}"));
-        }
-    }
-}
-
-fn answer(platform: &Platform, mut stream: UnixStream) -> anyhow::Result<()> {
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
-    let mut line = String::new();
-    BufReader::new((&stream).take(QUESTION_BYTES_MAX)).read_line(&mut line)?;
-    let answer = signed(platform, &line).unwrap_or_else(|error| Answer::Error { message: format!("{error:#}") });
-    serde_json::to_writer(&mut stream, &answer)?;
-    Ok(stream.write_all(b"\n")?)
-}
-
-fn signed(platform: &Platform, line: &str) -> anyhow::Result<Answer> {
-    match serde_json::from_str(line).context("not a question")? {
+fn answer(platform: &Platform, question: Question) -> anyhow::Result<Answer> {
+    match question {
         Question::ReportData(text) => {
             let (evidence, endorsements) = platform.report(exactly("report_data", &text)?);
             Ok(Answer::Report { evidence, endorsements })
@@ -163,6 +96,7 @@ fn signed(platform: &Platform, line: &str) -> anyhow::Result<Answer> {
             let (evidence, endorsements) = platform.gpu(exactly("gpu_nonce", &text)?)?;
             Ok(Answer::Gpu { evidence, endorsements })
         }
+        Question::Endorse(evidence) => Ok(Answer::Endorsements(platform.endorsements_of(&evidence)?)),
     }
 }
 

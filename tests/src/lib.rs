@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod clock;
 pub mod engine;
+pub mod hardware;
 pub mod mitm;
 pub mod payer;
 pub mod processes;
@@ -12,6 +13,7 @@ pub mod raw_h2;
 pub mod scripted_engine;
 pub mod tap;
 pub mod tls;
+pub mod tsm_double;
 pub mod world;
 
 pub use engine::{Engine, EngineKind};

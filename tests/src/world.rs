@@ -11,7 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::engine::{Engine, EngineKind};
+pub use crate::hardware::Hardware;
 use crate::processes::{Process, bin_dir, free_port};
+use crate::tsm_double::TsmDouble;
 
 const READY: Duration = Duration::from_secs(60);
 
@@ -24,32 +26,7 @@ pub struct WorldBuilder {
     dir: Option<PathBuf>,
     guardian_port: Option<u16>,
     hardware: Hardware,
-}
-
-/// What the simulated platform plays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Hardware {
-    /// An SEV-SNP machine.
-    #[default]
-    Snp,
-    /// An SEV-SNP machine with a GPU.
-    SnpWithGpu,
-    /// A TDX machine with a GPU.
-    TdxWithGpu,
-}
-
-impl Hardware {
-    fn serve_args(self) -> &'static [&'static str] {
-        match self {
-            Self::Snp => &[],
-            Self::SnpWithGpu => &["--gpu"],
-            Self::TdxWithGpu => &["--tee", "tdx", "--gpu"],
-        }
-    }
-
-    fn has_gpu(self) -> bool {
-        self != Self::Snp
-    }
+    by_kernel: bool,
 }
 
 /// Running processes and the files they share.
@@ -65,6 +42,8 @@ pub struct World {
     guardian_port: u16,
     ledger_port: u16,
     hardware: Hardware,
+    /// Unmounted before its directory goes.
+    kernel: Option<TsmDouble>,
     _temp: Option<TempDir>,
 }
 
@@ -77,6 +56,7 @@ impl Default for WorldBuilder {
             dir: None,
             guardian_port: None,
             hardware: Hardware::default(),
+            by_kernel: false,
         }
     }
 }
@@ -92,6 +72,12 @@ impl WorldBuilder {
     #[must_use]
     pub fn hardware(self, hardware: Hardware) -> Self {
         Self { hardware, ..self }
+    }
+
+    /// The guardian asks the kernel for reports, as on hardware, and the platform's socket for endorsements only.
+    #[must_use]
+    pub fn by_kernel(self) -> Self {
+        Self { by_kernel: true, ..self }
     }
 
     /// Seconds after a tab's end before the ledger finalises it.
@@ -134,8 +120,13 @@ impl WorldBuilder {
             guardian_port: self.guardian_port.map_or_else(free_port, Ok)?,
             ledger_port: free_port()?,
             hardware: self.hardware,
+            kernel: None,
             _temp: temp,
         };
+        if self.by_kernel {
+            let (entry, signer) = (world.dir.join("tsm"), world.tee_socket());
+            world.kernel = Some(TsmDouble::mount(&entry, &signer, self.hardware.provider())?);
+        }
         say("engine");
         world.start_engine()?;
         say("ledger (spend circuit parameters at first use)");
@@ -296,9 +287,7 @@ impl World {
 listen = "127.0.0.1:{port}"
 
 [tee]
-kind = "report-socket"
-path = "{tee}"
-gpu = {gpu}
+{tee}
 
 [ledger]
 url = "{ledger}"
@@ -322,8 +311,7 @@ tiers = [1024, 4096, 16384, 65536]
 tab_secs_max = {tab_secs_max}
 "#,
             port = self.guardian_port,
-            tee = self.tee_socket().display(),
-            gpu = self.hardware.has_gpu(),
+            tee = self.tee_table(),
             ledger = self.ledger_url(),
             ledger_id = field("ledger_id")?,
             ledger_key = field("ledger_key")?,
@@ -335,6 +323,32 @@ tab_secs_max = {tab_secs_max}
             weights = engine.ready.model_sha256,
         );
         Ok(std::fs::write(self.config_file(), config)?)
+    }
+
+    fn tee_table(&self) -> String {
+        let socket = self.tee_socket();
+        match &self.kernel {
+            Some(kernel) => format!(
+                "kind = \"configfs-tsm\"\nentry = \"{}\"\ncollateral = {{ socket = \"{}\" }}",
+                kernel.entry().display(),
+                self.collateral_socket().display()
+            ),
+            None => {
+                format!("kind = \"report-socket\"\npath = \"{}\"\ngpu = {}", socket.display(), self.hardware.has_gpu())
+            }
+        }
+    }
+
+    /// The kernel's report interface, in a world that has one.
+    #[must_use]
+    pub fn kernel(&self) -> Option<&TsmDouble> {
+        self.kernel.as_ref()
+    }
+
+    /// Where endorsements come from, when reports come from the kernel.
+    #[must_use]
+    pub fn collateral_socket(&self) -> PathBuf {
+        self.dir.join("sockets/collateral.sock")
     }
 
     /// The guardian's configuration.
@@ -361,7 +375,14 @@ tab_secs_max = {tab_secs_max}
         let socket = self.tee_socket();
         let _ = std::fs::remove_file(&socket);
         let mut command = self.program("cloister-host");
-        command.args(["sim-tee", "serve", "--socket"]).arg(&socket).arg("--state").arg(state).args(self.launch_args());
+        command
+            .args(["sim-tee", "serve", "--socket"])
+            .arg(&socket)
+            .arg("--socket")
+            .arg(self.collateral_socket())
+            .arg("--state")
+            .arg(state)
+            .args(self.launch_args());
         command.args(self.hardware.serve_args());
         let mut process = Process::start("cloister-host sim-tee serve", &mut command)?;
         process.wait_until(READY, |_| std::os::unix::net::UnixStream::connect(&socket).is_ok())?;

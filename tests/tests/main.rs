@@ -9,6 +9,7 @@ mod claims;
 mod crash;
 mod hostile_engine;
 mod http_abuse;
+mod kernel_reports;
 mod layering;
 mod leaks;
 mod licences;

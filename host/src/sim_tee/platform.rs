@@ -73,6 +73,15 @@ impl Platform {
         }
     }
 
+    /// What verifies a report of this platform, without making one.
+    pub(super) fn endorsements_of(&self, evidence: &CpuEvidence) -> anyhow::Result<Endorsements> {
+        match (&self.cpu, evidence.format) {
+            (Cpu::Snp(pki), EvidenceFormat::SevSnpReportV1) => Ok(Endorsements::SevSnp(pki.endorsements(clock::now()))),
+            (Cpu::Tdx(_), EvidenceFormat::TdxQuoteV1) => Ok(self.report([0; 64]).1),
+            _ => bail!("the report is of another kind of platform"),
+        }
+    }
+
     /// The GPU's answer to `nonce`, and what verifies it.
     pub(super) fn gpu(&self, nonce: [u8; 32]) -> anyhow::Result<(Vec<GpuEvidence>, GpuEndorsements)> {
         let keys = self.gpu.as_ref().context("this platform has no GPU; start it with --gpu")?;

@@ -15,7 +15,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, chroot, set_dumpable_b
 use crate::fatal::{self, Console, Fatal, OrFatal};
 use crate::mounts::{self, HARMLESS_NODES, PLATFORM_NODES};
 use crate::sandbox::{ENGINE_ID, GUARDIAN_ID};
-use crate::services;
+use crate::{report_entry, services};
 
 /// How often and how long disks are waited for: 5 seconds.
 const DISK_LOOKS_MAX: u32 = 250;
@@ -52,6 +52,7 @@ fn stages(console: &mut Console) -> Result<std::convert::Infallible, Fatal> {
     // 4. the running kernel
     harden()?;
     write_run(&image, &guardian)?;
+    report_entry::make()?;
     let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)
         .fatal("loopback", "socket")?;
     sys::interface_up(&socket, "lo").fatal("loopback", "lo up")?;

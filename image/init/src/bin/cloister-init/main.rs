@@ -6,6 +6,7 @@
 mod boot;
 mod fatal;
 mod mounts;
+mod report_entry;
 mod sandbox;
 mod services;
 mod sysfs;

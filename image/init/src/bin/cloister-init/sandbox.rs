@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | namespaces | mount, UTS, cgroup | the same, and PID and network (no interface is up) |
 //! | `/` | root volume | engine volume |
-//! | besides | `/tmp`, `/run/cloister`, `/run/engine` | `/tmp`, `/dev/shm`, `/run/engine`, `/model` |
+//! | besides | `/tmp`, `/run/cloister`, `/run/engine`, `/run/tsm` | `/tmp`, `/dev/shm`, `/run/engine`, `/model` |
 //! | `/dev` | zeroes and random numbers; vsock, TEE | zeroes and random numbers |
 //! | sockets | Unix, TCP on measured ports, vsock | Unix |
 //! | both | own `/proc` with own processes only, no capabilities, `no_new_privs`, seccomp, limits | |
@@ -24,6 +24,7 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets, Unsh
 
 use crate::fatal::{Fatal, OrFatal};
 use crate::mounts::{self, HARMLESS_NODES, PLATFORM_NODES};
+use crate::report_entry::ENTRY;
 use crate::services::{PROBE_PATH, SELF_PATH};
 
 mod landlock;
@@ -179,6 +180,10 @@ fn build_root(role: Role, image: &MeasuredImage) -> Result<(), Fatal> {
     } else {
         mounts::directory(&at("/run/cloister"), 0o755)?;
         mounts::bind("/run/cloister", &at("/run/cloister"), MountFlags::RDONLY)?;
+        if Path::new(ENTRY).exists() {
+            mounts::directory(&at(ENTRY), 0o755)?;
+            mounts::bind(ENTRY, &at(ENTRY), MountFlags::empty())?;
+        }
     }
     let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount_remount(&run, flags, "").fatal("sandbox", "/run read-only")?;

@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Where the entry is that gives reports, if there is one.
+pub(crate) const REPORT_ENTRY: &str = "/run/tsm";
+
 /// One line of `/proc/self/mounts`.
 pub(crate) struct Mount {
     pub(crate) at: String,
@@ -15,6 +18,11 @@ pub(crate) struct Mount {
 impl Mount {
     pub(crate) fn has(&self, option: &str) -> bool {
         self.options.iter().any(|other| other == option)
+    }
+
+    /// The kernel's report interface, which on a machine with a TEE the guardian may write to.
+    pub(crate) fn is_report_entry(&self) -> bool {
+        self.kind == "configfs" && self.at == REPORT_ENTRY && self.has("noexec")
     }
 }
 

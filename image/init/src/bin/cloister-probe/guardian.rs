@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 
 use rustix::net::{AddressFamily, SendFlags, SocketType, sendto, socket};
 
 use crate::calls::{self, NETWORK_SOCKETS};
 use crate::confined;
-use crate::files::errno;
+use crate::files::{REPORT_ENTRY, errno};
 use crate::report::Report;
 
 pub(crate) fn run(listen: &[u16], connect: &[u16]) -> Report {
@@ -18,6 +19,7 @@ pub(crate) fn run(listen: &[u16], connect: &[u16]) -> Report {
     confined::check(&mut report, 1000, &devices);
     egress(&mut report, listen, connect);
     files(&mut report);
+    report_entry(&mut report);
     report.not_here("08-logs", "what is logged is decided in the guardian; its tests read the log");
     report
 }
@@ -64,4 +66,16 @@ fn files(report: &mut Report) {
     let dead = rustix::process::test_kill_process(rustix::process::Pid::INIT).map_err(std::io::Error::from);
     let kind = dead.map_err(|error| error.kind());
     report.check("06-signal-init", kind == Err(ErrorKind::PermissionDenied), format_args!("{kind:?}"));
+}
+
+/// The guardian can ask the platform for reports, and make no entry of its own.
+fn report_entry(report: &mut Report) {
+    if !Path::new(REPORT_ENTRY).exists() {
+        report.not_here("14-report-entry", "no TEE here, and so no entry that gives reports");
+        return;
+    }
+    let error = errno(fs::OpenOptions::new().write(true).open("/run/tsm/inblob"));
+    report.check("14-report-entry", error == 0, calls::named(error));
+    let error = errno(fs::create_dir("/run/tsm/probe"));
+    report.check("14-report-entry-only", [libc::EACCES, libc::EPERM].contains(&error), calls::named(error));
 }

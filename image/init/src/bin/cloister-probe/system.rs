@@ -136,6 +136,7 @@ fn mounted(report: &mut Report) {
         .iter()
         // The ramdisk's own mount stays below everything; nothing is left in it and nothing leads to it.
         .filter(|mount| !["erofs", "tmpfs", "proc", "sysfs", "rootfs"].contains(&mount.kind.as_str()))
+        .filter(|mount| !mount.is_report_entry())
         .map(|mount| format!("{} {}", mount.at, mount.kind))
         .collect();
     report.none("02-no-other-mounts", &others, format_args!("{} mounts, no overlay", mounts.len()));

@@ -2,6 +2,8 @@
 //!
 //! Egress is closed here and not by a packet filter: the kernel has none, and there is one program that has a network at all.
 
+use std::path::Path;
+
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus, Scope,
@@ -9,6 +11,7 @@ use landlock::{
 use measured_init::config::Network;
 
 use crate::fatal::{Fatal, OrFatal};
+use crate::report_entry::ENTRY;
 
 /// Linux 6.12 has this; less would let something through, so it is refused.
 const REQUIRED: ABI = ABI::V6;
@@ -51,6 +54,10 @@ fn rules(network: &Network, program: &str) -> Result<RulesetStatus, Refusal> {
         [("/", read), ("/tmp", scratch), ("/dev", device), (program, AccessFs::ReadFile | AccessFs::Execute)]
     {
         ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(path)?, access))?;
+    }
+    if Path::new(ENTRY).exists() {
+        let entry = AccessFs::ReadFile | AccessFs::WriteFile;
+        ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(ENTRY)?, entry))?;
     }
     for port in &network.listen_ports {
         ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::BindTcp))?;

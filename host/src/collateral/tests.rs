@@ -1,0 +1,108 @@
+//! Real reports of real machines, and the files that belong to them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use attestation::snp::SnpReport;
+use attestation::{Base64, CpuEvidence, Endorsements, EvidenceFormat, Product};
+use tempfile::TempDir;
+
+use super::{answer, endorsements, vcek};
+use crate::service::Question;
+
+fn vectors() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors")
+}
+
+fn vector(path: &str) -> Vec<u8> {
+    fs::read(vectors().join(path)).unwrap()
+}
+
+fn snp(name: &str) -> CpuEvidence {
+    let report = Base64(vector(&format!("snp/real/{name}/report.bin")));
+    CpuEvidence { format: EvidenceFormat::SevSnpReportV1, report }
+}
+
+fn refusal(dir: &Path, evidence: &CpuEvidence) -> String {
+    format!("{:#}", endorsements(dir, evidence).unwrap_err())
+}
+
+fn pem(der: &[u8]) -> String {
+    attestation_testing::pem(der)
+}
+
+#[test]
+fn a_chips_certificate_is_asked_for_by_its_id_and_reported_firmware() {
+    let report = SnpReport::parse(&vector("snp/real/genoa-v3-vcek-azure/report.bin")).unwrap();
+    let (name, url) = vcek(Product::Genoa, &report).unwrap();
+    // The certificate that AMD gave out for this report says the same: its extensions hold the id and the versions.
+    let certificate = vector("snp/real/genoa-v3-vcek-azure/vcek.der");
+    assert!(certificate.windows(64).any(|window| window == report.chip_id));
+    let chip = hex::encode(report.chip_id);
+    let query = "blSPL=10&teeSPL=0&snpSPL=23&ucodeSPL=84";
+    assert_eq!(url, format!("https://kdsintf.amd.com/vcek/v1/Genoa/{chip}?{query}"));
+    assert_eq!(name, format!("vcek-Genoa-{}-0a00000000001754.der", &chip[..16]));
+}
+
+#[test]
+fn each_missing_file_is_named_until_all_are_there() {
+    let evidence = snp("genoa-v3-vcek-azure");
+    let dir = TempDir::new().unwrap();
+    let (name, _) = vcek(Product::Genoa, &SnpReport::parse(&evidence.report.0).unwrap()).unwrap();
+    let (vek, list) = (vector("snp/real/genoa-v3-vcek-azure/vcek.der"), b"a list".to_vec());
+    let chain = format!("{}{}", pem(b"intermediate"), pem(b"root"));
+    let files = [
+        (name.as_str(), vek.as_slice(), "/vcek/v1/Genoa/"),
+        ("vcek-Genoa-cert_chain.pem", chain.as_bytes(), "/vcek/v1/Genoa/cert_chain"),
+        ("vcek-Genoa.crl", list.as_slice(), "/vcek/v1/Genoa/crl"),
+    ];
+    for (name, bytes, url) in files {
+        let refused = refusal(dir.path(), &evidence);
+        assert!(refused.contains(name) && refused.contains(url) && refused.contains("curl"), "{refused}");
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    let Endorsements::SevSnp(found) = endorsements(dir.path(), &evidence).unwrap() else { panic!("of AMD") };
+    assert_eq!((found.vek.0, found.crl.unwrap().0), (vek, list));
+    assert_eq!((found.intermediate.0, found.root.0), (b"intermediate".to_vec(), b"root".to_vec()));
+
+    for (chain, reason) in
+        [(pem(b"one"), "1 certificates"), (String::new(), "0 certificates"), (chain.repeat(2), "4 certificates")]
+    {
+        fs::write(dir.path().join("vcek-Genoa-cert_chain.pem"), chain).unwrap();
+        let refused = refusal(dir.path(), &evidence);
+        assert!(refused.contains(reason), "{refused}");
+    }
+}
+
+#[test]
+fn what_no_file_can_answer_is_said() {
+    let dir = TempDir::new().unwrap();
+    let refused = refusal(dir.path(), &snp("milan-v3-vlek-aws-useast2"));
+    assert!(refused.contains("vlek.der") && refused.contains("cloud provider"), "{refused}");
+    let refused = refusal(dir.path(), &snp("milan-v2-vcek-virtee"));
+    assert!(refused.contains("version 2"), "{refused}");
+    let torn = CpuEvidence { report: Base64(vec![0; 100]), ..snp("genoa-v3-vcek-azure") };
+    assert!(refusal(dir.path(), &torn).contains("100 bytes"), "{}", refusal(dir.path(), &torn));
+    for question in [Question::ReportData("00".repeat(64)), Question::GpuNonce("00".repeat(32))] {
+        let refused = answer(dir.path(), question).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("signs nothing"), "{refused}");
+    }
+}
+
+#[test]
+fn intels_collateral_is_one_file() {
+    let dir = TempDir::new().unwrap();
+    let quote = Base64(vector("tdx/real/v4-emr-90c06f-azure-live/quote.bin"));
+    let evidence = CpuEvidence { format: EvidenceFormat::TdxQuoteV1, report: quote };
+    assert!(refusal(dir.path(), &evidence).contains("tdx-collateral.json"));
+    let file = dir.path().join("tdx-collateral.json");
+    for (text, reason) in [("{}", "not Intel's collateral"), (&*" ".repeat(200_000), "longer than")] {
+        fs::write(&file, text).unwrap();
+        let refused = refusal(dir.path(), &evidence);
+        assert!(refused.contains(reason), "{refused}");
+    }
+    let real =
+        fs::read_dir(vectors().join("tdx/collateral")).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    fs::copy(real, &file).unwrap();
+    assert!(matches!(endorsements(dir.path(), &evidence).unwrap(), Endorsements::Tdx(_)));
+}

@@ -1,0 +1,90 @@
+//! A service that a guardian asks about its platform: on Unix sockets, one JSON line asked, one JSON line answered, connection closed.
+//! A virtual machine reaches such a socket by vsock, through the program that carries it (`vhost-device-vsock`).
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use attestation::gpu::{GpuEndorsements, GpuEvidence};
+use attestation::{CpuEvidence, Endorsements};
+use rustix::fs::Mode;
+use serde::{Deserialize, Serialize};
+
+use crate::output;
+
+/// Longest question: a quote in base64 inside a small object.
+const QUESTION_BYTES_MAX: u64 = 64 << 10;
+/// Time for a client to ask it.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is asked: a report over these bytes, the GPU's answer to this nonce, or what the vendor says about the machine of this
+/// report.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Question {
+    ReportData(String),
+    GpuNonce(String),
+    Endorse(CpuEvidence),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Answer {
+    Report { evidence: CpuEvidence, endorsements: Endorsements },
+    Gpu { evidence: Vec<GpuEvidence>, endorsements: GpuEndorsements },
+    Endorsements(Endorsements),
+    Error { message: String },
+}
+
+/// How a service answers; an error is said to whoever asked.
+pub(crate) type Answers<'a> = &'a (dyn Fn(Question) -> anyhow::Result<Answer> + Sync);
+
+/// Answers on all `sockets` until the process is ended.
+pub(crate) fn serve(name: &str, sockets: &[PathBuf], answers: Answers<'_>) -> anyhow::Result<()> {
+    // Whoever may connect gets reports of this machine: the sockets are the owner's from the moment they exist.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let listeners = sockets.iter().map(|socket| listen(socket)).collect::<anyhow::Result<Vec<_>>>()?;
+    for socket in sockets {
+        output::note(&format!("{name} ready on {}", socket.display()));
+    }
+    std::thread::scope(|threads| {
+        for listener in &listeners {
+            threads.spawn(move || answer_all(answers, listener));
+        }
+    });
+    Ok(())
+}
+
+fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
+    if socket.exists() {
+        fs::remove_file(socket).with_context(|| format!("remove the stale socket {}", socket.display()))?;
+    }
+    let listener = UnixListener::bind(socket).with_context(|| format!("listen on {}", socket.display()))?;
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+fn answer_all(answers: Answers<'_>, listener: &UnixListener) {
+    for stream in listener.incoming() {
+        // One client that breaks off must not stop the others.
+        if let Ok(stream) = stream
+            && let Err(error) = answer(answers, stream)
+        {
+            output::note(&format!("request failed: {error:#}"));
+        }
+    }
+}
+
+fn answer(answers: Answers<'_>, mut stream: UnixStream) -> anyhow::Result<()> {
+    stream.set_read_timeout(Some(QUESTION_TIMEOUT))?;
+    let mut line = String::new();
+    BufReader::new((&stream).take(QUESTION_BYTES_MAX)).read_line(&mut line)?;
+    let asked = serde_json::from_str(&line).context("not a question");
+    let answer = asked.and_then(answers).unwrap_or_else(|error| Answer::Error { message: format!("{error:#}") });
+    serde_json::to_writer(&mut stream, &answer)?;
+    Ok(stream.write_all(b"\n")?)
+}

@@ -1,0 +1,102 @@
+//! Reports by the kernel's interface, as on hardware: what it may do short of a report over the bytes asked for costs a retry or an
+//! answer that promises nothing, and never gives a client another report.
+
+use acceptance::tsm_double::{Fault, TsmDouble};
+use acceptance::world::Hardware;
+use acceptance::{World, cli};
+
+/// A world with such a machine; where none can be had, the reason is said.
+#[allow(clippy::print_stdout, reason = "a skip is said")]
+fn world(hardware: Hardware) -> Option<World> {
+    if let Some(reason) = TsmDouble::unavailable() {
+        println!("SKIP: {reason}, so the kernel's report interface cannot be played");
+        return None;
+    }
+    Some(World::builder().hardware(hardware).by_kernel().start().unwrap())
+}
+
+fn verifies(world: &World) {
+    let run = cli::verify(world, &world.guardian_url()).unwrap().success().unwrap();
+    assert_eq!((run.text("/verdict").unwrap(), run.text("/assurance").unwrap()), ("VERIFIED", "simulated"));
+}
+
+#[test]
+fn machines_of_both_vendors_are_verified_by_the_kernels_reports_and_answer() {
+    for (hardware, product) in [(Hardware::Snp, "Genoa"), (Hardware::Tdx, "TDX 90c06f000000")] {
+        let Some(world) = world(hardware) else { return };
+        let run = cli::verify(&world, &world.guardian_url()).unwrap().success().unwrap();
+        assert_eq!(run.text("/node/product").unwrap(), product);
+        let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
+        cli::chat(&world, &wallet, "Say hello.", &[]).unwrap().success().unwrap();
+        assert!(world.kernel().unwrap().reports() >= 3, "one at boot and one for each client");
+    }
+}
+
+#[test]
+fn what_passes_costs_a_retry() {
+    let Some(world) = world(Hardware::Snp) else { return };
+    let kernel = world.kernel().unwrap();
+    for fault in [Fault::UnderWay(3), Fault::OtherWriter(3)] {
+        kernel.play(fault);
+        verifies(&world);
+    }
+    kernel.play(Fault::None);
+    // The next write is not taken, which nobody is told: the counter would meet that of the last read.
+    let before = kernel.reports();
+    kernel.count_from(41, 42);
+    verifies(&world);
+    assert_eq!(
+        kernel.reports(),
+        before + 2,
+        "the old bytes once more, which are given to nobody, then the ones asked for"
+    );
+    // The counter wraps.
+    kernel.count_from(u32::MAX, u32::MAX);
+    verifies(&world);
+}
+
+#[test]
+fn what_stays_wrong_promises_nothing_and_passes_with_its_cause() {
+    let Some(world) = world(Hardware::Snp) else { return };
+    let kernel = world.kernel().unwrap();
+    let lasting = [
+        (Fault::OtherWriter(1_000), "report source is busy"),
+        (Fault::Replay, "a report over other bytes"),
+        (Fault::Truncated, "not a report"),
+        (Fault::Endless, "longer than 32768 bytes"),
+        (Fault::Refused, "Input/output error"),
+        (Fault::OtherPlatform, "arm_cca_guest"),
+        (Fault::NoProvider, "Inappropriate ioctl"),
+        (Fault::Silent, "did not answer in time"),
+    ];
+    for (fault, words) in lasting {
+        kernel.play(fault);
+        let run = cli::verify(&world, &world.guardian_url()).unwrap();
+        assert_eq!(run.error_code(), "attestation.unavailable", "{fault:?}: {}", run.stderr);
+        assert!(world.guardian_log().contains(words), "{fault:?}: {}", world.guardian_log());
+        kernel.play(Fault::None);
+    }
+    // The last call is still in the kernel's hands and keeps the entry; the next one waits for it.
+    verifies(&world);
+}
+
+#[test]
+fn a_guardian_without_a_report_or_endorsements_does_not_start() {
+    let Some(mut world) = world(Hardware::Snp) else { return };
+    world.kill_guardian().unwrap();
+    world.kernel().unwrap().play(Fault::Refused);
+    let refused = world.start_guardian().unwrap_err().to_string();
+    assert!(refused.contains("obtain the boot report") && refused.contains("Input/output error"), "{refused}");
+    world.kernel().unwrap().play(Fault::None);
+    std::fs::remove_file(world.collateral_socket()).unwrap();
+    let refused = world.start_guardian().unwrap_err().to_string();
+    assert!(refused.contains("obtain the boot report") && refused.contains("No such file"), "{refused}");
+}
+
+/// A guardian that knows what the vendor says about its machine goes on without the host that told it.
+#[test]
+fn endorsements_are_held() {
+    let Some(world) = world(Hardware::Tdx) else { return };
+    std::fs::remove_file(world.collateral_socket()).unwrap();
+    verifies(&world);
+}
