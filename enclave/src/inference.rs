@@ -14,8 +14,9 @@ use serde_json::{Map, Value, json};
 use tokio::net::UnixStream;
 
 use crate::config::{EngineConfig, EngineDialect};
+use crate::endpoint::Endpoint;
 use crate::limits::{ENGINE_BODY_BYTES_MAX, ENGINE_CONNECT_TIMEOUT, ENGINE_IDLE_TIMEOUT};
-use crate::request::ChatRequest;
+use crate::request::InferenceRequest;
 
 /// A configured engine.
 #[derive(Debug, Clone)]
@@ -70,7 +71,7 @@ impl Engine {
 
     /// The body to forward: what the client may decide, and what only the guardian decides.
     #[must_use]
-    pub fn chat_body(&self, request: &ChatRequest, completion_tokens: u64, cache_salt: &str) -> Vec<u8> {
+    pub fn body(&self, request: &InferenceRequest, completion_tokens: u64, cache_salt: &str) -> Vec<u8> {
         let mut body: Map<String, Value> = request.forward.clone();
         body.insert("model".to_owned(), json!(self.model));
         body.insert("max_tokens".to_owned(), json!(completion_tokens));
@@ -97,9 +98,9 @@ impl Engine {
         Value::Object(body).to_string().into_bytes()
     }
 
-    /// Sends a chat request; returns the body of a 200 answer.
-    pub async fn chat(&self, body: Vec<u8>) -> Result<Incoming, EngineError> {
-        let request = http::Request::post("/v1/chat/completions")
+    /// Sends a request; returns the body of a 200 answer.
+    pub async fn infer(&self, endpoint: Endpoint, body: Vec<u8>) -> Result<Incoming, EngineError> {
+        let request = http::Request::post(endpoint.path())
             .header("host", "engine")
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))

@@ -2,7 +2,7 @@
 //!
 //! 1. `listener.rs` accepts, finishes TLS 1.3, limits connections and computes the channel exporter
 //! 2. `routes.rs` is the route table
-//! 3. `request.rs` turns bytes into an allow-listed chat request
+//! 3. `request.rs` turns bytes into an allow-listed request of an `endpoint.rs`
 //! 4. `admission.rs` opens a tab (spend proof → reservation) and authenticates requests under it
 //! 5. `inference.rs` speaks to the engine on its Unix socket
 //! 6. `stream.rs` relays and meters; `output.rs` sends and hashes, `shaping.rs` says how that looks from outside
@@ -18,9 +18,10 @@ pub mod attestation_api;
 pub mod attester;
 pub mod batcher;
 pub mod boot;
-pub mod chat;
+pub mod calls;
 pub mod clock;
 pub mod config;
+pub mod endpoint;
 pub mod gpu;
 pub mod hardening;
 pub mod inference;

@@ -66,7 +66,11 @@ pub const MESSAGES_MAX: usize = 1024;
 pub const CHOICES_MAX: u64 = 4;
 /// Alternatives per token (`top_logprobs`) in one chat request (`request.invalid`), as with OpenAI: an answer's size is bounded.
 pub const TOP_LOGPROBS_MAX: u64 = 20;
-/// Completion tokens when the client names no maximum.
+/// The same (`logprobs`) in one text completion.
+pub const COMPLETIONS_LOGPROBS_MAX: u64 = 5;
+/// Completion tokens of a text completion when the client names no maximum, as with OpenAI and vLLM.
+pub const TEXT_COMPLETION_TOKENS_DEFAULT: u64 = 16;
+/// Completion tokens of a chat when the client names no maximum.
 pub const COMPLETION_TOKENS_DEFAULT: u64 = 512;
 /// Prompt tokens added per message and per request when bounding a prompt before the engine has counted it: chat
 /// templates add a handful of tokens per message and may add a system message of their own.

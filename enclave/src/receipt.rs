@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credits::Credits;
 
+use crate::endpoint::Endpoint;
 use crate::state::Guardian;
 use crate::tabs::{FinishedCall, Hold};
 
@@ -39,7 +40,9 @@ impl Outcome {
 pub struct CallFacts {
     /// `rcpt-…`
     pub receipt_id: String,
-    /// `chatcmpl-…`
+    /// Where it came in.
+    pub endpoint: Endpoint,
+    /// `chatcmpl-…` or `cmpl-…`
     pub chat_id: String,
     /// The model asked for.
     pub model: String,
@@ -78,7 +81,7 @@ pub fn finish(
         chat_id: Some(facts.chat_id.clone()),
         model: Some(facts.model.clone()),
         workload_keyset_digest: keys.keyset_digest,
-        endpoint: "/v1/chat/completions".to_owned(),
+        endpoint: facts.endpoint.path().to_owned(),
         method: "POST".to_owned(),
         served_at: guardian.clock.now(),
         event_log: vec![

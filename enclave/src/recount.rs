@@ -31,7 +31,7 @@ impl Recount {
     pub fn relayed(&mut self, choices: &[Value]) {
         self.relayed = self.relayed.saturating_add(1);
         for choice in choices {
-            let said = ["delta", "message"].iter().filter_map(|name| choice.get(*name)).map(text_bytes);
+            let said = ["delta", "message", "text"].iter().filter_map(|name| choice.get(*name)).map(text_bytes);
             self.text_bytes = said.fold(self.text_bytes, u64::saturating_add);
         }
     }
@@ -80,6 +80,8 @@ mod tests {
         recount
             .relayed(&[json!({"delta": {"tool_calls": [{"function": {"arguments": "{}"}}]}, "logprobs": {"x": "no"}})]);
         assert_eq!(recount.tokens_max(1), 4 + 4 + 2 + 2 + TOKENS_WITHOUT_TEXT);
+        recount.relayed(&[json!({"index": 0, "text": "four", "logprobs": {"tokens": ["no"]}})]);
+        assert_eq!(recount.tokens_max(1), 4 + 4 + 2 + 4 + 3 + TOKENS_WITHOUT_TEXT);
     }
 
     #[test]

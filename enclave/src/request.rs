@@ -1,4 +1,4 @@
-//! Bytes → an allow-listed chat request.
+//! Bytes → an allow-listed request.
 //!
 //! On entry the bytes are hostile. On exit every member is one we know, has the right shape, and is either forwarded or
 //! deliberately dropped. vLLM accepts far more than OpenAI documents (embeddings, URLs, templates, cache salts): what is not in
@@ -6,11 +6,15 @@
 
 use serde_json::{Map, Value};
 
-use crate::limits::{CHOICES_MAX, MESSAGES_MAX, TEMPLATE_TOKENS_BASE, TEMPLATE_TOKENS_PER_MESSAGE, TOP_LOGPROBS_MAX};
+use crate::endpoint::Endpoint;
+use crate::limits::{
+    CHOICES_MAX, COMPLETIONS_LOGPROBS_MAX, MESSAGES_MAX, TEMPLATE_TOKENS_BASE, TEMPLATE_TOKENS_PER_MESSAGE,
+    TEXT_COMPLETION_TOKENS_DEFAULT, TOP_LOGPROBS_MAX,
+};
 use crate::problem::Problem;
 
 /// Members passed to the engine as they are, once their type is right.
-const FORWARDED: &[(&str, Shape)] = &[
+const CHAT_FORWARDED: &[(&str, Shape)] = &[
     ("temperature", Shape::Number),
     ("top_p", Shape::Number),
     ("presence_penalty", Shape::Number),
@@ -25,8 +29,20 @@ const FORWARDED: &[(&str, Shape)] = &[
     ("parallel_tool_calls", Shape::Bool),
 ];
 
+/// The same for `/v1/completions`. `echo` and `best_of` are not among them: both make an engine say text that was not made or work
+/// for text that is not said.
+const COMPLETIONS_FORWARDED: &[(&str, Shape)] = &[
+    ("temperature", Shape::Number),
+    ("top_p", Shape::Number),
+    ("presence_penalty", Shape::Number),
+    ("frequency_penalty", Shape::Number),
+    ("seed", Shape::Integer),
+    ("stop", Shape::StringOrList),
+    ("logprobs", Shape::Integer),
+];
+
 /// Members that are understood and not passed on: they say something about the caller, or are read below.
-const READ_OR_DROPPED: &[&str] = &[
+const CHAT_READ_OR_DROPPED: &[&str] = &[
     "model",
     "messages",
     "stream",
@@ -41,6 +57,10 @@ const READ_OR_DROPPED: &[&str] = &[
     "safety_identifier",
     "prompt_cache_key",
 ];
+
+/// The same for `/v1/completions`.
+const COMPLETIONS_READ_OR_DROPPED: &[&str] =
+    &["model", "prompt", "stream", "stream_options", "max_tokens", "n", "user"];
 
 #[derive(Clone, Copy)]
 enum Shape {
@@ -67,9 +87,11 @@ impl Shape {
     }
 }
 
-/// A chat request that may be forwarded.
+/// A request that may be forwarded.
 #[derive(Clone)]
-pub struct ChatRequest {
+pub struct InferenceRequest {
+    /// Where it came in.
+    pub endpoint: Endpoint,
     /// The model asked for.
     pub model: String,
     /// Whether the answer is streamed.
@@ -84,30 +106,66 @@ pub struct ChatRequest {
     pub choices: u64,
     /// Upper bound of the prompt's tokens: no tokenizer makes more tokens than bytes, plus the template's.
     pub prompt_tokens_bound: u64,
-    /// Members for the engine: `messages` and those of `FORWARDED`.
+    /// Members for the engine: `messages` or `prompt`, and those that are forwarded.
     pub forward: Map<String, Value>,
 }
 
-impl std::fmt::Debug for ChatRequest {
+impl std::fmt::Debug for InferenceRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ChatRequest({} messages' tokens at most)", self.prompt_tokens_bound)
+        write!(f, "InferenceRequest({} prompt tokens at most)", self.prompt_tokens_bound)
     }
 }
 
-/// Parses the body of `POST /v1/chat/completions`.
-pub fn parse(body: &[u8]) -> Result<ChatRequest, Problem> {
+/// Parses the body of a request to `endpoint`.
+pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<InferenceRequest, Problem> {
     let value: Value = serde_json::from_slice(body).map_err(|error| {
         invalid("body", format!("the body is not JSON (line {}, column {})", error.line(), error.column()))
     })?;
     let Value::Object(members) = value else {
         return Err(invalid("body", "the body must be a JSON object"));
     };
+    let mut forward = allowed(endpoint, &members)?;
+    let (include_usage, obfuscate) = stream_options(&members)?;
+    let (prompt_tokens_bound, completion_tokens_max) = match endpoint {
+        Endpoint::Chat => {
+            at_most(&members, "top_logprobs", TOP_LOGPROBS_MAX)?;
+            let messages = take_messages(&members)?;
+            forward.insert("messages".to_owned(), Value::Array(messages.clone()));
+            (messages_bound(messages, &members), completion_tokens_max(&members)?)
+        }
+        Endpoint::Completions => {
+            at_most(&members, "logprobs", COMPLETIONS_LOGPROBS_MAX)?;
+            let prompt = take_prompt(&members)?;
+            forward.insert("prompt".to_owned(), Value::String(prompt.to_owned()));
+            let tokens = positive(&members, "max_tokens")?.unwrap_or(TEXT_COMPLETION_TOKENS_DEFAULT);
+            (text_bound(prompt), Some(tokens))
+        }
+    };
+    Ok(InferenceRequest {
+        endpoint,
+        model: string(&members, "model")?,
+        stream: flag(&members, "stream")?,
+        include_usage,
+        obfuscate,
+        completion_tokens_max,
+        choices: choices(&members)?,
+        prompt_tokens_bound,
+        forward,
+    })
+}
+
+/// The members that are forwarded as they are; an error for one that is not known.
+fn allowed(endpoint: Endpoint, members: &Map<String, Value>) -> Result<Map<String, Value>, Problem> {
+    let (forwarded, read_or_dropped) = match endpoint {
+        Endpoint::Chat => (CHAT_FORWARDED, CHAT_READ_OR_DROPPED),
+        Endpoint::Completions => (COMPLETIONS_FORWARDED, COMPLETIONS_READ_OR_DROPPED),
+    };
     let mut forward = Map::new();
-    for (name, member) in &members {
-        if member.is_null() || READ_OR_DROPPED.contains(&name.as_str()) {
+    for (name, member) in members {
+        if member.is_null() || read_or_dropped.contains(&name.as_str()) {
             continue;
         }
-        let Some((_, shape)) = FORWARDED.iter().find(|(known, _)| known == name) else {
+        let Some((_, shape)) = forwarded.iter().find(|(known, _)| known == name) else {
             return Err(Problem::invalid(
                 "request.unknown_parameter",
                 name,
@@ -119,23 +177,7 @@ pub fn parse(body: &[u8]) -> Result<ChatRequest, Problem> {
         }
         forward.insert(name.clone(), member.clone());
     }
-    if positive_or_zero(&members, "top_logprobs")?.is_some_and(|count| count > TOP_LOGPROBS_MAX) {
-        return Err(invalid("top_logprobs", format!("must be at most {TOP_LOGPROBS_MAX}")));
-    }
-    let (include_usage, obfuscate) = stream_options(&members)?;
-    let messages = take_messages(&members)?;
-    let prompt_tokens_bound = prompt_bound(messages, &members);
-    forward.insert("messages".to_owned(), Value::Array(messages.clone()));
-    Ok(ChatRequest {
-        model: string(&members, "model")?,
-        stream: flag(&members, "stream")?,
-        include_usage,
-        obfuscate,
-        completion_tokens_max: completion_tokens_max(&members)?,
-        choices: choices(&members)?,
-        prompt_tokens_bound,
-        forward,
-    })
+    Ok(forward)
 }
 
 fn invalid(param: &str, message: impl Into<String>) -> Problem {
@@ -158,6 +200,13 @@ fn positive_or_zero(members: &Map<String, Value>, name: &str) -> Result<Option<u
     match members.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => value.as_u64().map(Some).ok_or_else(|| invalid(name, "must not be negative")),
+    }
+}
+
+fn at_most(members: &Map<String, Value>, name: &str, maximum: u64) -> Result<(), Problem> {
+    match positive_or_zero(members, name)? {
+        Some(number) if number > maximum => Err(invalid(name, format!("must be at most {maximum}"))),
+        _ => Ok(()),
     }
 }
 
@@ -219,6 +268,20 @@ fn take_messages(members: &Map<String, Value>) -> Result<&Vec<Value>, Problem> {
     Ok(messages)
 }
 
+/// One prompt, as text: a list is accepted with one element, as some clients send it. Token numbers are not: their text, which the
+/// price's bound is made from, is the engine's secret.
+fn take_prompt(members: &Map<String, Value>) -> Result<&str, Problem> {
+    let prompt = match members.get("prompt") {
+        Some(Value::Array(prompts)) => match prompts.as_slice() {
+            [prompt] => prompt.as_str(),
+            _ => None,
+        },
+        Some(prompt) => prompt.as_str(),
+        None => None,
+    };
+    prompt.ok_or_else(|| invalid("prompt", "is required and must be one text; send several prompts one by one"))
+}
+
 /// Text only: an image or audio part would make the engine fetch or decode what a stranger chose (I4).
 fn check_message(message: &Value) -> Result<(), &'static str> {
     const MEMBERS: &[&str] = &["role", "content", "name", "tool_calls", "tool_call_id", "refusal"];
@@ -245,7 +308,7 @@ fn is_text_part(part: &Value) -> bool {
     })
 }
 
-fn prompt_bound(messages: &[Value], members: &Map<String, Value>) -> u64 {
+fn messages_bound(messages: &[Value], members: &Map<String, Value>) -> u64 {
     let bytes_of = |value: &Value| u64::try_from(value.to_string().len()).unwrap_or(u64::MAX);
     let extra = ["tools", "response_format"].iter().filter_map(|name| members.get(*name)).map(bytes_of);
     let text = messages.iter().map(bytes_of).chain(extra).fold(0_u64, u64::saturating_add);
@@ -253,23 +316,60 @@ fn prompt_bound(messages: &[Value], members: &Map<String, Value>) -> u64 {
     text.saturating_add(count.saturating_mul(TEMPLATE_TOKENS_PER_MESSAGE)).saturating_add(TEMPLATE_TOKENS_BASE)
 }
 
+/// Upper bound of a text's tokens, with those that a tokenizer puts around it.
+fn text_bound(text: &str) -> u64 {
+    u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_add(TEMPLATE_TOKENS_BASE)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{Endpoint, parse};
 
-    fn code(body: &str) -> (&'static str, Option<String>) {
-        let problem = parse(body.as_bytes()).unwrap_err();
+    fn code(endpoint: Endpoint, body: &str) -> (&'static str, Option<String>) {
+        let problem = parse(endpoint, body.as_bytes()).unwrap_err();
         (problem.code, problem.param)
+    }
+
+    #[test]
+    fn a_prompt_is_one_text_and_its_length_bounds_its_price() {
+        let body =
+            r#"{"model":"m","prompt":["Once upon a time"],"stream":true,"logprobs":5,"stop":"\n","user":"someone"}"#;
+        let request = parse(Endpoint::Completions, body.as_bytes()).unwrap();
+        assert_eq!(request.forward.get("prompt").unwrap(), "Once upon a time");
+        assert_eq!((request.prompt_tokens_bound, request.completion_tokens_max), (16 + 64, Some(16)), "as OpenAI");
+        assert!(request.stream && !request.forward.contains_key("user"));
+        let (invalid, unknown) = ("request.invalid", "request.unknown_parameter");
+        for (members, expected, param) in [
+            ("", invalid, "prompt"),
+            (r#","prompt":null"#, invalid, "prompt"),
+            (r#","prompt":[]"#, invalid, "prompt"),
+            (r#","prompt":["a","b"]"#, invalid, "prompt"),
+            (r#","prompt":[1,2,3]"#, invalid, "prompt"),
+            (r#","prompt":[[1,2,3]]"#, invalid, "prompt"),
+            (r#","prompt":"a","logprobs":6"#, invalid, "logprobs"),
+            (r#","prompt":"a","logprobs":true"#, invalid, "logprobs"),
+            (r#","prompt":"a","max_tokens":0"#, invalid, "max_tokens"),
+            (r#","prompt":"a","echo":true"#, unknown, "echo"),
+            (r#","prompt":"a","best_of":2"#, unknown, "best_of"),
+            (r#","prompt":"a","suffix":"b"#, invalid, "body"),
+            (r#","prompt":"a","suffix":"b""#, unknown, "suffix"),
+            (r#","prompt":"a","messages":[]"#, unknown, "messages"),
+            (r#","prompt":"a","prompt_embeds":"b""#, unknown, "prompt_embeds"),
+            (r#","prompt":"a","max_completion_tokens":2"#, unknown, "max_completion_tokens"),
+        ] {
+            let body = format!("{{\"model\":\"m\"{members}}}");
+            assert_eq!(code(Endpoint::Completions, &body), (expected, Some(param.to_owned())), "{body}");
+        }
     }
 
     #[test]
     fn accepts_what_the_official_clients_send() {
         let body = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"stream":true,
             "stream_options":{"include_usage":true},"max_tokens":7,"temperature":0,"seed":7,"user":"someone"}"#;
-        let request = parse(body.as_bytes()).unwrap();
+        let request = parse(Endpoint::Chat, body.as_bytes()).unwrap();
         assert!(request.stream && request.include_usage && request.obfuscate);
         let plain = body.replace("\"include_usage\"", "\"include_obfuscation\":false,\"include_usage\"");
-        assert!(!parse(plain.as_bytes()).unwrap().obfuscate);
+        assert!(!parse(Endpoint::Chat, plain.as_bytes()).unwrap().obfuscate);
         assert_eq!(request.completion_tokens_max, Some(7));
         assert!(!request.forward.contains_key("user"), "caller identity stays here");
         assert!(request.prompt_tokens_bound > 64);
@@ -313,7 +413,7 @@ mod tests {
             ),
         ];
         for (body, expected, param) in table {
-            assert_eq!(code(body), (*expected, Some((*param).to_owned())), "{body}");
+            assert_eq!(code(Endpoint::Chat, body), (*expected, Some((*param).to_owned())), "{body}");
         }
     }
 }

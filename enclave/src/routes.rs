@@ -17,10 +17,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::attestation_api::{self, Channel};
+use crate::endpoint::Endpoint;
 use crate::limits::{REQUEST_BODY_BYTES_MAX, REQUEST_BODY_TIMEOUT};
 use crate::problem::Problem;
 use crate::state::Guardian;
-use crate::{admission, chat, settlement};
+use crate::{admission, calls, settlement};
 
 type Shared = State<Arc<Guardian>>;
 
@@ -36,7 +37,8 @@ pub fn router(guardian: Arc<Guardian>) -> Router {
         .route("/v1/tabs", post(open_tab))
         .route("/v1/tabs/{id}", get(tab_status))
         .route("/v1/tabs/{id}/close", post(close_tab))
-        .route("/v1/chat/completions", post(chat::completions))
+        .route(Endpoint::Chat.path(), post(calls::chat))
+        .route(Endpoint::Completions.path(), post(calls::completions))
         .route("/v1/aci/receipts/{id}", get(receipt))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -55,7 +57,7 @@ async fn common_headers(State(guardian): Shared, request: Request, next: Next) -
     }
     let request_id = HeaderName::from_static("x-request-id");
     if !headers.contains_key(&request_id)
-        && let Ok(id) = chat::fresh_id("req")
+        && let Ok(id) = calls::fresh_id("req")
         && let Ok(id) = HeaderValue::from_str(&id)
     {
         headers.insert(request_id, id);
@@ -130,7 +132,7 @@ async fn model(State(guardian): Shared, Path(id): Path<String>) -> Result<Respon
     if id == guardian.config.engine.model {
         Ok(axum::Json(model_object(&guardian)).into_response())
     } else {
-        Err(chat::no_such_model())
+        Err(calls::no_such_model())
     }
 }
 

@@ -23,7 +23,7 @@ use crate::output::{Aborted, ChannelBody, FrameSender, Output, Sent};
 use crate::problem::Problem;
 use crate::receipt::{self, CallFacts, Metered, Outcome};
 use crate::recount::Recount;
-use crate::request::ChatRequest;
+use crate::request::InferenceRequest;
 use crate::settlement;
 use crate::shaping::Shaping;
 use crate::sse::SseReader;
@@ -42,7 +42,7 @@ pub struct Call {
     /// What is known of it.
     pub facts: CallFacts,
     /// What was asked.
-    pub request: ChatRequest,
+    pub request: InferenceRequest,
     /// Completion tokens the engine may make per choice.
     pub completion_tokens_max: u64,
     /// The model's prices.
@@ -85,13 +85,14 @@ impl Call {
         let usage = inference::usage_of(&answer).ok_or_else(|| engine_problem(EngineError::Malformed))?;
         let choices = answer.get("choices").and_then(Value::as_array).filter(|choices| !choices.is_empty());
         let choices = choices.ok_or_else(|| engine_problem(EngineError::Malformed))?;
-        let choices: Vec<Value> = choices.iter().map(|choice| keep(choice, CHOICE_MEMBERS)).collect();
+        let choices: Vec<Value> =
+            choices.iter().map(|choice| keep(choice, self.request.endpoint.choice_members())).collect();
         let mut recount = Recount::default();
         recount.relayed(&choices);
         let metered = self.meter(usage, &recount);
         let body = json!({
             "id": self.facts.chat_id,
-            "object": "chat.completion",
+            "object": self.request.endpoint.object(),
             "created": self.guardian.clock.now().0,
             "model": self.facts.model,
             "choices": choices,
@@ -188,7 +189,7 @@ impl Call {
     fn chunk(&self, choices: Vec<Value>, usage: Value) -> Value {
         let mut chunk = json!({
             "id": self.facts.chat_id,
-            "object": "chat.completion.chunk",
+            "object": self.request.endpoint.chunk_object(),
             "created": self.guardian.clock.now().0,
             "model": self.facts.model,
             "choices": choices,
@@ -304,7 +305,8 @@ impl Relay<'_> {
         if choices.is_empty() {
             return Step::Continue;
         }
-        let kept: Vec<Value> = choices.iter().map(|choice| keep(choice, CHUNK_CHOICE_MEMBERS)).collect();
+        let members = self.call.request.endpoint.chunk_choice_members();
+        let kept: Vec<Value> = choices.iter().map(|choice| keep(choice, members)).collect();
         self.recount.relayed(&kept);
         let sent = output.say(event(&self.call.chunk(kept, Value::Null))).await;
         self.finished = self.finished.saturating_add(u64::try_from(finishes).unwrap_or(0));
@@ -333,9 +335,6 @@ impl Relay<'_> {
         settlement::journal(&self.call.guardian, self.call.hold.tab(), total).await;
     }
 }
-
-const CHOICE_MEMBERS: &[&str] = &["index", "message", "finish_reason", "logprobs"];
-const CHUNK_CHOICE_MEMBERS: &[&str] = &["index", "delta", "finish_reason", "logprobs"];
 
 /// A choice with OpenAI's members only: engines add their own, some of which (token ids, timings) tell more than was asked.
 fn keep(choice: &Value, members: &[&str]) -> Value {

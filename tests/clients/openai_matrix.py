@@ -22,7 +22,10 @@ from urllib.parse import urlsplit
 import openai
 
 QUESTION = [{"role": "user", "content": "Write one sentence about the sea."}]
+PROMPT = "Once upon a time there was"
 ANSWER_TOKENS = 24
+TEXT_TOKENS = 8
+CHAT_TEMPLATE_TOKENS_MIN = 20
 HUGE_TOKENS = 10_000_000
 TIMEOUT_SECONDS = 180
 REASON_MAX = 300
@@ -64,13 +67,18 @@ class Target:
         """The same as a stream, read to its end."""
         return list(self.ask(stream=True, **parameters))
 
-    def post(self, body: bytes) -> http.client.HTTPResponse:
-        """A chat request without any client library."""
+    def complete(self, **parameters: object) -> openai.types.Completion:
+        """A short, greedy completion of a text."""
+        defaults = {"model": self.model, "prompt": PROMPT, "max_tokens": TEXT_TOKENS, "temperature": 0}
+        return self.client.completions.create(**(defaults | parameters))
+
+    def post(self, body: bytes, path: str = "chat/completions") -> http.client.HTTPResponse:
+        """A request without any client library."""
         url = urlsplit(self.base_url)
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         connection = kind(url.hostname, url.port, timeout=TIMEOUT_SECONDS)
         headers = {"content-type": "application/json", "authorization": f"Bearer {self.api_key}"}
-        connection.request("POST", f"{url.path.rstrip('/')}/chat/completions", body, headers)
+        connection.request("POST", f"{url.path.rstrip('/')}/{path}", body, headers)
         return connection.getresponse()
 
     def body(self, **parameters: object) -> bytes:
@@ -243,6 +251,64 @@ def require_chunks(chunks: list[openai.types.chat.ChatCompletionChunk]) -> None:
     reasons = [chunk.choices[0].finish_reason for chunk in chunks]
     require(reasons[-1] in FINISH_REASONS, f"last finish_reason is {reasons[-1]!r}")
     require(not any(reasons[:-1]), "a finish_reason before the last chunk")
+
+
+# --- text completions ------------------------------------------------------------------------
+
+
+@check("text.plain")
+def text_plain(target: Target) -> None:
+    """A prompt without a template is continued; the counts add up and the limit is kept."""
+    answer = target.complete()
+    require_equal("object", answer.object, "text_completion")
+    require_equal("model", answer.model, target.model)
+    require_equal("number of choices", len(answer.choices), 1)
+    require(answer.choices[0].text, "no text")
+    require_equal("finish_reason", answer.choices[0].finish_reason, "length")
+    require_usage(answer.usage)
+    require_equal("completion_tokens", answer.usage.completion_tokens, TEXT_TOKENS)
+    require(answer.usage.prompt_tokens < CHAT_TEMPLATE_TOKENS_MIN, "a chat template was put around the prompt")
+
+
+@check("text.default_length")
+def text_default_length(target: Target) -> None:
+    """Without a limit it is OpenAI's: 16 tokens."""
+    answer = target.complete(max_tokens=openai.omit, prompt="one two three four five six seven eight nine ten one two")
+    require(answer.usage.completion_tokens <= 16, f"{answer.usage.completion_tokens} tokens")
+
+
+@check("text.stream")
+def text_stream(target: Target) -> None:
+    """A stream has the same text in pieces, one finish reason, and the counts where asked for."""
+    *chunks, last = target.complete(stream=True, stream_options={"include_usage": True})
+    require(len(chunks) > 1, f"only {len(chunks)} chunks")
+    require_equal("objects", {chunk.object for chunk in chunks}, {"text_completion"})
+    require_equal("number of ids", len({chunk.id for chunk in [*chunks, last]}), 1)
+    require_equal("choices of the last chunk", last.choices, [])
+    require_usage(last.usage)
+    reasons = [choice.finish_reason for chunk in chunks for choice in chunk.choices]
+    require_equal("finish reasons", [reason for reason in reasons if reason], ["length"])
+    plain = target.complete()
+    require_equal("text", "".join(choice.text for chunk in chunks for choice in chunk.choices), plain.choices[0].text)
+    require_equal("usage", last.usage.completion_tokens, plain.usage.completion_tokens)
+
+
+@check("text.wire")
+def text_wire(target: Target) -> None:
+    """The stream ends with `data: [DONE]`."""
+    body = json.dumps({"model": target.model, "prompt": PROMPT, "max_tokens": 3, "stream": True}).encode()
+    response = target.post(body, path="completions")
+    require_equal("status", response.status, 200)
+    events = [line for line in response.read().decode().splitlines() if line and not line.startswith(":")]
+    require_equal("last event", events[-1], "data: [DONE]")
+
+
+@check("text.error")
+def text_error(target: Target) -> None:
+    """What is not served is a complete error that names the parameter."""
+    for wrong, param in [({"echo": True}, "echo"), ({"prompt": [1, 2, 3]}, "prompt"), ({"best_of": 3}, "best_of")]:
+        error = require_error(400, lambda wrong=wrong: target.complete(**wrong))
+        require_equal("param", error.param, param)
 
 
 # --- bytes on the wire -----------------------------------------------------------------------

@@ -32,7 +32,7 @@ pub struct RequestShape {
 #[non_exhaustive]
 pub enum ShapeError {
     /// The body is not a JSON object with the expected members.
-    #[error("the body is not a chat completion request: {detail}")]
+    #[error("the body is not a request for a completion: {detail}")]
     Malformed {
         /// What is wrong; never contains the body.
         detail: String,

@@ -229,15 +229,16 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Repl
     let path = request.uri().path().to_owned();
     match (request.method(), path.as_str()) {
         (&Method::POST, "/v1/chat/completions") => infer(shared, request, "/v1/chat/completions").await,
+        (&Method::POST, "/v1/completions") => infer(shared, request, "/v1/completions").await,
         (&Method::GET, path) if is_models_path(path) => models(&shared, path).await,
-        (_, "/v1/chat/completions" | "/v1/models") => {
+        (_, "/v1/chat/completions" | "/v1/completions" | "/v1/models") => {
             Problem::invalid(StatusCode::METHOD_NOT_ALLOWED, "proxy.method", "this path takes another method")
                 .response()
         }
         _ => Problem::invalid(
             StatusCode::NOT_FOUND,
             "proxy.path",
-            "this proxy serves /v1/chat/completions and /v1/models",
+            "this proxy serves /v1/chat/completions, /v1/completions and /v1/models",
         )
         .response(),
     }

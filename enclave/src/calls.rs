@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions`: authenticate → parse → hold the price → forward → relay.
+//! One paid call of an inference endpoint: authenticate → parse → hold the price → forward → relay.
 
 use std::sync::Arc;
 
@@ -10,16 +10,15 @@ use credits::{Credits, ModelOffer};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::admission::{self, Authenticated};
+use crate::endpoint::Endpoint;
 use crate::limits::{COMPLETION_TOKENS_DEFAULT, ENGINE_STARTING_RETRY_SECS};
 use crate::problem::Problem;
 use crate::receipt::CallFacts;
-use crate::request::{self, ChatRequest};
+use crate::request::{self, InferenceRequest};
 use crate::routes::read_body;
 use crate::state::Guardian;
 use crate::stream::{self, Call, RECEIPT_TRAILER, engine_problem};
 use crate::tabs::{CallOutcome, CallRefusal, Hold, Tab};
-
-const PATH: &str = "/v1/chat/completions";
 
 /// Names the receipt of a response.
 pub const RECEIPT_ID_HEADER: &str = "x-receipt-id";
@@ -33,17 +32,27 @@ pub fn fresh_id(prefix: &str) -> Result<String, Problem> {
     Ok(format!("{prefix}-{digits}"))
 }
 
-/// The handler.
-pub async fn completions(
-    State(guardian): State<Arc<Guardian>>,
+/// `POST /v1/chat/completions`.
+pub async fn chat(guardian: State<Arc<Guardian>>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    call(guardian.0, Endpoint::Chat, headers, body).await
+}
+
+/// `POST /v1/completions`.
+pub async fn completions(guardian: State<Arc<Guardian>>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    call(guardian.0, Endpoint::Completions, headers, body).await
+}
+
+async fn call(
+    guardian: Arc<Guardian>,
+    endpoint: Endpoint,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let body = read_body(body).await?;
-    let request = request::parse(&body);
+    let request = request::parse(endpoint, &body);
     let bound = request.as_ref().ok().and_then(|request| cost_bound(&guardian, request)).map(Credits::get);
     let Authenticated { tab, idempotency_key } =
-        admission::authenticate(&guardian, "POST", PATH, &headers, &body, bound)?;
+        admission::authenticate(&guardian, "POST", endpoint.path(), &headers, &body, bound)?;
     let request = request?;
     let digest = Sha256Digest::of(&body);
     if let Some(refusal) = tab.known_call(&idempotency_key, &digest) {
@@ -89,7 +98,7 @@ fn check_open(guardian: &Guardian, tab: &Tab) -> Result<(), Problem> {
 }
 
 /// What the request could cost at most, if it names its own maximum or takes the default.
-fn cost_bound(guardian: &Guardian, request: &ChatRequest) -> Option<Credits> {
+fn cost_bound(guardian: &Guardian, request: &InferenceRequest) -> Option<Credits> {
     let prices = guardian.offer.statement.model(&request.model)?;
     let completion = request.completion_tokens_max.unwrap_or(COMPLETION_TOKENS_DEFAULT).min(prices.context_tokens_max);
     prices.cost(request.prompt_tokens_bound, completion.saturating_mul(request.choices))
@@ -97,7 +106,7 @@ fn cost_bound(guardian: &Guardian, request: &ChatRequest) -> Option<Credits> {
 
 /// Completion tokens the engine may make per choice. A maximum the client named is kept or refused, never lowered in silence;
 /// the default is lowered to what the tab can pay.
-fn affordable(guardian: &Guardian, tab: &Tab, request: &ChatRequest, prices: &ModelOffer) -> Result<u64, Problem> {
+fn affordable(guardian: &Guardian, tab: &Tab, request: &InferenceRequest, prices: &ModelOffer) -> Result<u64, Problem> {
     let cost = |completion: u64| prices.cost(request.prompt_tokens_bound, completion.saturating_mul(request.choices));
     let fits = |completion: u64| cost(completion).is_some_and(|cost| cost <= tab.available());
     let insufficient = |needed: Option<Credits>| {
@@ -122,21 +131,22 @@ fn affordable(guardian: &Guardian, tab: &Tab, request: &ChatRequest, prices: &Mo
 async fn forward(
     guardian: Arc<Guardian>,
     hold: Hold,
-    request: ChatRequest,
+    request: InferenceRequest,
     digest: Sha256Digest,
     completion_tokens_max: u64,
     prices: ModelOffer,
 ) -> Result<Response, Problem> {
-    let body = guardian.engine.chat_body(&request, completion_tokens_max, &cache_salt(&guardian, hold.tab()));
+    let body = guardian.engine.body(&request, completion_tokens_max, &cache_salt(&guardian, hold.tab()));
     let facts = CallFacts {
         receipt_id: fresh_id("rcpt")?,
-        chat_id: fresh_id("chatcmpl")?,
+        endpoint: request.endpoint,
+        chat_id: fresh_id(request.endpoint.id_prefix())?,
         model: request.model.clone(),
         request: digest,
         forwarded: Sha256Digest::of(&body),
     };
     // The hold is dropped on any error below, which gives it back.
-    let engine_body = guardian.engine.chat(body).await.map_err(engine_problem)?;
+    let engine_body = guardian.engine.infer(request.endpoint, body).await.map_err(engine_problem)?;
     let (receipt_id, streamed) = (facts.receipt_id.clone(), request.stream);
     let call = Call { guardian, hold, facts, request, completion_tokens_max, prices };
     let body = if streamed { call.stream(engine_body) } else { call.plain(engine_body).await? };
