@@ -11,6 +11,7 @@
 //!
 //! Every check leaves a line in a [`Transcript`]; every refusal is a [`Rejection`] with a stable code.
 
+mod aci;
 mod appraise;
 pub mod azure;
 mod batch;
@@ -43,6 +44,7 @@ mod time;
 mod transcript;
 mod x509;
 
+pub use aci::{aci_report_data, aci_statement};
 pub use appraise::{Appraisal, ChannelBoundAppraisal, ChannelView, appraise, appraise_with};
 pub use batch::{Batch, BatchPosition, batch_leaf, batch_root_of_one};
 pub use bundle::{APPRAISAL_BUNDLE_BYTES_MAX, APPRAISAL_BUNDLE_VERSION, AppraisalBundle, BundleError, StoredVerdict};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use attestation::{AttestationDocument, BatchPosition, Exporter, GpuSection, Nonce, ReportDataInputs, Role};
 use http::StatusCode;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::attester::Attested;
 use crate::batcher::BatchError;
@@ -32,6 +32,29 @@ impl Channel {
     pub fn new(exporter: Exporter) -> Self {
         Self { exporter, answered: AtomicU32::new(0), waiting: Mutex::new(()) }
     }
+
+    /// A turn to ask for a report; one at a time, and not too many.
+    pub fn turn(&self) -> Result<Turn<'_>, Problem> {
+        let held = self.waiting.try_lock().map_err(|_| later("this connection waits for a report already"))?;
+        if self.answered.load(Ordering::Relaxed) >= ATTESTATIONS_PER_CONNECTION_MAX {
+            return Err(later("this connection asked for too many reports; open another one"));
+        }
+        Ok(Turn { answered: &self.answered, _held: held })
+    }
+}
+
+/// While this exists, its connection may not ask again.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    answered: &'a AtomicU32,
+    _held: MutexGuard<'a, ()>,
+}
+
+impl Turn<'_> {
+    /// The report was made and counts.
+    pub fn answered(self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// REPORT_DATA of the boot report, which has no client.
@@ -52,15 +75,12 @@ pub async fn attest(guardian: &Guardian, channel: &Channel, nonce: &str) -> Resu
     let nonce: Nonce = nonce.parse().map_err(|_| {
         Problem::invalid("attestation.nonce", "nonce", "must be 64 lowercase hex characters: 32 fresh random bytes")
     })?;
-    let _turn = channel.waiting.try_lock().map_err(|_| later("this connection waits for a report already"))?;
-    if channel.answered.load(Ordering::Relaxed) >= ATTESTATIONS_PER_CONNECTION_MAX {
-        return Err(later("this connection asked for too many reports; open another one"));
-    }
+    let turn = channel.turn()?;
     let evidence = guardian.reports.attest(&nonce, Some(&channel.exporter)).await.map_err(|error| match error {
         BatchError::Full => later("too many clients wait for a report; ask again"),
         BatchError::NoReport(_) => unavailable(),
     })?;
-    channel.answered.fetch_add(1, Ordering::Relaxed);
+    turn.answered();
     Ok(document(guardian, evidence.gpu.as_deref(), Role::Tls, nonce, evidence.position, &evidence.attested).to_json())
 }
 
@@ -92,10 +112,12 @@ fn document(
     }
 }
 
-fn later(text: &'static str) -> Problem {
+/// 429: ask again.
+pub fn later(text: &'static str) -> Problem {
     Problem { retry_after: Some(1), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "attestation.rate", text) }
 }
 
-fn unavailable() -> Problem {
+/// 503: the platform gave no report.
+pub fn unavailable() -> Problem {
     Problem::unavailable("attestation.unavailable", 2, "the platform gave no report; nothing was promised")
 }

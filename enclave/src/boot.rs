@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
+use crate::aci::AciReporter;
 use crate::attester::{Attested, Attester};
 use crate::batcher::{Batcher, Binding};
 use crate::config::GuardianConfig;
@@ -101,11 +102,13 @@ async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<G
     let price_sheet_digest = offer.statement.price_sheet_digest().context("digest the offer")?;
     let engine = Engine::from_config(&config.engine);
     let binding = Binding { leaf_spki_sha256: keys.leaf_spki_sha256, keyset_digest: keys.keyset_digest };
+    let aci = AciReporter::new(attester.clone(), gpus.clone());
     let reports = Batcher::start(attester, gpus, binding, Role::Tls);
     Ok(Guardian {
         config,
         keys,
         reports,
+        aci,
         boot_gpu,
         boot_report,
         launch_digest,

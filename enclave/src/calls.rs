@@ -13,7 +13,7 @@ use crate::admission::{self, Authenticated};
 use crate::endpoint::Endpoint;
 use crate::limits::{COMPLETION_TOKENS_DEFAULT, ENGINE_STARTING_RETRY_SECS};
 use crate::problem::Problem;
-use crate::receipt::CallFacts;
+use crate::receipt::{self, CallFacts};
 use crate::request::{self, InferenceRequest};
 use crate::routes::read_body;
 use crate::state::Guardian;
@@ -53,20 +53,43 @@ async fn call(
     let bound = request.as_ref().ok().and_then(|request| cost_bound(&guardian, request)).map(Credits::get);
     let Authenticated { tab, idempotency_key } =
         admission::authenticate(&guardian, "POST", endpoint.path(), &headers, &body, bound)?;
-    let request = request?;
     let digest = Sha256Digest::of(&body);
-    if let Some(refusal) = tab.known_call(&idempotency_key, &digest) {
-        return refused(&guardian, &tab, refusal);
+    let served = match request {
+        Ok(request) => admit(Arc::clone(&guardian), &tab, &idempotency_key, request, digest).await,
+        Err(problem) => Err(problem),
+    };
+    served.or_else(|problem| Ok(receipted(&guardian, &tab, endpoint, digest, problem)))
+}
+
+/// A refusal, with the receipt that says so.
+fn receipted(guardian: &Guardian, tab: &Tab, endpoint: Endpoint, request: Sha256Digest, problem: Problem) -> Response {
+    let receipt = receipt::refusal(guardian, tab, endpoint, request, Sha256Digest::of(&problem.body()));
+    let mut response = problem.into_response();
+    if let Some(id) = receipt.and_then(|receipt| HeaderValue::from_str(&receipt.receipt_id).ok()) {
+        response.headers_mut().insert(RECEIPT_ID_HEADER, id);
     }
-    check_open(&guardian, &tab)?;
+    response
+}
+
+async fn admit(
+    guardian: Arc<Guardian>,
+    tab: &Arc<Tab>,
+    idempotency_key: &str,
+    request: InferenceRequest,
+    digest: Sha256Digest,
+) -> Result<Response, Problem> {
+    if let Some(refusal) = tab.known_call(idempotency_key, &digest) {
+        return refused(&guardian, tab, refusal);
+    }
+    check_open(&guardian, tab)?;
     let prices = guardian.offer.statement.model(&request.model).cloned().ok_or_else(no_such_model)?;
-    let completion_tokens_max = affordable(&guardian, &tab, &request, &prices)?;
+    let completion_tokens_max = affordable(&guardian, tab, &request, &prices)?;
     let cost = prices
         .cost(request.prompt_tokens_bound, completion_tokens_max.saturating_mul(request.choices))
         .unwrap_or(Credits::MAX);
-    let hold = match tab.hold(&idempotency_key, digest, cost) {
+    let hold = match tab.hold(idempotency_key, digest, cost) {
         Ok(hold) => hold,
-        Err(refusal) => return refused(&guardian, &tab, refusal),
+        Err(refusal) => return refused(&guardian, tab, refusal),
     };
     forward(guardian, hold, request, digest, completion_tokens_max, prices).await
 }

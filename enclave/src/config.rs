@@ -26,9 +26,22 @@ pub struct GuardianConfig {
     pub engine: EngineConfig,
     /// What a token costs.
     pub prices: PriceConfig,
+    /// Where the source of this image is, for clients that ask.
+    #[serde(default)]
+    pub provenance: ProvenanceConfig,
     /// How answers look to somebody who sees only their size and time.
     #[serde(default)]
     pub shaping: ShapingConfig,
+}
+
+/// Where the source of the image is. Measured like the rest: an image that says so of itself is no other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProvenanceConfig {
+    /// URL of the repository.
+    pub repo_url: Option<String>,
+    /// Commit the image was built from.
+    pub repo_commit: Option<String>,
 }
 
 /// Sizes and times of what is sent. Without this table the frames of a stream are filled up, and leave when they are there.

@@ -12,6 +12,7 @@
 //! Invariant: a prompt reaches the engine only after its payer's nullifier is durably reserved at the ledger.
 //! Deliberately absent: a simulated mode, durable state, any log line made from a request or a response.
 
+pub mod aci;
 pub mod activity;
 pub mod admission;
 pub mod attestation_api;
@@ -31,6 +32,7 @@ pub mod listener;
 pub mod output;
 pub mod problem;
 pub mod receipt;
+pub mod receipts;
 pub mod recount;
 pub mod request;
 pub mod routes;

@@ -122,6 +122,10 @@ pub const REPLAY_HELD: Duration = Duration::from_secs(600);
 pub const REPLAY_TOTAL_BYTES_MAX: usize = 64 << 20;
 /// Receipts held in memory; the oldest go first.
 pub const RECEIPTS_HELD_MAX: usize = 10_000;
+/// The same for receipts of refusals, which cost nothing.
+pub const REFUSALS_HELD_MAX: usize = 1_000;
+/// Clients that may wait for a report of the ACI protocol, which answers one client (`attestation.rate`).
+pub const ACI_QUEUE_MAX: usize = 32;
 /// Keyset lifetime from boot, in seconds (6 days; verifiers refuse more than 7).
 pub const KEYSET_LIFETIME_SECS: u64 = 6 * 24 * 3600;
 /// Time in-flight requests get to finish after SIGTERM.

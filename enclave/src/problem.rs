@@ -3,7 +3,6 @@
 //! Under `/v1` errors have OpenAI's shape, `{"error":{"message","type","param","code"}}`, with codes that are stable.
 //! Messages never repeat request content. Status 409 is not used: official clients retry it.
 
-use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use credits::LedgerError;
@@ -53,7 +52,14 @@ impl Problem {
         json!({"message": self.message, "type": self.kind(), "param": self.param, "code": self.code})
     }
 
+    /// OpenAI's type for the status, or ACI's where it has one of its own (`aci/1` §10).
     fn kind(&self) -> &'static str {
+        match self.code {
+            "session_not_accepted" => return "session_not_accepted",
+            "receipt.not_found" => return "not_found",
+            "receipt.unauthorized" => return "unauthorized",
+            _ => {}
+        }
         match self.status.as_u16() {
             402 => "payment_required",
             401 | 403 => "permission_error",
@@ -64,13 +70,22 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        let mut body = json!({"error": self.error_object()});
+        if let (Some(object), Some(Value::Object(terms))) = (body.as_object_mut(), &self.terms) {
+            object.extend(terms.clone());
+        }
+        body.to_string().into_bytes()
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({"error": self.error_object()});
-        if let (Some(object), Some(Value::Object(terms))) = (body.as_object_mut(), self.terms) {
-            object.extend(terms);
-        }
-        let mut response = (self.status, Json(body)).into_response();
+        let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let mut response = (self.status, json, self.body()).into_response();
         let headers = response.headers_mut();
         match self.retry_after {
             Some(secs) => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from(secs))),

@@ -7,9 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credits::Credits;
 
+use crate::calls;
 use crate::endpoint::Endpoint;
 use crate::state::Guardian;
-use crate::tabs::{FinishedCall, Hold};
+use crate::tabs::{FinishedCall, Hold, Tab};
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,11 +89,7 @@ pub fn finish(
             Event::RequestReceived { body_hash: facts.request },
             Event::RequestForwarded { body_hash: facts.forwarded },
             Event::ResponseReturned { body_hash: response },
-            Event::AttestationBound {
-                report_digest: guardian.boot_report_digest(),
-                launch_digest: guardian.launch_digest.clone(),
-                role: Role::Keyset,
-            },
+            attestation_bound(guardian),
             Event::ModelWeights { model: facts.model.clone(), weights: guardian.config.engine.weights },
             Event::TokensMetered {
                 prompt_tokens: metered.prompt_tokens,
@@ -111,8 +108,44 @@ pub fn finish(
     }
     .sign(&keys.receipt)?;
     let receipt = Arc::new(receipt);
-    guardian.keep_receipt(tab.id, Arc::clone(&receipt));
+    guardian.work.receipts.keep(tab.id, Arc::clone(&receipt));
     Ok((receipt, running_total, finished))
+}
+
+/// Signs that a call of a tab was refused, with these bytes and at no charge, and keeps that (ACI §7.5). A node that refuses whom it
+/// does not like leaves a trace.
+pub fn refusal(
+    guardian: &Guardian,
+    tab: &Tab,
+    endpoint: Endpoint,
+    request: Sha256Digest,
+    response: Sha256Digest,
+) -> Option<Arc<Receipt>> {
+    let receipt = UnsignedReceipt {
+        receipt_id: calls::fresh_id("rcpt").ok()?,
+        chat_id: None,
+        model: None,
+        workload_keyset_digest: guardian.keys.keyset_digest,
+        endpoint: endpoint.path().to_owned(),
+        method: "POST".to_owned(),
+        served_at: guardian.clock.now(),
+        event_log: vec![
+            Event::RequestReceived { body_hash: request },
+            Event::ResponseReturned { body_hash: response },
+            attestation_bound(guardian),
+        ],
+    };
+    let receipt = Arc::new(receipt.sign(&guardian.keys.receipt).ok()?);
+    guardian.work.refusals.keep(tab.id, Arc::clone(&receipt));
+    Some(receipt)
+}
+
+fn attestation_bound(guardian: &Guardian) -> Event {
+    Event::AttestationBound {
+        report_digest: guardian.boot_report_digest(),
+        launch_digest: guardian.launch_digest.clone(),
+        role: Role::Keyset,
+    }
 }
 
 /// The value of the `cloister-receipt` trailer.

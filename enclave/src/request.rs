@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::aci;
 use crate::endpoint::Endpoint;
 use crate::limits::{
     CHOICES_MAX, COMPLETIONS_LOGPROBS_MAX, MESSAGES_MAX, TEMPLATE_TOKENS_BASE, TEMPLATE_TOKENS_PER_MESSAGE,
@@ -56,11 +57,12 @@ const CHAT_READ_OR_DROPPED: &[&str] = &[
     "service_tier",
     "safety_identifier",
     "prompt_cache_key",
+    "provider",
 ];
 
 /// The same for `/v1/completions`.
 const COMPLETIONS_READ_OR_DROPPED: &[&str] =
-    &["model", "prompt", "stream", "stream_options", "max_tokens", "n", "user"];
+    &["model", "prompt", "stream", "stream_options", "max_tokens", "n", "user", "provider"];
 
 #[derive(Clone, Copy)]
 enum Shape {
@@ -124,6 +126,7 @@ pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<InferenceRequest, Proble
     let Value::Object(members) = value else {
         return Err(invalid("body", "the body must be a JSON object"));
     };
+    aci::serving_constraints(&members)?;
     let mut forward = allowed(endpoint, &members)?;
     let (include_usage, obfuscate) = stream_options(&members)?;
     let (prompt_tokens_bound, completion_tokens_max) = match endpoint {

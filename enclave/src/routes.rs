@@ -21,7 +21,7 @@ use crate::endpoint::Endpoint;
 use crate::limits::{REQUEST_BODY_BYTES_MAX, REQUEST_BODY_TIMEOUT};
 use crate::problem::Problem;
 use crate::state::Guardian;
-use crate::{admission, calls, settlement};
+use crate::{aci, admission, calls, settlement};
 
 type Shared = State<Arc<Guardian>>;
 
@@ -39,6 +39,7 @@ pub fn router(guardian: Arc<Guardian>) -> Router {
         .route("/v1/tabs/{id}/close", post(close_tab))
         .route(Endpoint::Chat.path(), post(calls::chat))
         .route(Endpoint::Completions.path(), post(calls::completions))
+        .route("/v1/aci/attestation", get(aci_attestation))
         .route("/v1/aci/receipts/{id}", get(receipt))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -106,6 +107,22 @@ async fn attestation(
         )
     })?;
     Ok(json_bytes(attestation_api::attest(&guardian, &channel, &query.nonce).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AciAttestationQuery {
+    nonce: Option<String>,
+}
+
+async fn aci_attestation(
+    State(guardian): Shared,
+    Extension(channel): Extension<Arc<Channel>>,
+    query: Result<Query<AciAttestationQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) =
+        query.map_err(|_| Problem::invalid("attestation.nonce", "nonce", "at most one query parameter: nonce"))?;
+    Ok(axum::Json(aci::attestation(&guardian, &channel, query.nonce.as_deref()).await?).into_response())
 }
 
 async fn boot_attestation(State(guardian): Shared) -> Response {
@@ -188,12 +205,24 @@ async fn receipt(
 ) -> Result<Response, Problem> {
     let body = read_body(body).await?;
     let path = format!("/v1/aci/receipts/{id}");
-    let authenticated = admission::authenticate(&guardian, "GET", &path, &headers, &body, None)?;
-    let receipt = guardian.receipt(&authenticated.tab.id, &id);
-    let receipt = receipt.ok_or_else(|| {
-        Problem::new(StatusCode::NOT_FOUND, "receipt.not_found", "there is no such receipt for this tab")
-    })?;
+    let authenticated = admission::authenticate(&guardian, "GET", &path, &headers, &body, None).map_err(aci_refusal)?;
+    let receipt = guardian.receipt(&authenticated.tab.id, &id).ok_or_else(no_receipt)?;
     Ok(axum::Json(&*receipt).into_response())
+}
+
+/// ACI §10: without a credential a receipt asks for one, with a stranger's it does not exist.
+fn aci_refusal(problem: Problem) -> Problem {
+    match problem.code {
+        "payment.required" => {
+            Problem::new(StatusCode::UNAUTHORIZED, "receipt.unauthorized", "sign with the key of the receipt's tab")
+        }
+        "tab.unknown" => no_receipt(),
+        _ => problem,
+    }
+}
+
+fn no_receipt() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "receipt.not_found", "there is no such receipt for this tab")
 }
 
 /// Reads a request body within its size and time limits.

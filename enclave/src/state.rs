@@ -1,6 +1,6 @@
 //! What the handlers share.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -11,12 +11,14 @@ use credits::{Bytes32, Nullifier, Offer};
 use ledger_client::LedgerClient;
 use tokio::sync::{Semaphore, watch};
 
+use crate::aci::AciReporter;
 use crate::attester::Attested;
 use crate::batcher::Batcher;
 use crate::config::GuardianConfig;
 use crate::inference::Engine;
 use crate::keys::BootKeys;
-use crate::limits::{PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX, REPLAY_TOTAL_BYTES_MAX, TABS_MAX};
+use crate::limits::{PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX, REFUSALS_HELD_MAX, REPLAY_TOTAL_BYTES_MAX, TABS_MAX};
+use crate::receipts::ReceiptStore;
 use crate::tabs::Tab;
 
 /// One booted guardian.
@@ -27,6 +29,8 @@ pub struct Guardian {
     pub keys: BootKeys,
     /// Reports for clients.
     pub reports: Batcher,
+    /// Reports for clients of the ACI protocol.
+    pub aci: AciReporter,
     /// The evidence the boot report names.
     pub boot_gpu: Option<Arc<GpuSection>>,
     /// The boot report (role `keyset`): lets a third party check a receipt later.
@@ -58,7 +62,10 @@ pub struct Work {
     pub draining: watch::Sender<bool>,
     engine_ready: AtomicBool,
     tabs: Mutex<HashMap<Nullifier, Arc<Tab>>>,
-    receipts: Mutex<Receipts>,
+    /// Receipts of what was served.
+    pub receipts: ReceiptStore,
+    /// Receipts of what was refused. They cost nothing, so they never make a paid one give way.
+    pub refusals: ReceiptStore,
 }
 
 impl Default for Work {
@@ -68,15 +75,10 @@ impl Default for Work {
             draining: watch::channel(false).0,
             engine_ready: AtomicBool::new(false),
             tabs: Mutex::default(),
-            receipts: Mutex::default(),
+            receipts: ReceiptStore::of(RECEIPTS_HELD_MAX),
+            refusals: ReceiptStore::of(REFUSALS_HELD_MAX),
         }
     }
-}
-
-#[derive(Debug, Default)]
-struct Receipts {
-    by_id: HashMap<String, (Nullifier, Arc<Receipt>)>,
-    order: VecDeque<String>,
 }
 
 impl std::fmt::Debug for Guardian {
@@ -121,23 +123,10 @@ impl Guardian {
         self.work.tabs.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    /// Keeps a receipt for lookup; the oldest gives way.
-    pub fn keep_receipt(&self, tab: Nullifier, receipt: Arc<Receipt>) {
-        let mut receipts = self.work.receipts.lock().unwrap_or_else(PoisonError::into_inner);
-        receipts.order.push_back(receipt.receipt_id.clone());
-        receipts.by_id.insert(receipt.receipt_id.clone(), (tab, receipt));
-        if receipts.order.len() > RECEIPTS_HELD_MAX
-            && let Some(oldest) = receipts.order.pop_front()
-        {
-            receipts.by_id.remove(&oldest);
-        }
-    }
-
-    /// The receipt with this id, if it belongs to `tab`. A stranger's receipt is as absent as one that never was.
+    /// The receipt with this id, or of the answer with it, if it belongs to `tab`: of what was served, or of what was refused.
     #[must_use]
     pub fn receipt(&self, tab: &Nullifier, id: &str) -> Option<Arc<Receipt>> {
-        let receipts = self.work.receipts.lock().unwrap_or_else(PoisonError::into_inner);
-        receipts.by_id.get(id).filter(|(owner, _)| owner == tab).map(|(_, receipt)| Arc::clone(receipt))
+        self.work.receipts.find(tab, id).or_else(|| self.work.refusals.find(tab, id))
     }
 
     /// Drops answers that were held long enough; says whether there is room for more.

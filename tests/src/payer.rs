@@ -144,6 +144,17 @@ impl Payer {
         self.signed(CHAT, &spend.public.nullifier, &spend.tab_key, idempotency, &body).await
     }
 
+    /// Asks for the receipt with this id, signed with the key of a tab.
+    pub async fn receipt(&self, spend: &PreparedSpend, id: &str) -> anyhow::Result<Answer> {
+        let path = format!("/v1/aci/receipts/{id}");
+        let headers = sign_request(&spend.tab_key, "GET", &path, &spend.public.nullifier, id, &[], WallClock.now().0);
+        let mut request = http::Request::get(&path);
+        for (name, value) in headers.pairs() {
+            request = request.header(name, value);
+        }
+        raw::send(self.port, request.body(bytes::Bytes::new())?).await
+    }
+
     /// Closes a tab; the settlement, or the refusal.
     pub async fn close(&self, spend: &PreparedSpend) -> anyhow::Result<Answer> {
         let path = format!("/v1/tabs/{}/close", spend.public.nullifier);
