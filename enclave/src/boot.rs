@@ -27,7 +27,7 @@ use crate::limits::{DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT};
 use crate::listener::{self, Entrance};
 use crate::state::{Guardian, Work};
 use crate::vsock::VsockListener;
-use crate::{attestation_api, routes, settlement};
+use crate::{attestation_api, canary, routes, settlement};
 
 /// Purpose under which offers are signed (protocol.md §5.2).
 pub const OFFER_PURPOSE: &str = "cloister/offer/v1";
@@ -70,14 +70,17 @@ async fn listen(guardian: &Arc<Guardian>) -> anyhow::Result<Vec<JoinHandle<anyho
     Ok(serving)
 }
 
-/// Lets requests in once the engine answers. Returns only if it never does.
+/// Lets requests in once the engine answers, and rightly. Returns only if it does not.
 async fn bring_up_engine(guardian: &Guardian) -> anyhow::Result<()> {
     tokio::time::timeout(ENGINE_READY_TIMEOUT, wait_for_engine(&guardian.engine))
         .await
         .map_err(|_| anyhow::anyhow!("the engine did not become ready within {} s", ENGINE_READY_TIMEOUT.as_secs()))?;
+    canary::prove(guardian).await.context("ask the engine what it must know")?;
     guardian.take_requests();
     tracing::info!(keyset_digest = %guardian.keys.keyset_digest, "ready");
-    std::future::pending().await
+    let wrong = canary::watch(guardian).await;
+    tracing::error!("{wrong}");
+    Err(wrong.into())
 }
 
 async fn wait_for_engine(engine: &Engine) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use credits::{Bytes32, Credits};
 use serde::Deserialize;
 
+use crate::limits::CANARY_TOKENS_MAX;
 use crate::vsock;
 
 /// What the guardian is told; part of the measured image.
@@ -26,12 +27,29 @@ pub struct GuardianConfig {
     pub engine: EngineConfig,
     /// What a token costs.
     pub prices: PriceConfig,
+    /// A question whose answer is known; without it, whatever the engine says is served.
+    #[serde(default)]
+    pub canary: Option<CanaryConfig>,
     /// Where the source of this image is, for clients that ask.
     #[serde(default)]
     pub provenance: ProvenanceConfig,
     /// How answers look to somebody who sees only their size and time.
     #[serde(default)]
     pub shaping: ShapingConfig,
+}
+
+/// What the engine must answer, greedily and alone.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CanaryConfig {
+    /// The text to continue.
+    pub prompt: String,
+    /// How far.
+    pub completion_tokens: u64,
+    /// The continuation, exactly. `cloister-guardian canary` prints what an engine says now.
+    pub answer: String,
+    /// Seconds between two askings; busy times are passed over.
+    pub interval_secs: u64,
 }
 
 /// Where the source of the image is. Measured like the rest: an image that says so of itself is no other.
@@ -238,6 +256,14 @@ impl GuardianConfig {
         if self.listen_vsock.is_some_and(|port| !(vsock::PORT_MIN..=vsock::PORT_MAX).contains(&port)) {
             return refuse("listen_vsock", "must be a port from 1024 on: lower ones need a privilege");
         }
+        if let Some(canary) = &self.canary {
+            if canary.prompt.is_empty() || canary.interval_secs == 0 {
+                return refuse("canary", "needs a prompt and an interval of at least a second");
+            }
+            if !(1..=CANARY_TOKENS_MAX).contains(&canary.completion_tokens) {
+                return refuse("canary.completion_tokens", "must be 1 to 256");
+            }
+        }
         if (1..FRAME_BYTES_MIN).contains(&self.shaping.frame_bytes) {
             return refuse("shaping.frame_bytes", "must be 0 (off) or at least 128");
         }
@@ -317,6 +343,21 @@ mod tests {
         ] {
             let refused = with(table).unwrap_err();
             assert!(refused.contains(problem), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_canary_has_a_question_and_limits() {
+        let tee = "kind = \"report-socket\"\npath = \"/run/tee.sock\"";
+        let with = |prompt: &str, tokens: u64, secs: u64| {
+            let table =
+                format!("prompt = \"{prompt}\"\ncompletion_tokens = {tokens}\nanswer = \"b\"\ninterval_secs = {secs}");
+            parsed("", &format!("{tee}\n[canary]\n{table}"))
+        };
+        assert_eq!(with("a", 256, 1).unwrap().canary.unwrap().answer, "b");
+        for (prompt, tokens, secs) in [("", 8, 1), ("a", 0, 1), ("a", 257, 1), ("a", 8, 0)] {
+            let refused = with(prompt, tokens, secs).unwrap_err();
+            assert!(refused.contains("canary"), "{refused}");
         }
     }
 

@@ -20,6 +20,7 @@ pub mod attester;
 pub mod batcher;
 pub mod boot;
 pub mod calls;
+pub mod canary;
 pub mod clock;
 pub mod config;
 pub mod endpoint;

@@ -104,6 +104,12 @@ pub const ENGINE_READY_TIMEOUT: Duration = Duration::from_secs(300);
 pub const ENGINE_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Seconds a client is asked to wait while the engine starts (`engine.starting`).
 pub const ENGINE_STARTING_RETRY_SECS: u64 = 2;
+/// Wrong answers to the canary's question, in a row, that stop the node, and the time between two tries.
+pub const CANARY_TRIES: u32 = 3;
+/// See [`CANARY_TRIES`].
+pub const CANARY_PAUSE: Duration = Duration::from_millis(500);
+/// Completion tokens of the canary's answer.
+pub const CANARY_TOKENS_MAX: u64 = 256;
 /// While streaming, a running total is journalled after this long …
 pub const JOURNAL_INTERVAL: Duration = Duration::from_secs(10);
 /// … or after this many further tokens, whichever comes first (decision 7).

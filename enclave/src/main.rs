@@ -7,10 +7,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use enclave::config::GuardianConfig;
-use enclave::{boot, clock, hardening, telemetry};
+use enclave::inference::Engine;
+use enclave::{boot, canary, clock, hardening, telemetry};
 
 /// The guardian of a Cloister node: attested TLS in front of one model engine.
 #[derive(Parser)]
@@ -28,6 +30,12 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Ask the engine the canary's question, and print its answer as it stands in a configuration file.
+    Canary {
+        /// The configuration file (TOML), with a `[canary]` whose answer may still be empty.
+        #[arg(long)]
+        config: PathBuf,
+    },
     /// Read a configuration file, say what is wrong with it, and exit.
     CheckConfig {
         /// The configuration file (TOML).
@@ -39,6 +47,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = hardening::harden().and_then(|()| match Args::parse().command {
         Command::CheckConfig { config } => GuardianConfig::load(&config).map(|_| ()).map_err(anyhow::Error::from),
+        Command::Canary { config } => ask_canary(&config),
         Command::Serve { config } => serve(&config),
     });
     match outcome {
@@ -58,4 +67,15 @@ fn serve(path: &std::path::Path) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("a TLS provider is already installed"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(boot::run(config, clock::system()))
+}
+
+#[allow(clippy::print_stdout, reason = "the answer is what was asked for")]
+fn ask_canary(path: &std::path::Path) -> anyhow::Result<()> {
+    let config = GuardianConfig::load(path)?;
+    let question = config.canary.as_ref().context("the configuration has no [canary]")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime.block_on(canary::ask(&Engine::from_config(&config.engine), question))?;
+    // JSON's strings are TOML's.
+    println!("answer = {}", serde_json::Value::String(answer));
+    Ok(())
 }

@@ -5,6 +5,7 @@
 mod abuse;
 mod aci;
 mod batching;
+mod canary;
 mod checks;
 mod claims;
 mod crash;

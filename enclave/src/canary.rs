@@ -1,0 +1,102 @@
+//! The canary: a question whose answer is known, so that an engine that answers nonsense serves nobody.
+//!
+//! Decides: whether the engine still is the one that was measured. Drivers and engines have been seen to answer fluently and wrongly
+//! in confidential mode; nothing in the protocol shows that. The question is asked greedily and alone: engines promise equal answers
+//! for equal batches only, so what came while others were served does not count. A wrong answer, several times in a row, stops the
+//! node: no request is taken at boot, and later it drains, settles and ends.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::config::CanaryConfig;
+use crate::endpoint::Endpoint;
+use crate::inference::{self, Engine, EngineError};
+use crate::limits::{CANARY_PAUSE, CANARY_TRIES};
+use crate::request::InferenceRequest;
+use crate::state::Guardian;
+
+/// What the engine answered was wrong, each time.
+#[derive(Debug, thiserror::Error)]
+#[error("the engine answered the canary's question wrongly {CANARY_TRIES} times in a row: it is not what was measured")]
+pub struct WrongAnswer;
+
+/// Asks the question once; the answer.
+///
+/// # Errors
+/// When the engine gives none.
+pub async fn ask(engine: &Engine, canary: &CanaryConfig) -> Result<String, EngineError> {
+    let forward = json!({"prompt": canary.prompt, "temperature": 0, "seed": 0});
+    let request = InferenceRequest {
+        endpoint: Endpoint::Completions,
+        model: String::new(),
+        stream: false,
+        include_usage: false,
+        obfuscate: false,
+        completion_tokens_max: Some(canary.completion_tokens),
+        choices: 1,
+        prompt_tokens_bound: 0,
+        forward: forward.as_object().cloned().unwrap_or_else(Map::new),
+    };
+    // A salt of its own each time: an answer from the prefix cache would prove less.
+    let salt = attestation::Nonce::random().map_err(|_| EngineError::Unavailable)?.to_string();
+    let body = engine.infer(Endpoint::Completions, engine.body(&request, canary.completion_tokens, &salt)).await?;
+    let answer = inference::read_plain(body).await?;
+    let text = answer.pointer("/choices/0/text").and_then(Value::as_str);
+    text.map(str::to_owned).ok_or(EngineError::Malformed)
+}
+
+/// Asks until an answer is right. What the engine does not answer is not wrong: whether it lives, others find out.
+async fn is_right(guardian: &Guardian, canary: &CanaryConfig) -> Result<(), WrongAnswer> {
+    let mut wrong = 0;
+    while wrong < CANARY_TRIES {
+        let alone = !in_flight(guardian);
+        match ask(&guardian.engine, canary).await {
+            Ok(answer) if answer == canary.answer => return Ok(()),
+            Ok(_) if alone && !in_flight(guardian) => wrong += 1,
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "no answer to the canary's question");
+                return Ok(());
+            }
+        }
+        tokio::time::sleep(CANARY_PAUSE).await;
+    }
+    Err(WrongAnswer)
+}
+
+fn in_flight(guardian: &Guardian) -> bool {
+    guardian.tabs().iter().any(|tab| tab.in_flight())
+}
+
+/// Before the first request: the engine must answer, and rightly.
+///
+/// # Errors
+/// [`WrongAnswer`], or the engine's failure to answer.
+pub async fn prove(guardian: &Guardian) -> anyhow::Result<()> {
+    let Some(canary) = &guardian.config.canary else { return Ok(()) };
+    let mut wrong = 0;
+    while ask(&guardian.engine, canary).await? != canary.answer {
+        wrong += 1;
+        if wrong == CANARY_TRIES {
+            return Err(WrongAnswer.into());
+        }
+        tokio::time::sleep(CANARY_PAUSE).await;
+    }
+    tracing::info!("the canary's answer is right");
+    Ok(())
+}
+
+/// From then on: returns when an answer is wrong.
+pub async fn watch(guardian: &Guardian) -> WrongAnswer {
+    let Some(canary) = &guardian.config.canary else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(Duration::from_secs(canary.interval_secs)).await;
+        if in_flight(guardian) {
+            continue;
+        }
+        if let Err(wrong) = is_right(guardian, canary).await {
+            return wrong;
+        }
+    }
+}

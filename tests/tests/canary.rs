@@ -1,0 +1,97 @@
+//! An engine that answers fluently and wrongly serves nobody: not at boot, and not later.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use acceptance::payer::Payer;
+use acceptance::scripted_engine::{ScriptedEngine, Step};
+use acceptance::world::run;
+use acceptance::{World, cli};
+use serde_json::json;
+
+const PROMPT: &str = "The planets from the sun outward are";
+
+/// Adds the question to the guardian's configuration, with the answer it must have.
+fn expect(world: &World, answer: &str) {
+    let config = std::fs::read_to_string(world.config_file()).unwrap();
+    let rest = config.split("\n[canary]").next().unwrap();
+    let answer = json!(answer);
+    let canary = format!("prompt = \"{PROMPT}\"\ncompletion_tokens = 12\nanswer = {answer}\ninterval_secs = 1\n");
+    std::fs::write(world.config_file(), format!("{rest}\n[canary]\n{canary}")).unwrap();
+}
+
+/// An engine that says this to everything.
+fn says(socket: &Path, text: Arc<Mutex<String>>) -> ScriptedEngine {
+    let script = move |_: &serde_json::Value| {
+        let body = json!({
+            "choices": [{"index": 0, "text": *text.lock().unwrap(), "finish_reason": "length"}],
+            "usage": {"prompt_tokens": 8, "completion_tokens": 12},
+        })
+        .to_string();
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        vec![Step::Say(format!("{head}{body}").into_bytes())]
+    };
+    ScriptedEngine::start(socket, Arc::new(script)).unwrap()
+}
+
+fn engineless() -> World {
+    let mut world = World::builder().start().unwrap();
+    world.kill_guardian().unwrap();
+    world.kill_engine().unwrap();
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_answers_wrongly_is_never_served_from() {
+    let mut world = tokio::task::spawn_blocking(engineless).await.unwrap();
+    let text = Arc::new(Mutex::new("fluent nonsense".to_owned()));
+    let _engine = says(&world.engine_socket(), Arc::clone(&text));
+    expect(&world, " Mercury, Venus");
+    let refused = tokio::task::block_in_place(|| world.start_guardian()).unwrap_err().to_string();
+    assert!(refused.contains("3 times in a row"), "{refused}");
+    assert!(!refused.contains("nonsense") && !refused.contains("\"ready\""), "{refused}");
+
+    // It answers rightly, takes requests, and goes wrong while a tab is open: the tab is settled, and the node ends.
+    " Mercury, Venus".clone_into(&mut text.lock().unwrap());
+    tokio::task::block_in_place(|| world.start_guardian()).unwrap();
+    let mut payer = Payer::new(&world, 64 * 1024).await.unwrap();
+    payer.opened(1024, 600).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert!(payer.opened(1024, 600).await.is_ok(), "right answers change nothing");
+    "fluent nonsense".clone_into(&mut text.lock().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while payer.opened(1024, 600).await.is_ok() {
+        assert!(Instant::now() < deadline, "{}", world.guardian_log());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let ended = tokio::task::block_in_place(|| world.wait_for_guardian("never said")).unwrap_err().to_string();
+    assert!(ended.contains("ended with exit status: 1") && ended.contains("3 times in a row"), "{ended}");
+    payer.sync().await.unwrap();
+    // What is pending is the note of the tab that was not opened any more.
+    let (spendable, reserved, pending) = payer.balance();
+    assert_eq!((spendable + pending, reserved), (64 * 1024, 0), "every tab was settled, at no charge");
+    drop(tokio::task::spawn_blocking(move || drop(world)).await);
+}
+
+/// The real engine's own words, found out by the command for that, are what it says at each later time.
+#[test]
+fn the_real_engine_keeps_to_its_answer() {
+    let mut world = World::builder().start().unwrap();
+    expect(&world, "");
+    let mut ask: Command = world.program("cloister-guardian");
+    let said = run(ask.args(["canary", "--config"]).arg(world.config_file())).unwrap();
+    let answer: toml::Table = toml::from_str(&said).unwrap();
+    let answer = answer["answer"].as_str().unwrap();
+    assert!(answer.len() > 8, "{said}");
+    world.kill_guardian().unwrap();
+    expect(&world, answer);
+    world.start_guardian().unwrap();
+    std::thread::sleep(Duration::from_millis(3500));
+    assert!(world.guardian_log().contains("the canary's answer is right"));
+    let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
+    cli::chat(&world, &wallet, "Say hello.", &[]).unwrap().success().unwrap();
+    assert!(world.stop_guardian().unwrap());
+}
