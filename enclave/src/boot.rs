@@ -72,10 +72,12 @@ async fn listen(guardian: &Arc<Guardian>) -> anyhow::Result<Vec<JoinHandle<anyho
 
 /// Lets requests in once the engine answers, and rightly. Returns only if it does not.
 async fn bring_up_engine(guardian: &Guardian) -> anyhow::Result<()> {
-    tokio::time::timeout(ENGINE_READY_TIMEOUT, wait_for_engine(&guardian.engine))
-        .await
-        .map_err(|_| anyhow::anyhow!("the engine did not become ready within {} s", ENGINE_READY_TIMEOUT.as_secs()))?;
-    canary::prove(guardian).await.context("ask the engine what it must know")?;
+    let answers = async {
+        wait_for_engine(&guardian.engine).await;
+        canary::prove(guardian).await
+    };
+    let late = || anyhow::anyhow!("the engine did not become ready within {} s", ENGINE_READY_TIMEOUT.as_secs());
+    tokio::time::timeout(ENGINE_READY_TIMEOUT, answers).await.map_err(|_| late())??;
     guardian.take_requests();
     tracing::info!(keyset_digest = %guardian.keys.keyset_digest, "ready");
     let wrong = canary::watch(guardian).await;

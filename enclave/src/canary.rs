@@ -69,22 +69,25 @@ fn in_flight(guardian: &Guardian) -> bool {
     guardian.tabs().iter().any(|tab| tab.in_flight())
 }
 
-/// Before the first request: the engine must answer, and rightly.
+/// Before the first request: the engine must answer, and rightly. Asks an engine that does not answer again and again.
 ///
 /// # Errors
-/// [`WrongAnswer`], or the engine's failure to answer.
-pub async fn prove(guardian: &Guardian) -> anyhow::Result<()> {
+/// [`WrongAnswer`].
+pub async fn prove(guardian: &Guardian) -> Result<(), WrongAnswer> {
     let Some(canary) = &guardian.config.canary else { return Ok(()) };
     let mut wrong = 0;
-    while ask(&guardian.engine, canary).await? != canary.answer {
-        wrong += 1;
-        if wrong == CANARY_TRIES {
-            return Err(WrongAnswer.into());
+    while wrong < CANARY_TRIES {
+        match ask(&guardian.engine, canary).await {
+            Ok(answer) if answer == canary.answer => {
+                tracing::info!("the canary's answer is right");
+                return Ok(());
+            }
+            Ok(_) => wrong += 1,
+            Err(error) => tracing::warn!(%error, "no answer to the canary's question"),
         }
         tokio::time::sleep(CANARY_PAUSE).await;
     }
-    tracing::info!("the canary's answer is right");
-    Ok(())
+    Err(WrongAnswer)
 }
 
 /// From then on: returns when an answer is wrong.
