@@ -9,6 +9,7 @@ pub(crate) mod accept;
 mod chain;
 mod claims;
 mod collateral;
+pub(crate) mod padding;
 mod pck;
 mod policy;
 mod qe;
@@ -19,6 +20,7 @@ mod tcb;
 mod verify;
 
 pub use collateral::{COLLATERAL_BYTES_MAX, TdxCollateral};
+pub use padding::without_padding;
 pub use pck::{PckCa, PckFacts, PlatformConfiguration};
 pub(crate) use policy::TdxItems;
 pub use quote::{QUOTE_BYTES_MAX, QeReport, Td15, TdQuote, TdReport};

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use attestation::{EvidenceFormat, GpuSection, Nonce};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::attestation_api::{Channel, later, unavailable};
 use crate::attester::{Attested, Attester, AttesterError};
 use crate::gpu::Gpus;
-use crate::limits::{ACI_QUEUE_MAX, ATTESTATION_BATCH_INTERVAL, GPU_EVIDENCE_AGE_MAX};
+use crate::limits::{ACI_QUEUE_MAX, ATTESTATION_BATCH_INTERVAL, ATTESTATION_TIMEOUT, GPU_EVIDENCE_AGE_MAX};
 use crate::problem::Problem;
 use crate::state::Guardian;
 
@@ -46,12 +46,22 @@ impl AciReporter {
     }
 
     async fn make(&self, report_data: [u8; 64]) -> Result<Report, Problem> {
-        let _place = self.waiting.try_acquire().map_err(|_| later("too many clients wait for a report; ask again"))?;
-        let mut next = self.next.lock().await;
+        let _place = self.place()?;
+        self.paced(report_data).await
+    }
+
+    fn place(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.waiting.try_acquire().map_err(|_| later("too many clients wait for a report; ask again"))
+    }
+
+    /// One at a time, so that a slow platform has at most one of these before it when clients of the native protocol ask.
+    async fn paced(&self, report_data: [u8; 64]) -> Result<Report, Problem> {
+        let turn = tokio::time::timeout(ATTESTATION_TIMEOUT, self.next.lock()).await;
+        let mut next = turn.map_err(|_| later("the platform is slow; ask again"))?;
         tokio::time::sleep_until(*next).await;
+        let made = self.ask(report_data).await;
         *next = Instant::now() + ATTESTATION_BATCH_INTERVAL;
-        drop(next);
-        self.ask(report_data).await.map_err(|error| {
+        made.map_err(|error| {
             tracing::warn!(%error, "no report");
             unavailable()
         })
@@ -66,13 +76,14 @@ impl AciReporter {
     }
 
     async fn unchallenged(&self, report_data: [u8; 64]) -> Result<Report, Problem> {
+        let _place = self.place()?;
         let mut held = self.unchallenged.lock().await;
         if let Some((made, report)) = &*held
             && made.elapsed() < GPU_EVIDENCE_AGE_MAX
         {
             return Ok(report.clone());
         }
-        let report = self.make(report_data).await?;
+        let report = self.paced(report_data).await?;
         *held = Some((Instant::now(), report.clone()));
         Ok(report)
     }

@@ -13,7 +13,7 @@ use crate::admission::{self, Authenticated};
 use crate::endpoint::Endpoint;
 use crate::limits::{COMPLETION_TOKENS_DEFAULT, ENGINE_STARTING_RETRY_SECS};
 use crate::problem::Problem;
-use crate::receipt::{self, CallFacts};
+use crate::receipt::{self, CallFacts, Refused};
 use crate::request::{self, InferenceRequest};
 use crate::routes::read_body;
 use crate::state::Guardian;
@@ -54,16 +54,17 @@ async fn call(
     let Authenticated { tab, idempotency_key } =
         admission::authenticate(&guardian, "POST", endpoint.path(), &headers, &body, bound)?;
     let digest = Sha256Digest::of(&body);
+    let mut refused = Refused { endpoint, request: digest, forwarded: None };
     let served = match request {
-        Ok(request) => admit(Arc::clone(&guardian), &tab, &idempotency_key, request, digest).await,
+        Ok(request) => admit(Arc::clone(&guardian), &tab, &idempotency_key, request, &mut refused).await,
         Err(problem) => Err(problem),
     };
-    served.or_else(|problem| Ok(receipted(&guardian, &tab, endpoint, digest, problem)))
+    served.or_else(|problem| Ok(receipted(&guardian, &tab, refused, problem)))
 }
 
 /// A refusal, with the receipt that says so.
-fn receipted(guardian: &Guardian, tab: &Tab, endpoint: Endpoint, request: Sha256Digest, problem: Problem) -> Response {
-    let receipt = receipt::refusal(guardian, tab, endpoint, request, Sha256Digest::of(&problem.body()));
+fn receipted(guardian: &Guardian, tab: &Tab, refused: Refused, problem: Problem) -> Response {
+    let receipt = receipt::refusal(guardian, tab, refused, Sha256Digest::of(&problem.body()));
     let mut response = problem.into_response();
     if let Some(id) = receipt.and_then(|receipt| HeaderValue::from_str(&receipt.receipt_id).ok()) {
         response.headers_mut().insert(RECEIPT_ID_HEADER, id);
@@ -76,8 +77,9 @@ async fn admit(
     tab: &Arc<Tab>,
     idempotency_key: &str,
     request: InferenceRequest,
-    digest: Sha256Digest,
+    refused_if: &mut Refused,
 ) -> Result<Response, Problem> {
+    let digest = refused_if.request;
     if let Some(refusal) = tab.known_call(idempotency_key, &digest) {
         return refused(&guardian, tab, refusal);
     }
@@ -91,7 +93,7 @@ async fn admit(
         Ok(hold) => hold,
         Err(refusal) => return refused(&guardian, tab, refusal),
     };
-    forward(guardian, hold, request, digest, completion_tokens_max, prices).await
+    forward(guardian, hold, request, refused_if, completion_tokens_max, prices).await
 }
 
 fn check_open(guardian: &Guardian, tab: &Tab) -> Result<(), Problem> {
@@ -155,7 +157,7 @@ async fn forward(
     guardian: Arc<Guardian>,
     hold: Hold,
     request: InferenceRequest,
-    digest: Sha256Digest,
+    refused_if: &mut Refused,
     completion_tokens_max: u64,
     prices: ModelOffer,
 ) -> Result<Response, Problem> {
@@ -165,9 +167,10 @@ async fn forward(
         endpoint: request.endpoint,
         chat_id: fresh_id(request.endpoint.id_prefix())?,
         model: request.model.clone(),
-        request: digest,
+        request: refused_if.request,
         forwarded: Sha256Digest::of(&body),
     };
+    refused_if.forwarded = Some(facts.forwarded);
     // The hold is dropped on any error below, which gives it back.
     let engine_body = guardian.engine.infer(request.endpoint, body).await.map_err(engine_problem)?;
     let (receipt_id, streamed) = (facts.receipt_id.clone(), request.stream);

@@ -36,6 +36,7 @@ pub async fn ask(engine: &Engine, canary: &CanaryConfig) -> Result<String, Engin
         completion_tokens_max: Some(canary.completion_tokens),
         choices: 1,
         prompt_tokens_bound: 0,
+        stop_bytes: 0,
         forward: forward.as_object().cloned().unwrap_or_else(Map::new),
     };
     // A salt of its own each time: an answer from the prefix cache would prove less.

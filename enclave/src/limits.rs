@@ -66,6 +66,10 @@ pub const MESSAGES_MAX: usize = 1024;
 pub const CHOICES_MAX: u64 = 4;
 /// Alternatives per token (`top_logprobs`) in one chat request (`request.invalid`), as with OpenAI: an answer's size is bounded.
 pub const TOP_LOGPROBS_MAX: u64 = 20;
+/// Texts that end an answer (`stop`), as with OpenAI, and the length of each.
+pub const STOPS_MAX: usize = 4;
+/// See [`STOPS_MAX`].
+pub const STOP_BYTES_MAX: usize = 256;
 /// The same (`logprobs`) in one text completion.
 pub const COMPLETIONS_LOGPROBS_MAX: u64 = 5;
 /// Completion tokens of a text completion when the client names no maximum, as with OpenAI and vLLM.
@@ -130,6 +134,8 @@ pub const REPLAY_TOTAL_BYTES_MAX: usize = 64 << 20;
 pub const RECEIPTS_HELD_MAX: usize = 10_000;
 /// The same for receipts of refusals, which cost nothing.
 pub const REFUSALS_HELD_MAX: usize = 1_000;
+/// And of those of one tab, so that nobody makes others' give way.
+pub const REFUSALS_PER_TAB_MAX: usize = 16;
 /// Clients that may wait for a report of the ACI protocol, which answers one client (`attestation.rate`).
 pub const ACI_QUEUE_MAX: usize = 32;
 /// Keyset lifetime from boot, in seconds (6 days; verifiers refuse more than 7).

@@ -112,28 +112,32 @@ pub fn finish(
     Ok((receipt, running_total, finished))
 }
 
-/// Signs that a call of a tab was refused, with these bytes and at no charge, and keeps that (ACI §7.5). A node that refuses whom it
-/// does not like leaves a trace.
-pub fn refusal(
-    guardian: &Guardian,
-    tab: &Tab,
-    endpoint: Endpoint,
-    request: Sha256Digest,
-    response: Sha256Digest,
-) -> Option<Arc<Receipt>> {
+/// A call that was refused, or failed before there was an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused {
+    /// Where it came in.
+    pub endpoint: Endpoint,
+    /// Digest of the request body as received.
+    pub request: Sha256Digest,
+    /// Digest of the bytes sent to the engine, if it came to that.
+    pub forwarded: Option<Sha256Digest>,
+}
+
+/// Signs that a call of a tab was answered by this error, at no charge, and keeps that (ACI §7.5). A node that refuses whom it does not
+/// like leaves a trace.
+pub fn refusal(guardian: &Guardian, tab: &Tab, refused: Refused, response: Sha256Digest) -> Option<Arc<Receipt>> {
+    let received = Event::RequestReceived { body_hash: refused.request };
+    let forwarded = refused.forwarded.map(|body_hash| Event::RequestForwarded { body_hash });
+    let returned = Event::ResponseReturned { body_hash: response };
     let receipt = UnsignedReceipt {
         receipt_id: calls::fresh_id("rcpt").ok()?,
         chat_id: None,
         model: None,
         workload_keyset_digest: guardian.keys.keyset_digest,
-        endpoint: endpoint.path().to_owned(),
+        endpoint: refused.endpoint.path().to_owned(),
         method: "POST".to_owned(),
         served_at: guardian.clock.now(),
-        event_log: vec![
-            Event::RequestReceived { body_hash: request },
-            Event::ResponseReturned { body_hash: response },
-            attestation_bound(guardian),
-        ],
+        event_log: [received].into_iter().chain(forwarded).chain([returned, attestation_bound(guardian)]).collect(),
     };
     let receipt = Arc::new(receipt.sign(&guardian.keys.receipt).ok()?);
     guardian.work.refusals.keep(tab.id, Arc::clone(&receipt));

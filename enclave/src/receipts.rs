@@ -1,31 +1,60 @@
 //! Receipts of this boot, for lookup by their own id or by that of the answer. In memory, bounded: the oldest give way.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use attestation::Receipt;
 use credits::Nullifier;
 
-/// A store of so many receipts. A stranger's receipt is as absent as one that never was.
+/// A store of so many receipts, and so many of one tab. A stranger's receipt is as absent as one that never was.
 #[derive(Debug)]
 pub struct ReceiptStore {
     capacity: usize,
+    per_tab: usize,
     held: Mutex<Held>,
 }
 
 #[derive(Debug, Default)]
 struct Held {
     by_id: HashMap<String, (Nullifier, Arc<Receipt>)>,
+    /// Ids of a tab's receipts, oldest first.
+    by_tab: HashMap<Nullifier, VecDeque<String>>,
     /// Id of an answer → id of its receipt.
     by_answer: HashMap<String, String>,
     order: VecDeque<String>,
 }
 
+impl Held {
+    fn forget(&mut self, id: &str) {
+        let Some((tab, receipt)) = self.by_id.remove(id) else { return };
+        if let Some(answer) = &receipt.chat_id {
+            self.by_answer.remove(answer);
+        }
+        remove(&mut self.order, id);
+        if let Entry::Occupied(mut of_tab) = self.by_tab.entry(tab) {
+            remove(of_tab.get_mut(), id);
+            if of_tab.get().is_empty() {
+                of_tab.remove();
+            }
+        }
+    }
+}
+
+/// It is nearly always the oldest.
+fn remove(ids: &mut VecDeque<String>, id: &str) {
+    if ids.front().is_some_and(|oldest| oldest == id) {
+        ids.pop_front();
+    } else {
+        ids.retain(|other| other != id);
+    }
+}
+
 impl ReceiptStore {
     /// An empty store.
     #[must_use]
-    pub fn of(capacity: usize) -> Self {
-        Self { capacity, held: Mutex::default() }
+    pub fn of(capacity: usize, per_tab: usize) -> Self {
+        Self { capacity, per_tab, held: Mutex::default() }
     }
 
     /// Keeps a receipt of a tab.
@@ -34,14 +63,16 @@ impl ReceiptStore {
         if let Some(answer) = &receipt.chat_id {
             held.by_answer.insert(answer.clone(), receipt.receipt_id.clone());
         }
-        held.order.push_back(receipt.receipt_id.clone());
-        held.by_id.insert(receipt.receipt_id.clone(), (tab, receipt));
-        if held.order.len() > self.capacity
-            && let Some(oldest) = held.order.pop_front()
-            && let Some((_, receipt)) = held.by_id.remove(&oldest)
-            && let Some(answer) = &receipt.chat_id
-        {
-            held.by_answer.remove(answer);
+        let id = receipt.receipt_id.clone();
+        held.by_id.insert(id.clone(), (tab, receipt));
+        held.order.push_back(id.clone());
+        let of_tab = held.by_tab.entry(tab).or_default();
+        of_tab.push_back(id);
+        let oldest = if of_tab.len() > self.per_tab { of_tab.front().cloned() } else { None };
+        let oldest =
+            oldest.or_else(|| if held.order.len() > self.capacity { held.order.front().cloned() } else { None });
+        if let Some(oldest) = oldest {
+            held.forget(&oldest);
         }
     }
 
@@ -70,8 +101,8 @@ mod tests {
         let digest = Sha256Digest([0; 32]);
         let (mine, theirs): (Nullifier, Nullifier) =
             ("01".repeat(32).parse().unwrap(), "02".repeat(32).parse().unwrap());
-        let store = ReceiptStore::of(2);
-        for number in 0..3 {
+        let store = ReceiptStore::of(3, 2);
+        let receipt = |number: u32| {
             let receipt = UnsignedReceipt {
                 receipt_id: format!("rcpt-{number}"),
                 chat_id: Some(format!("chatcmpl-{number}")),
@@ -82,7 +113,10 @@ mod tests {
                 served_at: UnixTime(0),
                 event_log: vec![Event::RequestReceived { body_hash: digest }],
             };
-            store.keep(mine, Arc::new(receipt.sign(&key).unwrap()));
+            Arc::new(receipt.sign(&key).unwrap())
+        };
+        for number in 0..3 {
+            store.keep(mine, receipt(number));
         }
         for id in ["rcpt-0", "chatcmpl-0", "rcpt-9", ""] {
             assert!(store.find(&mine, id).is_none(), "{id}");
@@ -91,5 +125,13 @@ mod tests {
             assert!(store.find(&mine, id).is_some() && store.find(&theirs, id).is_none(), "{id}");
         }
         assert_eq!(store.find(&mine, "chatcmpl-2").unwrap().receipt_id, "rcpt-2");
+        // A tab that has many makes its own give way, and only then, all together, somebody's oldest.
+        for number in 3..9 {
+            store.keep(theirs, receipt(number));
+        }
+        let held: Vec<u32> = (0..9)
+            .filter(|number| [mine, theirs].iter().any(|tab| store.find(tab, &format!("rcpt-{number}")).is_some()))
+            .collect();
+        assert_eq!(held, [2, 7, 8]);
     }
 }

@@ -37,10 +37,11 @@ impl Recount {
     }
 
     /// Most completion tokens that can have been made: each has a byte of text or an event of its own, but for the few at the ends
-    /// of choices.
+    /// of choices and those whose text ended one (`stop_bytes` at most).
     #[must_use]
-    pub fn tokens_max(&self, choices: u64) -> u64 {
-        self.text_bytes.saturating_add(self.relayed).saturating_add(choices.saturating_mul(TOKENS_WITHOUT_TEXT))
+    pub fn tokens_max(&self, choices: u64, stop_bytes: u64) -> u64 {
+        let unsaid = choices.saturating_mul(TOKENS_WITHOUT_TEXT.saturating_add(stop_bytes));
+        self.text_bytes.saturating_add(self.relayed).saturating_add(unsaid)
     }
 
     /// Whether more came than an answer of so many tokens has.
@@ -79,9 +80,9 @@ mod tests {
         recount.relayed(&[json!({"index": 0, "delta": {"content": "four", "reasoning_content": "four"}})]);
         recount
             .relayed(&[json!({"delta": {"tool_calls": [{"function": {"arguments": "{}"}}]}, "logprobs": {"x": "no"}})]);
-        assert_eq!(recount.tokens_max(1), 4 + 4 + 2 + 2 + TOKENS_WITHOUT_TEXT);
+        assert_eq!(recount.tokens_max(1, 0), 4 + 4 + 2 + 2 + TOKENS_WITHOUT_TEXT);
         recount.relayed(&[json!({"index": 0, "text": "four", "logprobs": {"tokens": ["no"]}})]);
-        assert_eq!(recount.tokens_max(1), 4 + 4 + 2 + 4 + 3 + TOKENS_WITHOUT_TEXT);
+        assert_eq!(recount.tokens_max(1, 0), 4 + 4 + 2 + 4 + 3 + TOKENS_WITHOUT_TEXT);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::aci;
 use crate::endpoint::Endpoint;
 use crate::limits::{
-    CHOICES_MAX, COMPLETIONS_LOGPROBS_MAX, MESSAGES_MAX, TEMPLATE_TOKENS_BASE, TEMPLATE_TOKENS_PER_MESSAGE,
-    TEXT_COMPLETION_TOKENS_DEFAULT, TOP_LOGPROBS_MAX,
+    CHOICES_MAX, COMPLETIONS_LOGPROBS_MAX, MESSAGES_MAX, STOP_BYTES_MAX, STOPS_MAX, TEMPLATE_TOKENS_BASE,
+    TEMPLATE_TOKENS_PER_MESSAGE, TEXT_COMPLETION_TOKENS_DEFAULT, TOP_LOGPROBS_MAX,
 };
 use crate::problem::Problem;
 
@@ -108,6 +108,8 @@ pub struct InferenceRequest {
     pub choices: u64,
     /// Upper bound of the prompt's tokens: no tokenizer makes more tokens than bytes, plus the template's.
     pub prompt_tokens_bound: u64,
+    /// Bytes of the longest text that ends an answer: that much is made and not said.
+    pub stop_bytes: u64,
     /// Members for the engine: `messages` or `prompt`, and those that are forwarded.
     pub forward: Map<String, Value>,
 }
@@ -153,6 +155,7 @@ pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<InferenceRequest, Proble
         completion_tokens_max,
         choices: choices(&members)?,
         prompt_tokens_bound,
+        stop_bytes: stop_bytes(&members)?,
         forward,
     })
 }
@@ -197,6 +200,23 @@ fn flag(members: &Map<String, Value>, name: &str) -> Result<bool, Problem> {
         None | Some(Value::Null) => Ok(false),
         Some(value) => value.as_bool().ok_or_else(|| invalid(name, "must be true or false")),
     }
+}
+
+/// Length of the longest stop text. A few short ones, as with OpenAI: engines look for each after each token.
+fn stop_bytes(members: &Map<String, Value>) -> Result<u64, Problem> {
+    let texts = match members.get("stop") {
+        None | Some(Value::Null) => return Ok(0),
+        Some(Value::Array(texts)) => texts.as_slice(),
+        Some(text) => std::slice::from_ref(text),
+    };
+    let lengths: Option<Vec<usize>> = texts.iter().map(|text| text.as_str().map(str::len)).collect();
+    let valid = |lengths: &Vec<usize>| {
+        lengths.len() <= STOPS_MAX && lengths.iter().all(|length| (1..=STOP_BYTES_MAX).contains(length))
+    };
+    let lengths = lengths
+        .filter(valid)
+        .ok_or_else(|| invalid("stop", format!("must be at most {STOPS_MAX} texts of 1 to {STOP_BYTES_MAX} bytes")))?;
+    Ok(lengths.into_iter().max().and_then(|longest| u64::try_from(longest).ok()).unwrap_or(0))
 }
 
 fn positive_or_zero(members: &Map<String, Value>, name: &str) -> Result<Option<u64>, Problem> {
@@ -282,6 +302,7 @@ fn take_prompt(members: &Map<String, Value>) -> Result<&str, Problem> {
         Some(prompt) => prompt.as_str(),
         None => None,
     };
+    let prompt = prompt.filter(|prompt| !prompt.is_empty());
     prompt.ok_or_else(|| invalid("prompt", "is required and must be one text; send several prompts one by one"))
 }
 
@@ -341,11 +362,22 @@ mod tests {
         assert_eq!(request.forward.get("prompt").unwrap(), "Once upon a time");
         assert_eq!((request.prompt_tokens_bound, request.completion_tokens_max), (16 + 64, Some(16)), "as OpenAI");
         assert!(request.stream && !request.forward.contains_key("user"));
+        assert_eq!(request.stop_bytes, 1);
+        let longest = format!(r#"{{"model":"m","prompt":"a","stop":["b","{}"]}}"#, "a".repeat(256));
+        assert_eq!(parse(Endpoint::Completions, longest.as_bytes()).unwrap().stop_bytes, 256);
+        assert!(
+            parse(Endpoint::Completions, longest.replace("\"b\"", &format!("\"{}\"", "b".repeat(257))).as_bytes())
+                .is_err()
+        );
         let (invalid, unknown) = ("request.invalid", "request.unknown_parameter");
         for (members, expected, param) in [
             ("", invalid, "prompt"),
             (r#","prompt":null"#, invalid, "prompt"),
             (r#","prompt":[]"#, invalid, "prompt"),
+            (r#","prompt":"""#, invalid, "prompt"),
+            (r#","prompt":"a","stop":"""#, invalid, "stop"),
+            (r#","prompt":"a","stop":["a","b","c","d","e"]"#, invalid, "stop"),
+            (r#","prompt":"a","stop":["a",1]"#, invalid, "stop"),
             (r#","prompt":["a","b"]"#, invalid, "prompt"),
             (r#","prompt":[1,2,3]"#, invalid, "prompt"),
             (r#","prompt":[[1,2,3]]"#, invalid, "prompt"),

@@ -17,7 +17,10 @@ use crate::batcher::Batcher;
 use crate::config::GuardianConfig;
 use crate::inference::Engine;
 use crate::keys::BootKeys;
-use crate::limits::{PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX, REFUSALS_HELD_MAX, REPLAY_TOTAL_BYTES_MAX, TABS_MAX};
+use crate::limits::{
+    CALLS_PER_TAB_MAX, PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX, REFUSALS_HELD_MAX, REFUSALS_PER_TAB_MAX,
+    REPLAY_TOTAL_BYTES_MAX, TABS_MAX,
+};
 use crate::receipts::ReceiptStore;
 use crate::tabs::Tab;
 
@@ -75,8 +78,8 @@ impl Default for Work {
             draining: watch::channel(false).0,
             engine_ready: AtomicBool::new(false),
             tabs: Mutex::default(),
-            receipts: ReceiptStore::of(RECEIPTS_HELD_MAX),
-            refusals: ReceiptStore::of(REFUSALS_HELD_MAX),
+            receipts: ReceiptStore::of(RECEIPTS_HELD_MAX, CALLS_PER_TAB_MAX),
+            refusals: ReceiptStore::of(REFUSALS_HELD_MAX, REFUSALS_PER_TAB_MAX),
         }
     }
 }

@@ -73,7 +73,8 @@ impl Call {
 
     fn meter(&self, usage: Usage, recount: &Recount) -> Metered {
         let prompt_tokens = usage.prompt_tokens.min(self.request.prompt_tokens_bound);
-        let completion_bound = self.completion_tokens_bound().min(recount.tokens_max(self.request.choices));
+        let completion_bound =
+            self.completion_tokens_bound().min(recount.tokens_max(self.request.choices, self.request.stop_bytes));
         let completion_tokens = usage.completion_tokens.min(completion_bound);
         let cost = self.prices.cost(prompt_tokens, completion_tokens).unwrap_or(self.hold.amount());
         Metered { prompt_tokens, completion_tokens, cost: cost.min(self.hold.amount()) }

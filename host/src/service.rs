@@ -81,6 +81,7 @@ fn answer_all(answers: Answers<'_>, listener: &UnixListener) {
 
 fn answer(answers: Answers<'_>, mut stream: UnixStream) -> anyhow::Result<()> {
     stream.set_read_timeout(Some(QUESTION_TIMEOUT))?;
+    stream.set_write_timeout(Some(QUESTION_TIMEOUT))?;
     let mut line = String::new();
     BufReader::new((&stream).take(QUESTION_BYTES_MAX)).read_line(&mut line)?;
     let asked = serde_json::from_str(&line).context("not a question");

@@ -1,5 +1,6 @@
 //! Acceptance: the appliance as real processes, and what the tests, the demo and the benches share.
 
+pub mod channel;
 pub mod cli;
 pub mod clock;
 pub mod engine;

@@ -23,6 +23,10 @@ use fuser::{
 
 /// Longest REPORT_DATA (`TSM_REPORT_INBLOB_MAX`).
 const INBLOB_BYTES_MAX: usize = 64;
+/// Zeros that a quoting service leaves behind a quote; a captured one has as many.
+const QUOTE_PADDING: usize = 70;
+/// How long a silent firmware takes.
+const SILENCE: Duration = Duration::from_secs(12);
 /// Nothing is kept by the kernel above.
 const NOT_CACHED: Duration = Duration::ZERO;
 
@@ -50,6 +54,8 @@ pub enum Fault {
     Refused,
     /// The firmware takes longer than anybody waits.
     Silent,
+    /// The firmware takes a second for each report.
+    Slow,
     /// The platform is one we do not know.
     OtherPlatform,
     /// No provider: the driver is gone.
@@ -69,8 +75,12 @@ struct State {
     signer: PathBuf,
     provider: &'static str,
     fault: Fault,
-    write_generation: u32,
-    read_generation: u32,
+    write_generation: u64,
+    read_generation: u64,
+    /// A firmware that is silent answers this one caller; others wait for it, as they do for the kernel's lock.
+    firmware: Arc<Mutex<()>>,
+    /// What the last read of `outblob` began with.
+    got: Result<Vec<u8>, Errno>,
     /// Bytes of an `inblob` that is open for writing.
     buffer: Option<Vec<u8>>,
     inblob: Vec<u8>,
@@ -97,6 +107,8 @@ impl TsmDouble {
             fault: Fault::None,
             write_generation: 0,
             read_generation: 0,
+            firmware: Arc::default(),
+            got: Ok(Vec::new()),
             buffer: None,
             inblob: Vec::new(),
             outblob: None,
@@ -105,6 +117,8 @@ impl TsmDouble {
         let mut config = Config::default();
         config.mount_options =
             vec![MountOption::FSName("tsm-double".to_owned()), MountOption::NoDev, MountOption::NoSuid];
+        // One thread may be waiting for the firmware.
+        config.n_threads = Some(4);
         let session = fuser::spawn_mount(Entry { state: Arc::clone(&state) }, entry, &config)
             .with_context(|| format!("mount the double of configfs-tsm on {}", entry.display()))?;
         Ok(Self { entry: entry.to_path_buf(), state, _session: session })
@@ -121,8 +135,14 @@ impl TsmDouble {
         lock(&self.state).fault = fault;
     }
 
+    /// What goes wrong now.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        lock(&self.state).fault
+    }
+
     /// Sets the counters of writes and of reads.
-    pub fn count_from(&self, write_generation: u32, read_generation: u32) {
+    pub fn count_from(&self, write_generation: u64, read_generation: u64) {
         let mut state = lock(&self.state);
         (state.write_generation, state.read_generation) = (write_generation, read_generation);
     }
@@ -165,9 +185,14 @@ impl State {
             }
             Fault::Refused => return Err(Errno::EIO),
             Fault::NoProvider => return Err(Errno::ENOTTY),
-            Fault::Silent => std::thread::sleep(Duration::from_secs(12)),
             Fault::Endless => return Ok(vec![0; 40_000]),
-            Fault::None | Fault::OtherWriter(_) | Fault::Replay | Fault::Truncated | Fault::OtherPlatform => {}
+            Fault::None
+            | Fault::Silent
+            | Fault::Slow
+            | Fault::OtherWriter(_)
+            | Fault::Replay
+            | Fault::Truncated
+            | Fault::OtherPlatform => {}
         }
         if self.inblob.is_empty() {
             return Err(Errno::EINVAL);
@@ -183,7 +208,8 @@ impl State {
         self.read_generation = self.write_generation;
         self.outblob = Some(report.clone());
         let length = if self.fault == Fault::Truncated { report.len() / 2 } else { report.len() };
-        Ok(report.into_iter().take(length).collect())
+        let padding = if self.provider == "tdx_guest" { QUOTE_PADDING } else { 0 };
+        Ok(report.into_iter().take(length).chain(std::iter::repeat_n(0, padding)).collect())
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<u8>, Errno> {
@@ -192,7 +218,7 @@ impl State {
             "provider" if self.fault == Fault::OtherPlatform => Ok(b"arm_cca_guest\n".to_vec()),
             "provider" => Ok(format!("{}\n", self.provider).into_bytes()),
             "generation" => Ok(format!("{}\n", self.write_generation).into_bytes()),
-            "outblob" => self.outblob(),
+            "outblob" => self.got.clone(),
             "auxblob" => Ok(Vec::new()),
             _ => Err(Errno::EACCES),
         }
@@ -291,6 +317,21 @@ impl Filesystem for Entry {
         reply: ReplyData,
     ) {
         let Some((name, _)) = attribute(number) else { return reply.error(Errno::EISDIR) };
+        // configfs asks for the whole attribute at the first read after an open, and hands out what it got then.
+        if name == "outblob" && offset == 0 {
+            let (firmware, fault) = {
+                let state = lock(&self.state);
+                (Arc::clone(&state.firmware), state.fault)
+            };
+            let _busy = firmware.lock().unwrap_or_else(PoisonError::into_inner);
+            match fault {
+                Fault::Silent => std::thread::sleep(SILENCE),
+                Fault::Slow => std::thread::sleep(Duration::from_secs(1)),
+                _ => {}
+            }
+            let mut state = lock(&self.state);
+            state.got = state.outblob();
+        }
         match lock(&self.state).read(name) {
             Ok(bytes) => {
                 let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use acceptance::payer::{CHAT, Payer};
 use acceptance::raw::{self, Answer};
-use acceptance::{World, processes};
-use attestation::{AppraisalPolicy, AttestationDocument, Clock, Nonce, Transcript, TrustRoots};
+use acceptance::{World, channel, processes};
+use attestation::{AppraisalPolicy, AttestationDocument, Clock, Transcript, TrustRoots};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credits::wallet::PreparedSpend;
@@ -71,8 +71,9 @@ fn events(path: &Path) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_made_from_the_specification_accepts_report_receipt_and_refusals() {
     let world = started().await;
-    let mut payer = Payer::new(&world, 100_000).await.unwrap();
-    let spend = payer.opened(4096, 600).await.unwrap();
+    let mut payer = Payer::new(&world, 1_000_000).await.unwrap();
+    let spend = payer.opened(65_536, 600).await.unwrap();
+    let small = payer.opened(1024, 600).await.unwrap();
     let question = json!({"model": MODEL, "max_tokens": 4, "messages": [{"role": "user", "content": "Say hello."}]});
     let with = |name: &str, value: Value| {
         let mut body = question.clone();
@@ -87,13 +88,21 @@ async fn a_client_made_from_the_specification_accepts_report_receipt_and_refusal
         ("session.json", with("provider", session), 412, "session_not_accepted"),
         ("unknown.json", with("model", json!("another")), 404, "model_not_found"),
         ("invalid.json", with("n", json!(1000)), 400, "request.invalid"),
+        (
+            "long.json",
+            with("messages", json!([{"role": "user", "content": "a b ".repeat(4000)}])),
+            400,
+            "request.engine_refused",
+        ),
         ("dear.json", with("max_tokens", json!(1_000_000)), 402, "tab.insufficient"),
     ];
     for (name, body, status, code) in &cases {
-        let answer = exchange(&payer, &spend, &file(name), body).await;
+        let spend = if *code == "tab.insufficient" { &small } else { &spend };
+        let answer = exchange(&payer, spend, &file(name), body).await;
         assert_eq!((answer.status.as_u16(), &*answer.code()), (*status, *code), "{name}");
         let forwarded = events(&file(name)).contains(&"request.forwarded".to_owned());
-        assert_eq!(forwarded, *status == 200, "{name}: what was refused was not forwarded");
+        // What the engine refused, it has seen.
+        assert_eq!(forwarded, *status == 200 || *code == "request.engine_refused", "{name}");
         if *status != 200 {
             assert!(!events(&file(name)).contains(&"credit.spent".to_owned()), "{name}: and cost nothing");
         }
@@ -132,26 +141,23 @@ async fn a_client_made_from_the_specification_accepts_report_receipt_and_refusal
 async fn a_report_of_one_face_is_none_for_the_other() {
     let world = started().await;
     let port = world.guardian_port();
-    let nonce = Nonce::random().unwrap();
-    let native = raw::get(port, &format!("/v1/attestation?nonce={nonce}")).await.unwrap();
-    let mut document = AttestationDocument::from_json(&native.body).unwrap();
-    let aci = raw::get(port, &format!("/v1/aci/attestation?nonce={nonce}")).await.unwrap().json();
-    let report_of = |value: &Value| STANDARD.decode(value.as_str().unwrap()).unwrap();
-    let aci_report = report_of(&aci["attestation"]["evidence"]["report"]);
-    let native_report = std::mem::replace(&mut document.evidence.report.0, aci_report.clone());
+    let (view, native) = channel::ask(port).await.unwrap();
+    let aci = raw::get(port, &format!("/v1/aci/attestation?nonce={}", view.nonce)).await.unwrap().json();
+    let aci_report = STANDARD.decode(aci["attestation"]["evidence"]["report"].as_str().unwrap()).unwrap();
+    let native_report = native.evidence.report.0.clone();
 
     let roots = TrustRoots::named(&std::fs::read(world.root_file()).unwrap()).unwrap();
     let policy = AppraisalPolicy::from_toml(&std::fs::read_to_string(world.policy_file()).unwrap()).unwrap();
     let now = acceptance::clock::WallClock.now();
-    // The hardware is genuine; whom the report speaks of is what does not hold.
-    let appraised = attestation::appraise(&document, &roots, &policy, now, &mut Transcript::default());
-    let view = attestation::ChannelView {
-        nonce,
-        exporter: attestation::Exporter([0; 32]),
-        leaf_spki_sha256: document.keyset.tls_public_keys.first().unwrap().spki_sha256.0,
+    let bound = |document: &AttestationDocument| {
+        // The hardware is genuine in both cases; whom the report speaks of is what differs.
+        let appraised = attestation::appraise(document, &roots, &policy, now, &mut Transcript::default()).unwrap();
+        appraised.bind_channel(&view, &mut Transcript::default()).map(drop)
     };
-    let refused = appraised.unwrap().bind_channel(&view, &mut Transcript::default()).map(drop).unwrap_err();
-    assert_eq!(refused.code(), "channel.report_data_mismatch");
+    bound(&native).unwrap();
+    let mut forged = native.clone();
+    forged.evidence.report.0.clone_from(&aci_report);
+    assert_eq!(bound(&forged).unwrap_err().code(), "channel.report_data_mismatch");
     // And the other way: REPORT_DATA of ours never ends in the zeros that an ACI client requires.
     let upper = |report: &[u8]| report[0x70..0x90].to_vec();
     assert_eq!(upper(&aci_report), [0; 32]);

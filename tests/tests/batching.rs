@@ -3,11 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use acceptance::{World, tls};
-use attestation::{
-    AppraisalPolicy, AttestationDocument, ChannelView, Clock, EXPORTER_LABEL, Exporter, Nonce, Sha256Digest,
-    Transcript, TrustRoots,
-};
+use acceptance::{World, channel, tls};
+use attestation::{AppraisalPolicy, ChannelView, Clock, Nonce, Transcript, TrustRoots};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
@@ -20,40 +17,14 @@ const CLIENTS: usize = 200;
 /// The shortest time between two reports (`ATTESTATION_BATCH_INTERVAL`).
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// A client's own view of its connection, and the document it was answered with.
-async fn ask(port: u16) -> (ChannelView, AttestationDocument) {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let name = rustls::pki_types::ServerName::try_from("cloister.invalid").unwrap();
-    let tls = TlsConnector::from(tls::client_config(b"http/1.1").unwrap()).connect(name, stream).await.unwrap();
-    let session = tls.get_ref().1;
-    let exporter = session.export_keying_material([0_u8; 32], EXPORTER_LABEL, Some(b"")).unwrap();
-    let certificate = session.peer_certificates().unwrap().first().unwrap().clone();
-    let nonce = Nonce::random().unwrap();
-    let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await.unwrap();
-    tokio::spawn(connection);
-    let request = http::Request::get(format!("/v1/attestation?nonce={nonce}")).header("host", "cloister.invalid");
-    let answer = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
-    assert_eq!(answer.status().as_u16(), 200);
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    let document = AttestationDocument::from_json(&body).unwrap();
-    let leaf_spki_sha256 = document.keyset.tls_public_keys.first().unwrap().spki_sha256.0;
-    assert!(spki_is_in(&certificate, &leaf_spki_sha256), "the keyset names the key of this connection");
-    (ChannelView { nonce, exporter: Exporter(exporter), leaf_spki_sha256 }, document)
-}
-
-/// Whether the certificate holds a P-256 key whose SubjectPublicKeyInfo (91 bytes) has this digest.
-fn spki_is_in(certificate: &[u8], digest: &[u8; 32]) -> bool {
-    certificate.windows(91).any(|window| Sha256Digest::of(window).0 == *digest)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn many_clients_share_few_reports_and_none_shares_its_channel() {
     let world = tokio::task::spawn_blocking(|| World::builder().start().unwrap()).await.unwrap();
     let started = Instant::now();
-    let asked: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(ask(world.guardian_port()))).collect();
+    let asked: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(channel::ask(world.guardian_port()))).collect();
     let mut answers = Vec::new();
     for asked in asked {
-        answers.push(asked.await.unwrap());
+        answers.push(asked.await.unwrap().unwrap());
     }
     let reports_possible = started.elapsed().as_millis() / INTERVAL.as_millis() + 1;
 

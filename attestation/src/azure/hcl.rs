@@ -14,6 +14,7 @@ use super::AzureRejection;
 use crate::crypto;
 use crate::reader::Reader;
 use crate::snp::REPORT_LEN;
+use crate::tdx::padding;
 
 /// Size of the vTPM index the report is read from.
 pub const HCL_REPORT_LEN: usize = 2600;
@@ -210,49 +211,13 @@ fn td_report(space: &[u8]) -> Result<&[u8], AzureRejection> {
 /// REPORTDATA of a TD quote, version 4 or 5 (TDX DCAP Quote Library, appendix 3). Everything else about the quote is for
 /// its own verification.
 pub(super) fn td_quote_report_data(quote: &[u8]) -> Result<[u8; 64], AzureRejection> {
-    let (fields, _) = td_quote_body(quote)?;
+    let (fields, _) = padding::body(quote).ok_or(AzureRejection::TdQuoteMalformed)?;
     report_data(fields.rest(), QUOTE_BODY_REPORT_DATA_AT).ok_or(AzureRejection::TdQuoteMalformed)
 }
 
-/// The quote without the zeros the provider fills its buffer up with: its length is the one its signature data states.
-/// Anything but zeros behind it is refused.
+/// The quote without the zeros the provider fills its buffer up with. Anything but zeros behind it is refused.
 pub(super) fn td_quote_exactly(padded: &[u8]) -> Result<&[u8], AzureRejection> {
-    let malformed = || AzureRejection::TdQuoteMalformed;
-    let (mut fields, body_len) = td_quote_body(padded)?;
-    fields.take(body_len).ok_or_else(malformed)?;
-    let signature_len = fields.u32_le().and_then(|length| usize::try_from(length).ok()).ok_or_else(malformed)?;
-    fields.take(signature_len).ok_or_else(malformed)?;
-    let padding = fields.rest();
-    let end = padded.len().checked_sub(padding.len()).ok_or_else(malformed)?;
-    if padding.iter().any(|byte| *byte != 0) {
-        return Err(malformed());
-    }
-    padded.get(..end).ok_or_else(malformed)
-}
-
-/// What follows the header of a TD quote, and the length of the body it begins with.
-fn td_quote_body(quote: &[u8]) -> Result<(Reader<'_>, usize), AzureRejection> {
-    const REST_OF_HEADER_LEN: usize = 40;
-    const TD_1_0_LEN: usize = 584;
-    let malformed = || AzureRejection::TdQuoteMalformed;
-    let mut fields = Reader::new(quote);
-    let version = fields.u16_le().ok_or_else(malformed)?;
-    let _key_type = fields.u16_le().ok_or_else(malformed)?;
-    if fields.u32_le().ok_or_else(malformed)? != TEE_TYPE_TDX {
-        return Err(malformed());
-    }
-    fields.take(REST_OF_HEADER_LEN).ok_or_else(malformed)?;
-    match version {
-        4 => Ok((fields, TD_1_0_LEN)),
-        5 => {
-            // Both TD report bodies, of 584 and of 648 bytes, begin alike.
-            let body_type = fields.u16_le().filter(|body_type| matches!(body_type, 2 | 3)).ok_or_else(malformed)?;
-            let (body_size, body_len) = if body_type == 2 { (584, TD_1_0_LEN) } else { (648, 648) };
-            fields.u32_le().filter(|size| *size == body_size).ok_or_else(malformed)?;
-            Ok((fields, body_len))
-        }
-        _ => Err(malformed()),
-    }
+    padding::without_padding(padded).ok_or(AzureRejection::TdQuoteMalformed)
 }
 
 #[derive(Deserialize)]

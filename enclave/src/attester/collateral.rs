@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use attestation::snp::SnpReport;
+use attestation::snp::{SigningKey, SnpReport};
 use attestation::{CpuEvidence, Endorsements, EvidenceFormat};
 use tokio::sync::Mutex;
 
@@ -28,10 +28,10 @@ struct Held {
     ask_again: Instant,
 }
 
-/// What endorsements are about: a chip at one state of its firmware, or an Intel platform, whose quote names its own key.
+/// What endorsements are about: a chip and its signing key at one state of its firmware, or an Intel platform, whose quote names its own key.
 #[derive(Debug, PartialEq, Eq)]
 enum Subject {
-    Snp { chip_id: [u8; 64], reported_tcb: [u8; 8] },
+    Snp { chip_id: [u8; 64], reported_tcb: [u8; 8], signing_key: SigningKey },
     Tdx,
 }
 
@@ -41,7 +41,11 @@ impl Subject {
             EvidenceFormat::SevSnpReportV1 => {
                 let report = SnpReport::parse(&evidence.report.0)
                     .map_err(|rejection| AttesterError::Refused(format!("not a report: {rejection}")))?;
-                Ok(Self::Snp { chip_id: report.chip_id, reported_tcb: report.reported_tcb.bytes })
+                Ok(Self::Snp {
+                    chip_id: report.chip_id,
+                    reported_tcb: report.reported_tcb.bytes,
+                    signing_key: report.key_information.signing_key,
+                })
             }
             EvidenceFormat::TdxQuoteV1 => Ok(Self::Tdx),
         }
@@ -61,11 +65,12 @@ impl Collateral {
         let mut held = self.held.lock().await;
         if let Some(known) = held.as_mut().filter(|held| held.of == of) {
             if Instant::now() >= known.ask_again {
+                // First, since a caller may give up while the host is asked.
+                known.ask_again = Instant::now() + COLLATERAL_AGE_MAX;
                 match self.ask(evidence).await {
                     Ok(endorsements) => known.endorsements = endorsements,
                     Err(error) => tracing::warn!(%error, "no newer endorsements"),
                 }
-                known.ask_again = Instant::now() + COLLATERAL_AGE_MAX;
             }
             return Ok(known.endorsements.clone());
         }

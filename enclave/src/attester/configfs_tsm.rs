@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::snp::SnpReport;
-use attestation::tdx::TdQuote;
+use attestation::tdx::{TdQuote, without_padding};
 use attestation::{Base64, CpuEvidence, EvidenceFormat};
 use tokio::sync::Mutex;
 
@@ -20,6 +20,9 @@ use super::AttesterError;
 
 /// Largest report: the kernel's own limit (`TSM_OUTBLOB_MAX` of `drivers/virt/coco/tsm.c`).
 const REPORT_BYTES_MAX: u64 = 32 << 10;
+/// What a quote may have at most: the buffer that the kernel shares with the host, without its header (`GET_QUOTE_BUF_SIZE` and
+/// `struct tdx_quote_buf` of `drivers/virt/coco/tdx-guest/tdx-guest.c`).
+const QUOTE_BUFFER_LEN: usize = (8 << 10) - 24;
 /// Longest of the entry's short texts.
 const TEXT_BYTES_MAX: u64 = 64;
 /// Tries until the entry counts as busy, and the time between two. A quote that is under way takes the firmware a second or so.
@@ -81,6 +84,7 @@ impl Files {
         if asked != before.wrapping_add(1) || self.generation()? != asked {
             return Err(AttesterError::Busy);
         }
+        let report = exactly(format, report)?;
         if report_data_of(format, &report)? != *report_data {
             return Err(AttesterError::Refused("a report over other bytes".to_owned()));
         }
@@ -96,7 +100,7 @@ impl Files {
         }
     }
 
-    fn generation(&self) -> Result<u32, AttesterError> {
+    fn generation(&self) -> Result<u64, AttesterError> {
         let text = self.text("generation")?;
         text.parse().map_err(|_| AttesterError::Refused(format!("its generation is {text:?}, not a number")))
     }
@@ -127,6 +131,23 @@ fn read_error(error: io::Error) -> AttesterError {
             AttesterError::Busy
         }
         _ => AttesterError::Io(error),
+    }
+}
+
+/// The report without what is behind it: quoting services fill their buffer up with zeros. What the host says a quote's length is
+/// must fit its buffer, or bytes of our memory behind that would be handed out.
+fn exactly(format: EvidenceFormat, report: Vec<u8>) -> Result<Vec<u8>, AttesterError> {
+    match format {
+        EvidenceFormat::SevSnpReportV1 => Ok(report),
+        EvidenceFormat::TdxQuoteV1 if report.len() > QUOTE_BUFFER_LEN => {
+            Err(AttesterError::Refused("a quote longer than the kernel's buffer for it".to_owned()))
+        }
+        EvidenceFormat::TdxQuoteV1 => match without_padding(&report) {
+            Some(quote) => Ok(quote.to_vec()),
+            None => Err(AttesterError::Refused(
+                "not a report: no quote, or something other than zeros behind it".to_owned(),
+            )),
+        },
     }
 }
 

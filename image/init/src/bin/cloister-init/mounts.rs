@@ -15,8 +15,8 @@ pub(crate) const VOLUME: MountFlags = MountFlags::RDONLY.union(MountFlags::NOSUI
 
 /// Devices that give nothing but zeroes and random numbers.
 pub(crate) const HARMLESS_NODES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
-/// Devices through which the guardian asks the platform; each is there only on its platform.
-pub(crate) const PLATFORM_NODES: [&str; 3] = ["vsock", "sev-guest", "tdx_guest"];
+/// Devices of the guardian. Those of the TEEs are not among them: it gets reports from its entry (`report_entry.rs`) and nothing else.
+pub(crate) const PLATFORM_NODES: [&str; 1] = ["vsock"];
 
 pub(crate) fn pseudo(fs: &str, at: &str, options: &str) -> Result<(), Fatal> {
     mounted(fs, fs, at, PLAIN, options)

@@ -6,7 +6,7 @@
 //! | namespaces | mount, UTS, cgroup | the same, and PID and network (no interface is up) |
 //! | `/` | root volume | engine volume |
 //! | besides | `/tmp`, `/run/cloister`, `/run/engine`, `/run/tsm` | `/tmp`, `/dev/shm`, `/run/engine`, `/model` |
-//! | `/dev` | zeroes and random numbers; vsock, TEE | zeroes and random numbers |
+//! | `/dev` | zeroes and random numbers; vsock | zeroes and random numbers |
 //! | sockets | Unix, TCP on measured ports, vsock | Unix |
 //! | both | own `/proc` with own processes only, no capabilities, `no_new_privs`, seccomp, limits | |
 

@@ -15,7 +15,7 @@ use crate::report::Report;
 
 pub(crate) fn run(listen: &[u16], connect: &[u16]) -> Report {
     let mut report = Report::new("guardian");
-    let devices = ["null", "zero", "full", "random", "urandom", "vsock", "sev-guest", "tdx_guest"];
+    let devices = ["null", "zero", "full", "random", "urandom", "vsock"];
     confined::check(&mut report, 1000, &devices);
     egress(&mut report, listen, connect);
     files(&mut report);
