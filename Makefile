@@ -57,6 +57,7 @@ test: engine clients peers build ## All tests, on the light engine
 	@echo "== every bit of a report, a quote and GPU evidence (optimised, with overflow checks)"
 	@$(EXHAUSTIVE)
 	@echo "== tests"
+	@test -e /dev/fuse -a "$$(id -u)" = 0 || echo "SKIP kernel_reports: /dev/fuse and root are needed to play the kernel's report interface"
 	@$(NEXTEST) --locked
 
 exhaustive: ## Every bit and every length of real evidence, optimised and with overflow checks

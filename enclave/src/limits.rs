@@ -66,12 +66,12 @@ pub const MESSAGES_MAX: usize = 1024;
 pub const CHOICES_MAX: u64 = 4;
 /// Alternatives per token (`top_logprobs`) in one chat request (`request.invalid`), as with OpenAI: an answer's size is bounded.
 pub const TOP_LOGPROBS_MAX: u64 = 20;
-/// Texts that end an answer (`stop`), as with OpenAI, and the length of each.
+/// The same (`logprobs`) in one text completion.
+pub const COMPLETIONS_LOGPROBS_MAX: u64 = 5;
+/// Texts that end an answer (`stop`, `request.invalid`), as with OpenAI, and the bytes of each.
 pub const STOPS_MAX: usize = 4;
 /// See [`STOPS_MAX`].
 pub const STOP_BYTES_MAX: usize = 256;
-/// The same (`logprobs`) in one text completion.
-pub const COMPLETIONS_LOGPROBS_MAX: u64 = 5;
 /// Completion tokens of a text completion when the client names no maximum, as with OpenAI and vLLM.
 pub const TEXT_COMPLETION_TOKENS_DEFAULT: u64 = 16;
 /// Completion tokens of a chat when the client names no maximum.

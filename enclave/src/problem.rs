@@ -68,9 +68,7 @@ impl Problem {
             _ => "server_error",
         }
     }
-}
 
-impl Problem {
     /// The body.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {

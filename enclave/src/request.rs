@@ -14,14 +14,18 @@ use crate::limits::{
 };
 use crate::problem::Problem;
 
-/// Members passed to the engine as they are, once their type is right.
-const CHAT_FORWARDED: &[(&str, Shape)] = &[
+/// Members passed to the engine as they are, once their type is right: of both endpoints …
+const FORWARDED: &[(&str, Shape)] = &[
     ("temperature", Shape::Number),
     ("top_p", Shape::Number),
     ("presence_penalty", Shape::Number),
     ("frequency_penalty", Shape::Number),
     ("seed", Shape::Integer),
     ("stop", Shape::StringOrList),
+];
+
+/// … of chat …
+const CHAT_FORWARDED: &[(&str, Shape)] = &[
     ("logprobs", Shape::Bool),
     ("top_logprobs", Shape::Integer),
     ("response_format", Shape::Object),
@@ -30,17 +34,9 @@ const CHAT_FORWARDED: &[(&str, Shape)] = &[
     ("parallel_tool_calls", Shape::Bool),
 ];
 
-/// The same for `/v1/completions`. `echo` and `best_of` are not among them: both make an engine say text that was not made or work
+/// … and of `/v1/completions`. `echo` and `best_of` are not among them: both make an engine say text that was not made or work
 /// for text that is not said.
-const COMPLETIONS_FORWARDED: &[(&str, Shape)] = &[
-    ("temperature", Shape::Number),
-    ("top_p", Shape::Number),
-    ("presence_penalty", Shape::Number),
-    ("frequency_penalty", Shape::Number),
-    ("seed", Shape::Integer),
-    ("stop", Shape::StringOrList),
-    ("logprobs", Shape::Integer),
-];
+const COMPLETIONS_FORWARDED: &[(&str, Shape)] = &[("logprobs", Shape::Integer)];
 
 /// Members that are understood and not passed on: they say something about the caller, or are read below.
 const CHAT_READ_OR_DROPPED: &[&str] = &[
@@ -162,7 +158,7 @@ pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<InferenceRequest, Proble
 
 /// The members that are forwarded as they are; an error for one that is not known.
 fn allowed(endpoint: Endpoint, members: &Map<String, Value>) -> Result<Map<String, Value>, Problem> {
-    let (forwarded, read_or_dropped) = match endpoint {
+    let (own, read_or_dropped) = match endpoint {
         Endpoint::Chat => (CHAT_FORWARDED, CHAT_READ_OR_DROPPED),
         Endpoint::Completions => (COMPLETIONS_FORWARDED, COMPLETIONS_READ_OR_DROPPED),
     };
@@ -171,7 +167,7 @@ fn allowed(endpoint: Endpoint, members: &Map<String, Value>) -> Result<Map<Strin
         if member.is_null() || read_or_dropped.contains(&name.as_str()) {
             continue;
         }
-        let Some((_, shape)) = forwarded.iter().find(|(known, _)| known == name) else {
+        let Some((_, shape)) = FORWARDED.iter().chain(own).find(|(known, _)| known == name) else {
             return Err(Problem::invalid(
                 "request.unknown_parameter",
                 name,
