@@ -9,7 +9,6 @@ ENGINE_DIR := target/engine
 CLIENTS_DIR := target/clients
 PEERS_DIR := target/peers-venv
 PEERS := --manifest-path attestation/peers/Cargo.toml --target-dir target/peers --locked
-EXHAUSTIVE := cargo nextest run -p attestation-testing --cargo-profile fuzz --locked -E "test(/exhaustive_/)"
 NEXTEST := cargo nextest run --workspace --no-fail-fast
 
 IMAGE := $(BIN)/cloister-image
@@ -54,14 +53,12 @@ test: engine clients peers build ## All tests, on the light engine
 	@cargo test --workspace --doc --locked --quiet
 	@echo "== the same evidence through other verifiers"
 	@cargo nextest run $(PEERS) --no-fail-fast
-	@echo "== every bit of a report, a quote and GPU evidence (optimised, with overflow checks)"
-	@$(EXHAUSTIVE)
 	@echo "== tests"
 	@test -e /dev/fuse -a "$$(id -u)" = 0 || echo "SKIP kernel_reports: /dev/fuse and root are needed to play the kernel's report interface"
 	@$(NEXTEST) --locked
 
-exhaustive: ## Every bit and every length of real evidence, optimised and with overflow checks
-	@$(EXHAUSTIVE)
+exhaustive: check-tools ## Every bit and every length of real evidence (part of `make test`)
+	@$(NEXTEST) --locked -E "test(/exhaustive_/)"
 
 test-vllm: clients build ## The core suite on real vLLM
 	@$(MAKE) --no-print-directory engine ENGINE=vllm

@@ -34,12 +34,19 @@ pub const CHAT: &str = "/v1/chat/completions";
 impl Payer {
     /// A payer with `value` credits in eight notes.
     pub async fn new(world: &World, value: u64) -> anyhow::Result<Self> {
+        Self::with_deposits(world, value, 1).await
+    }
+
+    /// A payer with so many deposits of `value` credits, each in eight notes.
+    pub async fn with_deposits(world: &World, value: u64, deposits: usize) -> anyhow::Result<Self> {
         let info = LedgerClient::discover(&world.ledger_url()).await?;
         let ledger = LedgerClient::connect(&world.ledger_url(), Pins::from(&info)).await?;
         let params = ProvingParams::from_bytes(&ledger.proving_key().await?, info.vk_digest)?;
         let mut wallet = Wallet::new(WalletSeed::from_bytes(Nonce::random()?.0), &info);
-        let outputs = wallet.deposit_outputs(Credits::new(value)?, 8)?;
-        ledger.redeem(RedeemRequest { voucher: world.voucher(value)?, outputs }).await?;
+        for _ in 0..deposits {
+            let outputs = wallet.deposit_outputs(Credits::new(value)?, 8)?;
+            ledger.redeem(RedeemRequest { voucher: world.voucher(value)?, outputs }).await?;
+        }
         let port = world.guardian_port();
         let document = raw::get(port, &format!("/v1/attestation?nonce={}", Nonce::random()?)).await?;
         let document = AttestationDocument::from_json(&document.body)?;

@@ -424,6 +424,12 @@ tab_secs_max = {tab_secs_max}
         process.wait_until(READY, |process| process.stderr().contains(words))
     }
 
+    /// The guardian's process.
+    #[must_use]
+    pub fn guardian_pid(&self) -> Option<u32> {
+        self.guardian.as_ref().map(Process::id)
+    }
+
     /// SIGKILL to the guardian.
     pub fn kill_guardian(&mut self) -> anyhow::Result<()> {
         self.guardian.take().context("no guardian runs")?.kill()
