@@ -79,7 +79,11 @@ lint: check-tools ## Format, clippy, house style, layering, licences
 claims: build ## Every claim and threat of SECURITY.md names a test that exists
 	@cargo nextest run -p acceptance --locked -E 'test(/^claims::/)'
 
-bench: peers build ## Ratios: spends, ledger and receipts to their primitives, evidence to signatures and other verifiers
+bench: peers engine ## Ratios: to nginx and haproxy, to bare primitives, to other verifiers (takes root once for nginx and haproxy)
+	@tests/benches/proxies/tools.sh
+	@echo "== build, optimised"
+	@cargo build --release --workspace --bins --locked
+	@cargo bench -p acceptance --bench proxies --locked --quiet
 	@cargo bench -p acceptance --bench ratios --locked --quiet
 	@cargo bench $(PEERS) --bench appraise --quiet
 

@@ -5,16 +5,14 @@
 
 use std::path::PathBuf;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use bytes::{Bytes, BytesMut};
+use http_body_util::Full;
 use serde_json::{Map, Value, json};
 use tokio::net::UnixStream;
 
 use crate::config::{EngineConfig, EngineDialect};
 use crate::endpoint::Endpoint;
+use crate::engine_body::{Arrived, EngineBody, EngineConnection};
 use crate::limits::{ENGINE_BODY_BYTES_MAX, ENGINE_CONNECT_TIMEOUT, ENGINE_IDLE_TIMEOUT};
 use crate::request::InferenceRequest;
 
@@ -99,7 +97,7 @@ impl Engine {
     }
 
     /// Sends a request; returns the body of a 200 answer.
-    pub async fn infer(&self, endpoint: Endpoint, body: Vec<u8>) -> Result<Incoming, EngineError> {
+    pub async fn infer(&self, endpoint: Endpoint, body: Vec<u8>) -> Result<EngineBody, EngineError> {
         let request = http::Request::post(endpoint.path())
             .header("host", "engine")
             .header("content-type", "application/json")
@@ -115,57 +113,42 @@ impl Engine {
         }
     }
 
-    async fn send(&self, request: http::Request<Full<Bytes>>) -> Result<http::Response<Incoming>, EngineError> {
+    async fn send(&self, request: http::Request<Full<Bytes>>) -> Result<http::Response<EngineBody>, EngineError> {
         let connect = tokio::time::timeout(ENGINE_CONNECT_TIMEOUT, UnixStream::connect(&self.socket));
         let stream = connect.await.map_err(|_| EngineError::Timeout)?.map_err(|_| EngineError::Unavailable)?;
-        let handshake = http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(|_| EngineError::Unavailable)?;
-        // Dropping the response drops the connection, on which both engines stop generating.
-        tokio::spawn(connection);
-        let answer = tokio::time::timeout(ENGINE_IDLE_TIMEOUT, sender.send_request(request)).await;
-        answer.map_err(|_| EngineError::Timeout)?.map_err(|_| EngineError::Unavailable)
+        let connection = EngineConnection::open(stream).await?;
+        let answer = tokio::time::timeout(ENGINE_IDLE_TIMEOUT, connection.send(request)).await;
+        answer.map_err(|_| EngineError::Timeout)?
     }
 }
 
 /// Reads a whole plain answer.
-pub async fn read_plain(body: Incoming) -> Result<Value, EngineError> {
-    let read = tokio::time::timeout(ENGINE_IDLE_TIMEOUT, Limited::new(body, ENGINE_BODY_BYTES_MAX).collect()).await;
-    let bytes = read.map_err(|_| EngineError::Timeout)?.map_err(|_| EngineError::Unavailable)?.to_bytes();
-    serde_json::from_slice(&bytes).map_err(|_| EngineError::Malformed)
+pub async fn read_plain(body: EngineBody) -> Result<Bytes, EngineError> {
+    tokio::time::timeout(ENGINE_IDLE_TIMEOUT, read_all(body)).await.map_err(|_| EngineError::Timeout)?
 }
 
-async fn refusal_text(body: Incoming) -> String {
+async fn read_all(mut body: EngineBody) -> Result<Bytes, EngineError> {
+    let mut whole = BytesMut::new();
+    loop {
+        match body.next(ENGINE_BODY_BYTES_MAX).await {
+            Arrived::Bytes(bytes) => whole.extend_from_slice(&bytes),
+            Arrived::End => return Ok(whole.freeze()),
+            Arrived::Broken => return Err(EngineError::Unavailable),
+        }
+        if whole.len() > ENGINE_BODY_BYTES_MAX {
+            return Err(EngineError::Unavailable);
+        }
+    }
+}
+
+/// The same, as JSON.
+pub async fn read_json(body: EngineBody) -> Result<Value, EngineError> {
+    serde_json::from_slice(&read_plain(body).await?).map_err(|_| EngineError::Malformed)
+}
+
+async fn refusal_text(body: EngineBody) -> String {
     const FALLBACK: &str = "the engine refused the request";
-    let Ok(value) = read_plain(body).await else { return FALLBACK.to_owned() };
+    let Ok(value) = read_json(body).await else { return FALLBACK.to_owned() };
     let text = value.pointer("/error/message").and_then(Value::as_str).unwrap_or(FALLBACK);
     text.chars().take(500).collect()
-}
-
-/// Token counts of an answer or a chunk: `usage` of both dialects, or llama.cpp's per-token timings.
-#[must_use]
-pub fn usage_of(value: &Value) -> Option<Usage> {
-    let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_u64);
-    if let (Some(prompt_tokens), Some(completion_tokens)) =
-        (number("/usage/prompt_tokens"), number("/usage/completion_tokens"))
-    {
-        return Some(Usage { prompt_tokens, completion_tokens });
-    }
-    let prompt_tokens = number("/timings/prompt_n")?.saturating_add(number("/timings/cache_n").unwrap_or(0));
-    Some(Usage { prompt_tokens, completion_tokens: number("/timings/predicted_n")? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Usage, usage_of};
-
-    #[test]
-    fn reads_counts_of_both_dialects() {
-        let counts = Usage { prompt_tokens: 31, completion_tokens: 4 };
-        let vllm = serde_json::json!({"usage": {"prompt_tokens": 31, "completion_tokens": 4}});
-        let llama = serde_json::json!({"timings": {"prompt_n": 30, "cache_n": 1, "predicted_n": 4}});
-        assert_eq!(usage_of(&vllm), Some(counts));
-        assert_eq!(usage_of(&llama), Some(counts));
-        assert_eq!(usage_of(&serde_json::json!({"usage": null})), None);
-        assert_eq!(usage_of(&serde_json::json!({"usage": {"prompt_tokens": -1, "completion_tokens": 4}})), None);
-    }
 }

@@ -1,7 +1,8 @@
 //! Boot keys: made in memory at every boot, never written, gone with the process (decision 6).
 
-use attestation::{Hex32, Keyset, ReceiptKey, Sha256Digest, TlsKeyEntry, UnixTime};
+use attestation::{Hex32, Keyset, Nonce, ReceiptKey, Sha256Digest, TlsKeyEntry, UnixTime};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
 
 use crate::limits::KEYSET_LIFETIME_SECS;
 
@@ -13,6 +14,8 @@ pub struct BootKeys {
     pub certificate: CertificateDer<'static>,
     /// The TLS key, taken by the listener.
     pub tls_key: PrivateKeyDer<'static>,
+    /// What the salts of prefix caches are derived from.
+    pub cache_salt: Zeroizing<[u8; 32]>,
     /// SHA-256 of the TLS key's SubjectPublicKeyInfo.
     pub leaf_spki_sha256: [u8; 32],
     /// The public halves.
@@ -45,7 +48,8 @@ pub fn generate(now: UnixTime) -> anyhow::Result<BootKeys> {
     };
     let keyset_digest = keyset.digest();
     let tls_key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(tls.serialize_der()));
-    Ok(BootKeys { receipt, certificate, tls_key, leaf_spki_sha256, keyset, keyset_digest })
+    let cache_salt = Zeroizing::new(Nonce::random()?.0);
+    Ok(BootKeys { receipt, certificate, tls_key, cache_salt, leaf_spki_sha256, keyset, keyset_digest })
 }
 
 fn spki_sha256(certificate: &CertificateDer<'_>) -> anyhow::Result<[u8; 32]> {

@@ -4,7 +4,7 @@
 //! 2. `routes.rs` is the route table
 //! 3. `request.rs` turns bytes into an allow-listed request of an `endpoint.rs`
 //! 4. `admission.rs` opens a tab (spend proof → reservation) and authenticates requests under it
-//! 5. `inference.rs` speaks to the engine on its Unix socket
+//! 5. `inference.rs` speaks to the engine on its Unix socket; `engine_body.rs` is an answer as it arrives, `chunk.rs` what it says
 //! 6. `stream.rs` relays and meters; `output.rs` sends and hashes, `shaping.rs` says how that looks from outside
 //! 7. `settlement.rs` journals running totals and settles tabs
 //! 8. `receipt.rs` signs what was done
@@ -21,9 +21,11 @@ pub mod batcher;
 pub mod boot;
 pub mod calls;
 pub mod canary;
+pub mod chunk;
 pub mod clock;
 pub mod config;
 pub mod endpoint;
+pub mod engine_body;
 pub mod gpu;
 pub mod hardening;
 pub mod inference;

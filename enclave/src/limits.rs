@@ -97,6 +97,8 @@ pub const ENGINE_EVENTS_PER_TOKEN: u64 = 4;
 pub const TOKENS_WITHOUT_TEXT: u64 = 16;
 /// Time for the engine to accept a connection (`engine.unavailable`).
 pub const ENGINE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes that are taken from the engine at once, if they are there, and leave in one frame: what one TLS record holds.
+pub const FRAME_BYTES_TOGETHER: usize = 16 << 10;
 /// With a cadence, bytes of events that may wait for the next frame; more leave before their time.
 pub const WAITING_BYTES_MAX: usize = 64 << 10;
 /// Longest silence of the engine within one response (`engine.timeout`).

@@ -45,7 +45,7 @@ pub struct Output {
     replay: Option<BytesMut>,
     shaping: Shaping,
     ticks: Option<Interval>,
-    /// With a cadence: filled-up events that wait for the next frame.
+    /// Filled-up events that wait for the others that are there already, or with a cadence for the next frame.
     waiting: BytesMut,
 }
 
@@ -88,18 +88,18 @@ impl Output {
         }
     }
 
-    /// One event: at once, or with a cadence in the next frame.
+    /// One event, which leaves in the next frame.
+    pub fn say(&mut self, event: &[u8]) {
+        // Each event is filled up by itself, so that a frame tells how many there are and not how long.
+        self.shaping.fill(event, &mut self.waiting);
+    }
+
+    /// Nothing more is there to say now: without a cadence what waits leaves; with one, when it is too much.
     ///
     /// # Errors
     /// When the client left.
-    pub async fn say(&mut self, event: Bytes) -> Result<(), Aborted> {
-        let filled = self.shaping.frame(&event);
-        if self.ticks.is_none() {
-            return self.send(filled).await;
-        }
-        // Each event is filled up by itself, so that a frame tells how many there are and not how long.
-        self.waiting.extend_from_slice(&filled);
-        if self.waiting.len() < WAITING_BYTES_MAX { Ok(()) } else { self.flush().await }
+    pub async fn send_ready(&mut self) -> Result<(), Aborted> {
+        if self.ticks.is_none() || self.waiting.len() >= WAITING_BYTES_MAX { self.flush().await } else { Ok(()) }
     }
 
     /// The frame that is due, whether there is something to say or not.
@@ -124,10 +124,8 @@ impl Output {
         if events.is_empty() { Ok(()) } else { self.send(events).await }
     }
 
-    /// The last events of a finished answer, in the next frame. If the client left, they are part of the answer all the same.
-    pub async fn finish(&mut self, events: &[Bytes]) {
-        let filled: Vec<Bytes> = events.iter().map(|event| self.shaping.frame(event)).collect();
-        self.waiting.extend(filled.iter().flatten());
+    /// The answer is finished: the last events leave in the next frame. If the client left, they are part of the answer all the same.
+    pub async fn finish(&mut self) {
         if self.ticks.is_some() {
             self.due().await;
         }
@@ -138,7 +136,7 @@ impl Output {
     }
 
     /// A whole document. If the client left, it is the answer all the same.
-    pub async fn document(&mut self, json: String) {
+    pub async fn document(&mut self, json: Vec<u8>) {
         let document = self.shaping.document(json);
         if self.send(document.clone()).await.is_err() {
             self.take(&document);
@@ -154,8 +152,13 @@ impl Output {
     /// Sends bytes and hashes what the connection took.
     async fn send(&mut self, bytes: Bytes) -> Result<(), Aborted> {
         let tx = self.tx.clone();
-        let taken = tokio::time::timeout(CLIENT_STALL_TIMEOUT, tx.reserve()).await;
-        let permit = taken.map_err(|_| Aborted)?.map_err(|_| Aborted)?;
+        let permit = match tx.try_reserve() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let taken = tokio::time::timeout(CLIENT_STALL_TIMEOUT, tx.reserve()).await;
+                taken.map_err(|_| Aborted)?.map_err(|_| Aborted)?
+            }
+        };
         self.take(&bytes);
         permit.send(Ok(Frame::data(bytes)));
         Ok(())

@@ -1,8 +1,6 @@
 //! What the guardian counts of an answer itself. The engine is not trusted with money: it says how many tokens it made, and this
 //! says how many at most it can have made, and when it has said more than any honest one would.
 
-use serde_json::Value;
-
 use crate::limits::{
     ENGINE_BYTES_BASE, ENGINE_BYTES_PER_TOKEN, ENGINE_EVENTS_BASE, ENGINE_EVENTS_PER_TOKEN, TOKENS_WITHOUT_TEXT,
 };
@@ -27,13 +25,10 @@ impl Recount {
         self.events = self.events.saturating_add(1);
     }
 
-    /// These choices go to the client, as they are here. What the client does not get cannot be charged.
-    pub fn relayed(&mut self, choices: &[Value]) {
+    /// So much text goes to the client, in one event or answer. What the client does not get cannot be charged.
+    pub fn relayed(&mut self, text_bytes: u64) {
         self.relayed = self.relayed.saturating_add(1);
-        for choice in choices {
-            let said = ["delta", "message", "text"].iter().filter_map(|name| choice.get(*name)).map(text_bytes);
-            self.text_bytes = said.fold(self.text_bytes, u64::saturating_add);
-        }
+        self.text_bytes = self.text_bytes.saturating_add(text_bytes);
     }
 
     /// Most completion tokens that can have been made: each has a byte of text or an event of its own, but for the few at the ends
@@ -53,36 +48,22 @@ impl Recount {
     }
 }
 
-/// Bytes of all strings in a value, whatever the member is called: content, reasoning, arguments of tools.
-fn text_bytes(value: &Value) -> u64 {
-    match value {
-        Value::String(text) => count_of(text.len()),
-        Value::Array(items) => items.iter().map(text_bytes).fold(0, u64::saturating_add),
-        Value::Object(members) => members.values().map(text_bytes).fold(0, u64::saturating_add),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-    }
-}
-
 fn count_of(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::Recount;
     use crate::limits::{ENGINE_BYTES_BASE, ENGINE_EVENTS_BASE, TOKENS_WITHOUT_TEXT};
 
     #[test]
-    fn text_of_every_kind_counts_and_names_do_not() {
+    fn an_event_or_a_byte_is_a_token_at_most() {
         let mut recount = Recount::default();
-        recount.relayed(&[json!({"index": 0, "delta": {"content": "four", "reasoning_content": "four"}})]);
-        recount
-            .relayed(&[json!({"delta": {"tool_calls": [{"function": {"arguments": "{}"}}]}, "logprobs": {"x": "no"}})]);
-        assert_eq!(recount.tokens_max(1, 0), 4 + 4 + 2 + 2 + TOKENS_WITHOUT_TEXT);
-        recount.relayed(&[json!({"index": 0, "text": "four", "logprobs": {"tokens": ["no"]}})]);
-        assert_eq!(recount.tokens_max(1, 0), 4 + 4 + 2 + 4 + 3 + TOKENS_WITHOUT_TEXT);
+        recount.relayed(8);
+        recount.relayed(0);
+        assert_eq!(recount.tokens_max(1, 0), 8 + 2 + TOKENS_WITHOUT_TEXT);
+        assert_eq!(recount.tokens_max(2, 5), 8 + 2 + 2 * (TOKENS_WITHOUT_TEXT + 5));
     }
 
     #[test]

@@ -85,8 +85,8 @@ pub async fn expiry_loop(guardian: Arc<Guardian>) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let now = guardian.clock.now().0;
-        guardian.sweep_replays(std::time::Instant::now());
         for tab in guardian.tabs() {
+            tab.forget_replays(std::time::Instant::now());
             if now < tab.not_after {
                 continue;
             }

@@ -45,15 +45,21 @@ impl Shaping {
     /// Whole events as one frame. The filling goes first, so that nothing follows the mark of a finished stream.
     #[must_use]
     pub fn frame(&self, events: &[u8]) -> Bytes {
-        let filling = self.filling(events.len(), COMMENT_BYTES_MIN);
-        let mut frame = BytesMut::with_capacity(events.len().saturating_add(filling));
-        if filling > 0 {
-            frame.extend_from_slice(b":");
-            frame.resize(filling.saturating_sub(1), b' ');
-            frame.extend_from_slice(b"\n");
-        }
-        frame.extend_from_slice(events);
+        let mut frame = BytesMut::new();
+        self.fill(events, &mut frame);
         frame.freeze()
+    }
+
+    /// The same, after what `frames` holds already.
+    pub fn fill(&self, events: &[u8], frames: &mut BytesMut) {
+        let filling = self.filling(events.len(), COMMENT_BYTES_MIN);
+        frames.reserve(events.len().saturating_add(filling));
+        if filling > 0 {
+            frames.extend_from_slice(b":");
+            frames.resize(frames.len().saturating_add(filling.saturating_sub(COMMENT_BYTES_MIN)), b' ');
+            frames.extend_from_slice(b"\n");
+        }
+        frames.extend_from_slice(events);
     }
 
     /// A frame that says nothing.
@@ -64,8 +70,8 @@ impl Shaping {
 
     /// A whole JSON document, filled up with spaces.
     #[must_use]
-    pub fn document(&self, json: String) -> Bytes {
-        let mut document = json.into_bytes();
+    pub fn document(&self, json: Vec<u8>) -> Bytes {
+        let mut document = json;
         document.resize(document.len().saturating_add(self.filling(document.len(), 0)), b' ');
         Bytes::from(document)
     }
@@ -102,7 +108,7 @@ mod tests {
             assert_eq!(frame.len() % 256, 0, "{length}");
             assert!(frame.len() < event.len() + 2 * 256, "{length}");
             assert!(frame.ends_with(event.as_bytes()));
-            let events = SseReader::default().feed(&frame).unwrap();
+            let events = SseReader::default().events(&frame).unwrap();
             assert_eq!(events, ["x".repeat(length)], "readers see the event alone");
         }
     }
@@ -111,14 +117,14 @@ mod tests {
     fn silence_is_a_frame_without_an_event() {
         let silence = shaping(256).silence();
         assert_eq!(silence.len(), 256);
-        assert_eq!(SseReader::default().feed(&silence), Ok(vec![]));
+        assert_eq!(SseReader::default().events(&silence), Ok(vec![]));
     }
 
     #[test]
     fn documents_stay_the_same_to_json() {
         for length in 0..600 {
             let json = serde_json::json!({"content": "x".repeat(length)});
-            let document = shaping(256).document(json.to_string());
+            let document = shaping(256).document(json.to_string().into_bytes());
             assert_eq!(document.len() % 256, 0);
             assert_eq!(serde_json::from_slice::<serde_json::Value>(&document).unwrap(), json);
         }
@@ -129,7 +135,7 @@ mod tests {
         let config = ShapingConfig { frame_bytes: 512, cadence_millis: 40 };
         for plain in [shaping(0), Shaping::new(&config, false)] {
             assert_eq!(&plain.frame(b"data: x\n\n")[..], b"data: x\n\n");
-            assert_eq!(&plain.document("{}".to_owned())[..], b"{}");
+            assert_eq!(&plain.document(b"{}".to_vec())[..], b"{}");
             assert_eq!(plain.cadence(), None);
         }
     }

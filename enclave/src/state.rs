@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use attestation::{Clock, GpuSection, Receipt, Sha256Digest, Signed};
 use credits::params::VerifyingParams;
@@ -61,6 +60,8 @@ pub struct Guardian {
 pub struct Work {
     /// Bounds proof checks in progress.
     pub proof_slots: Semaphore,
+    /// Bytes of answers that may still be held for repeats.
+    pub replay_room: Arc<Semaphore>,
     /// True once no new work is accepted.
     pub draining: watch::Sender<bool>,
     engine_ready: AtomicBool,
@@ -75,6 +76,7 @@ impl Default for Work {
     fn default() -> Self {
         Self {
             proof_slots: Semaphore::new(PROOFS_CONCURRENT_MAX),
+            replay_room: Arc::new(Semaphore::new(REPLAY_TOTAL_BYTES_MAX)),
             draining: watch::channel(false).0,
             engine_ready: AtomicBool::new(false),
             tabs: Mutex::default(),
@@ -130,12 +132,6 @@ impl Guardian {
     #[must_use]
     pub fn receipt(&self, tab: &Nullifier, id: &str) -> Option<Arc<Receipt>> {
         self.work.receipts.find(tab, id).or_else(|| self.work.refusals.find(tab, id))
-    }
-
-    /// Drops answers that were held long enough; says whether there is room for more.
-    pub fn sweep_replays(&self, now: Instant) -> bool {
-        let held: usize = self.tabs().iter().map(|tab| tab.forget_replays(now)).sum();
-        held < REPLAY_TOTAL_BYTES_MAX
     }
 
     /// Whether the engine has been ready once in this boot. Before that no request is taken; if it fails later, each request

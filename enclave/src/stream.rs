@@ -4,6 +4,7 @@
 //! back), the receipt is signed over the bytes that were sent, and the running total is on its way to the ledger.
 //! Order matters: bytes → receipt → journal. A crash in between costs the operator, never the client.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,13 +13,16 @@ use bytes::Bytes;
 use credits::{Credits, ModelOffer};
 use http::{HeaderMap, HeaderName};
 use http_body::Frame;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
+use crate::chunk::{EngineChunk, Kept};
+use crate::engine_body::{Arrived, EngineBody};
 use crate::inference::{self, EngineError, Usage};
-use crate::limits::{ENGINE_IDLE_TIMEOUT, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME, RECEIPT_TAKEN_TIMEOUT};
+use crate::limits::{
+    ENGINE_IDLE_TIMEOUT, FRAME_BYTES_TOGETHER, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME, RECEIPT_TAKEN_TIMEOUT,
+};
 use crate::output::{Aborted, ChannelBody, FrameSender, Output, Sent};
 use crate::problem::Problem;
 use crate::receipt::{self, CallFacts, Metered, Outcome};
@@ -26,7 +30,7 @@ use crate::recount::Recount;
 use crate::request::InferenceRequest;
 use crate::settlement;
 use crate::shaping::Shaping;
-use crate::sse::SseReader;
+use crate::sse::{BadEvent, SseReader};
 use crate::state::Guardian;
 use crate::tabs::Hold;
 
@@ -81,35 +85,29 @@ impl Call {
     }
 
     /// Serves a plain answer: all of it is read from the engine before the first byte goes out.
-    pub async fn plain(self, engine_body: Incoming) -> Result<Body, Problem> {
+    pub async fn plain(self, engine_body: EngineBody) -> Result<Body, Problem> {
         let answer = inference::read_plain(engine_body).await.map_err(engine_problem)?;
-        let usage = inference::usage_of(&answer).ok_or_else(|| engine_problem(EngineError::Malformed))?;
-        let choices = answer.get("choices").and_then(Value::as_array).filter(|choices| !choices.is_empty());
-        let choices = choices.ok_or_else(|| engine_problem(EngineError::Malformed))?;
-        let choices: Vec<Value> =
-            choices.iter().map(|choice| keep(choice, self.request.endpoint.choice_members())).collect();
+        let malformed = || engine_problem(EngineError::Malformed);
+        let answer = EngineChunk::parse(&answer).map_err(|_| malformed())?;
+        let usage = answer.usage().filter(|_| !answer.choices().is_empty()).ok_or_else(malformed)?;
+        let endpoint = self.request.endpoint;
         let mut recount = Recount::default();
-        recount.relayed(&choices);
+        let kept = Kept { choices: answer.choices(), members: endpoint.choice_members() };
+        recount.relayed(kept.text_bytes().map_err(|_| malformed())?);
         let metered = self.meter(usage, &recount);
-        let body = json!({
-            "id": self.facts.chat_id,
-            "object": self.request.endpoint.object(),
-            "created": self.guardian.clock.now().0,
-            "model": self.facts.model,
-            "choices": choices,
-            "usage": usage_json(&metered),
-        });
+        let mut body = Vec::new();
+        self.say(endpoint.object(), kept, Some(Some(&metered)), &mut body).ok_or_else(malformed)?;
         let (tx, rx) = mpsc::channel(1);
         let mut output = Output::new(tx, self.shaping());
         tokio::spawn(async move {
-            output.document(body.to_string()).await;
+            output.document(body).await;
             self.end(output, Outcome::Complete, metered, false).await;
         });
         Ok(Body::new(ChannelBody(rx)))
     }
 
     /// Serves an event stream.
-    pub fn stream(self, engine_body: Incoming) -> Body {
+    pub fn stream(self, engine_body: EngineBody) -> Body {
         let (tx, rx) = mpsc::channel(1);
         let output = Output::new(tx, self.shaping());
         tokio::spawn(self.relay(engine_body, output));
@@ -120,7 +118,7 @@ impl Call {
         Shaping::new(&self.guardian.config.shaping, self.request.obfuscate)
     }
 
-    async fn relay(self, engine_body: Incoming, mut output: Output) {
+    async fn relay(self, engine_body: EngineBody, mut output: Output) {
         let mut cut = self.hold.tab().cut.subscribe();
         let mut relay = Relay {
             call: &self,
@@ -129,6 +127,7 @@ impl Call {
             delivered: (Usage::default(), Recount::default()),
             finished: 0,
             usage_seen: false,
+            event: Vec::new(),
             journalled: None,
             journalled_cost: Credits::ZERO,
         };
@@ -154,9 +153,13 @@ impl Call {
 
     async fn end(self, mut output: Output, outcome: Outcome, metered: Metered, stream: bool) {
         if outcome == Outcome::Complete && stream {
-            let usage = self.request.include_usage.then(|| event(&self.chunk(Vec::new(), usage_json(&metered))));
-            let last: Vec<Bytes> = usage.into_iter().chain([Bytes::from_static(b"data: [DONE]\n\n")]).collect();
-            output.finish(&last).await;
+            let mut usage = Vec::new();
+            let none = Kept { choices: &[], members: &[] };
+            if self.request.include_usage && self.chunk(none, Some(&metered), &mut usage).is_some() {
+                output.say(&usage);
+            }
+            output.say(b"data: [DONE]\n\n");
+            output.finish().await;
         }
         let shaping = self.shaping();
         let Sent { tx, hasher, replay } = output.into_sent();
@@ -172,8 +175,8 @@ impl Call {
                     let sent = tx.send(Ok(Frame::trailers(trailers)));
                     let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, sent).await;
                 }
-                if let Some(body) = replay.filter(|_| self.guardian.sweep_replays(Instant::now())) {
-                    finished.hold_replay(body.freeze(), stream);
+                if let Some(body) = replay {
+                    finished.hold_replay(body.freeze(), stream, &self.guardian.work.replay_room);
                 }
             }
             Outcome::ClientAbort => {}
@@ -187,25 +190,63 @@ impl Call {
         settlement::journal(&self.guardian, &tab, total).await;
     }
 
-    fn chunk(&self, choices: Vec<Value>, usage: Value) -> Value {
-        let mut chunk = json!({
-            "id": self.facts.chat_id,
-            "object": self.request.endpoint.chunk_object(),
-            "created": self.guardian.clock.now().0,
-            "model": self.facts.model,
-            "choices": choices,
-        });
-        if let (true, Some(members)) = (self.request.include_usage, chunk.as_object_mut()) {
-            members.insert("usage".to_owned(), usage);
-        }
-        chunk
+    /// Makes one event of a stream. Nothing when it cannot be made.
+    fn chunk(&self, choices: Kept<'_>, usage: Option<&Metered>, event: &mut Vec<u8>) -> Option<()> {
+        let endpoint = self.request.endpoint;
+        let usage = self.request.include_usage.then_some(usage);
+        event.clear();
+        event.extend_from_slice(b"data: ");
+        self.say(endpoint.chunk_object(), choices, usage, event)?;
+        event.extend_from_slice(b"\n\n");
+        Some(())
+    }
+
+    /// Appends an answer or a part of one as JSON. `usage` is left out, is null, or has counts.
+    fn say(
+        &self,
+        object: &'static str,
+        choices: Kept<'_>,
+        usage: Option<Option<&Metered>>,
+        json: &mut Vec<u8>,
+    ) -> Option<()> {
+        let usage = usage.map(|metered| metered.map(UsageMember::from));
+        let created = self.guardian.clock.now().0;
+        let said = Said { id: &self.facts.chat_id, object, created, model: &self.facts.model, choices, usage };
+        serde_json::to_writer(json, &said).ok()
+    }
+}
+
+/// What the client gets, with OpenAI's members.
+#[derive(Serialize)]
+struct Said<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: Kept<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Option<UsageMember>>,
+}
+
+#[derive(Serialize)]
+struct UsageMember {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+}
+
+impl From<&Metered> for UsageMember {
+    fn from(metered: &Metered) -> Self {
+        let (prompt_tokens, completion_tokens) = (metered.prompt_tokens, metered.completion_tokens);
+        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens.saturating_add(completion_tokens) }
     }
 }
 
 /// One error event, then a broken body: a client must not take what it has for the whole answer.
 async fn fail(tx: &FrameSender, shaping: Shaping, code: &'static str, message: &str) {
     let problem = Problem::unavailable(code, 1, message);
-    let last_words = Frame::data(shaping.frame(&event(&json!({"error": problem.error_object()}))));
+    let event = format!("data: {}\n\n", json!({"error": problem.error_object()}));
+    let last_words = Frame::data(shaping.frame(event.as_bytes()));
     let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, tx.send(Ok(last_words))).await;
     // A failing body makes the HTTP library drop what it has not written yet; the event must be out before that.
     tokio::time::sleep(LAST_WORDS_TIME).await;
@@ -220,6 +261,8 @@ struct Relay<'a> {
     delivered: (Usage, Recount),
     finished: u64,
     usage_seen: bool,
+    /// The event that is being made.
+    event: Vec<u8>,
     journalled: Option<(Instant, u64)>,
     journalled_cost: Credits,
 }
@@ -228,46 +271,70 @@ enum Step {
     Continue,
     Done,
     Failed,
-    ClientGone,
 }
 
 impl Relay<'_> {
-    async fn run(&mut self, mut body: Incoming, output: &mut Output, cut: &mut watch::Receiver<bool>) -> Outcome {
+    async fn run(&mut self, mut body: EngineBody, output: &mut Output, cut: &mut watch::Receiver<bool>) -> Outcome {
         let mut reader = SseReader::default();
+        // The first event does not wait for others.
+        let mut together = 1;
         let tx = output.sender();
+        // Made once: what is made anew for each event costs more than the event.
+        let mut cut = pin!(cut.wait_for(|cut| *cut));
+        let mut left = pin!(tx.closed());
+        let mut silence = pin!(tokio::time::sleep(ENGINE_IDLE_TIMEOUT));
+        let mut heard = tokio::time::Instant::now();
         self.journalled = Some((Instant::now(), 0));
-        let mut idle_until = tokio::time::Instant::now() + ENGINE_IDLE_TIMEOUT;
         loop {
-            let frame = tokio::select! {
+            let arrived = tokio::select! {
                 biased;
-                _ = cut.wait_for(|cut| *cut) => return Outcome::TabExpired,
-                () = tx.closed() => return Outcome::ClientAbort,
+                _ = &mut cut => return Outcome::TabExpired,
+                () = &mut left => return Outcome::ClientAbort,
                 () = output.due() => None,
-                frame = tokio::time::timeout_at(idle_until, body.frame()) => Some(frame),
+                arrived = body.next(together) => Some(arrived),
+                () = &mut silence => {
+                    let until = heard + ENGINE_IDLE_TIMEOUT;
+                    if tokio::time::Instant::now() >= until {
+                        return Outcome::UpstreamError;
+                    }
+                    silence.as_mut().reset(until);
+                    continue;
+                }
             };
-            let Some(frame) = frame else {
+            let Some(arrived) = arrived else {
                 if output.tick().await.is_err() {
                     return Outcome::ClientAbort;
                 }
                 self.note_delivered(output);
                 continue;
             };
-            idle_until = tokio::time::Instant::now() + ENGINE_IDLE_TIMEOUT;
-            let Ok(Some(Ok(frame))) = frame else { return Outcome::UpstreamError };
-            let Some(data) = frame.data_ref() else { continue };
+            heard = tokio::time::Instant::now();
+            let Arrived::Bytes(data) = arrived else { return Outcome::UpstreamError };
             self.recount.bytes(data.len());
             if self.recount.is_too_much(self.call.completion_tokens_bound()) {
                 return Outcome::UpstreamError;
             }
-            let Ok(events) = reader.feed(data) else { return Outcome::UpstreamError };
-            for data in events {
-                match self.relay_event(&data, output).await {
-                    Step::Continue => self.note_delivered(output),
-                    Step::Done => return self.verdict(),
-                    Step::Failed => return Outcome::UpstreamError,
-                    Step::ClientGone => return Outcome::ClientAbort,
+            reader.feed(&data);
+            let step = loop {
+                match reader.next_event() {
+                    Ok(Some(data)) => match self.relay_event(data, output) {
+                        Step::Continue => {}
+                        end => break end,
+                    },
+                    Ok(None) => break Step::Continue,
+                    Err(BadEvent) => break Step::Failed,
                 }
+            };
+            match step {
+                Step::Continue => {}
+                Step::Done => return self.verdict(),
+                Step::Failed => return Outcome::UpstreamError,
             }
+            if output.send_ready().await.is_err() {
+                return Outcome::ClientAbort;
+            }
+            self.note_delivered(output);
+            together = FRAME_BYTES_TOGETHER;
             if self.is_journal_due() {
                 self.journal().await;
             }
@@ -280,24 +347,23 @@ impl Relay<'_> {
         if complete { Outcome::Complete } else { Outcome::UpstreamError }
     }
 
-    async fn relay_event(&mut self, data: &str, output: &mut Output) -> Step {
+    fn relay_event(&mut self, data: &str, output: &mut Output) -> Step {
         if data == "[DONE]" {
             return Step::Done;
         }
-        let Ok(chunk) = serde_json::from_str::<Value>(data) else { return Step::Failed };
-        if chunk.get("error").is_some() {
+        let Ok(chunk) = EngineChunk::parse_event(data) else { return Step::Failed };
+        if chunk.is_error() {
             return Step::Failed;
         }
-        let choices = chunk.get("choices").and_then(Value::as_array).cloned().unwrap_or_default();
+        let choices = chunk.choices();
         self.recount.event();
         if self.recount.is_too_much(self.call.completion_tokens_bound()) {
             return Step::Failed;
         }
-        let finishes =
-            choices.iter().filter(|choice| choice.get("finish_reason").is_some_and(Value::is_string)).count();
-        if let Some(usage) = inference::usage_of(&chunk) {
+        let finishes = choices.iter().filter(|choice| choice.is_finished()).count();
+        if let Some(usage) = chunk.usage() {
             self.usage = usage;
-            self.usage_seen |= chunk.get("usage").is_some_and(Value::is_object);
+            self.usage_seen |= chunk.has_usage();
         } else {
             // An engine that reports nothing per chunk made at least one token for it.
             let made = u64::from(!choices.is_empty());
@@ -306,12 +372,15 @@ impl Relay<'_> {
         if choices.is_empty() {
             return Step::Continue;
         }
-        let members = self.call.request.endpoint.chunk_choice_members();
-        let kept: Vec<Value> = choices.iter().map(|choice| keep(choice, members)).collect();
-        self.recount.relayed(&kept);
-        let sent = output.say(event(&self.call.chunk(kept, Value::Null))).await;
+        let kept = Kept { choices, members: self.call.request.endpoint.chunk_choice_members() };
+        let Ok(text_bytes) = kept.text_bytes() else { return Step::Failed };
+        self.recount.relayed(text_bytes);
+        if self.call.chunk(kept, None, &mut self.event).is_none() {
+            return Step::Failed;
+        }
+        output.say(&self.event);
         self.finished = self.finished.saturating_add(u64::try_from(finishes).unwrap_or(0));
-        if sent.is_ok() { Step::Continue } else { Step::ClientGone }
+        Step::Continue
     }
 
     /// What is counted so far is sent, unless some of it waits for the next frame.
@@ -335,25 +404,6 @@ impl Relay<'_> {
         let total = self.call.hold.total_with(self.journalled_cost);
         settlement::journal(&self.call.guardian, self.call.hold.tab(), total).await;
     }
-}
-
-/// A choice with OpenAI's members only: engines add their own, some of which (token ids, timings) tell more than was asked.
-fn keep(choice: &Value, members: &[&str]) -> Value {
-    let kept: Map<String, Value> =
-        members.iter().map(|name| ((*name).to_owned(), choice.get(*name).cloned().unwrap_or(Value::Null))).collect();
-    Value::Object(kept)
-}
-
-fn usage_json(metered: &Metered) -> Value {
-    json!({
-        "prompt_tokens": metered.prompt_tokens,
-        "completion_tokens": metered.completion_tokens,
-        "total_tokens": metered.prompt_tokens.saturating_add(metered.completion_tokens),
-    })
-}
-
-fn event(value: &Value) -> Bytes {
-    Bytes::from(format!("data: {value}\n\n"))
 }
 
 /// What the client learns of an engine failure before the first byte. Nothing is charged in any of these cases.

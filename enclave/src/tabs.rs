@@ -2,14 +2,14 @@
 //!
 //! Invariant: `charged + held ≤ reserve` for every tab at all times, so a charge can never exceed what was reserved.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use attestation::{Sha256Digest, Signed};
 use bytes::Bytes;
 use credits::{Bytes32, Credits, Nullifier, Settlement};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::limits::{CALLS_PER_TAB_MAX, REPLAY_BODY_BYTES_MAX, REPLAY_HELD, REQUESTS_PER_TAB_MAX};
 
@@ -42,6 +42,8 @@ struct Account {
     closing: bool,
     settlement: Option<Signed<Settlement>>,
     calls: HashMap<String, Call>,
+    /// Calls whose answers are held, oldest first, and when each ended.
+    replays: VecDeque<(Instant, String)>,
 }
 
 #[derive(Debug)]
@@ -66,8 +68,8 @@ pub struct Replay {
     pub body: Bytes,
     /// Whether they are an event stream.
     pub stream: bool,
-    /// When the call ended.
-    pub ended: Instant,
+    /// The room they take of all that may be held.
+    _room: Arc<OwnedSemaphorePermit>,
 }
 
 /// Why a call may not start.
@@ -207,15 +209,15 @@ impl Tab {
         self.account().settlement = Some(settlement);
     }
 
-    /// Drops answers held longer than [`REPLAY_HELD`]. Returns the bytes still held.
-    pub fn forget_replays(&self, now: Instant) -> usize {
+    /// Drops answers held longer than [`REPLAY_HELD`].
+    pub fn forget_replays(&self, now: Instant) {
         let mut account = self.account();
-        let mut held: usize = 0;
-        for outcome in account.calls.values_mut().filter_map(|call| call.outcome.as_mut()) {
-            outcome.replay = outcome.replay.take().filter(|replay| now.duration_since(replay.ended) < REPLAY_HELD);
-            held = held.saturating_add(outcome.replay.as_ref().map_or(0, |replay| replay.body.len()));
+        while let Some((_, key)) = account.replays.pop_front_if(|(ended, _)| now.duration_since(*ended) >= REPLAY_HELD)
+        {
+            if let Some(outcome) = account.calls.get_mut(&key).and_then(|call| call.outcome.as_mut()) {
+                outcome.replay = None;
+            }
         }
-        held
     }
 }
 
@@ -293,14 +295,46 @@ pub struct FinishedCall {
 }
 
 impl FinishedCall {
-    /// Holds the answer for repeats, when it is small enough.
-    pub fn hold_replay(self, body: Bytes, stream: bool) {
-        if body.len() > REPLAY_BODY_BYTES_MAX {
-            return;
-        }
+    /// Holds the answer for repeats, when it is small enough and `room`, which counts bytes, is left for it.
+    pub fn hold_replay(self, body: Bytes, stream: bool, room: &Arc<Semaphore>) {
+        let bytes = if body.len() > REPLAY_BODY_BYTES_MAX { None } else { u32::try_from(body.len()).ok() };
+        let Some(Ok(room)) = bytes.map(|bytes| Arc::clone(room).try_acquire_many_owned(bytes)) else { return };
         let mut account = self.tab.account();
-        if let Some(outcome) = account.calls.get_mut(&self.key).and_then(|call| call.outcome.as_mut()) {
-            outcome.replay = Some(Replay { body, stream, ended: Instant::now() });
-        }
+        let Some(outcome) = account.calls.get_mut(&self.key).and_then(|call| call.outcome.as_mut()) else { return };
+        outcome.replay = Some(Replay { body, stream, _room: Arc::new(room) });
+        account.replays.push_back((Instant::now(), self.key));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_held_for_their_time_and_in_their_room() {
+        let (id, key) = ("01".repeat(32).parse().unwrap(), Bytes32([2; 32]));
+        let tab = Arc::new(Tab::new(id, key, Credits::new(100).unwrap(), 1, 0));
+        let room = Arc::new(Semaphore::new(10));
+        let digest = Sha256Digest([3; 32]);
+        let call = |key: &str, answer: &'static [u8]| {
+            let hold = tab.hold(key, digest, Credits::new(10).unwrap()).unwrap();
+            hold.charge(Credits::new(1).unwrap(), key).1.hold_replay(Bytes::from_static(answer), true, &room);
+        };
+        let replay = |key: &str| match tab.known_call(key, &digest) {
+            Some(CallRefusal::Repeat(outcome)) => outcome.replay.map(|replay| replay.body),
+            other => panic!("{other:?}"),
+        };
+        call("a", b"123456");
+        call("b", b"12345");
+        call("c", b"1234");
+        assert_eq!((replay("a").unwrap().len(), replay("b"), replay("c").unwrap().len()), (6, None, 4));
+        assert_eq!(room.available_permits(), 0);
+        let now = Instant::now();
+        tab.forget_replays(now);
+        assert!(replay("a").is_some());
+        tab.forget_replays(now + REPLAY_HELD);
+        assert_eq!((replay("a"), replay("c"), room.available_permits()), (None, None, 10));
+        assert_eq!(tab.charged(), Credits::new(3).unwrap(), "a repeat of any is still no new call");
     }
 }

@@ -43,18 +43,21 @@ impl Numbers {
     }
 }
 
-/// Time between the tokens of a prompt that asks for slow ones.
+/// Time between the tokens of a prompt that asks for slow ones, and for steady ones: what is said at once leaves together, and then
+/// the sizes of records tell less than an engine's usual ones.
 const SLOW: Duration = Duration::from_millis(50);
+const STEADY: Duration = Duration::from_millis(1);
 
-/// The engine answers with words of the kind that the prompt's last character names, slowly if its first word says so.
+/// The engine answers with words of the kind that the prompt's last character names, at the pace that its first word says.
 fn speak(body: &serde_json::Value, numbers: &std::sync::Mutex<Numbers>) -> Vec<scripted_engine::Step> {
     let prompt = body["messages"][0]["content"].as_str().unwrap_or_default().to_owned();
     let words = if prompt.ends_with('b') { LONG } else { SHORT };
     let mut numbers = numbers.lock().unwrap();
     let pieces: Vec<String> = (0..TOKENS).map(|_| words[numbers.below(words.len())].to_owned()).collect();
     let mut steps = scripted_engine::answer(&pieces);
-    if prompt.starts_with("slow") {
-        steps = steps.into_iter().flat_map(|step| [step, Step::Pause(SLOW)]).collect();
+    let pause = [("slow", SLOW), ("steady", STEADY)].into_iter().find(|(manner, _)| prompt.starts_with(manner));
+    if let Some((_, pause)) = pause {
+        steps = steps.into_iter().flat_map(|step| [step, Step::Pause(pause)]).collect();
     }
     steps
 }
@@ -117,8 +120,8 @@ impl Observed {
         Self { world, _engine: engine, tap, payer, calls: 0 }
     }
 
-    /// The sizes of the records of `count` answers of each kind.
-    async fn answers(&mut self, count: usize, obfuscate: bool) -> [Vec<Vec<usize>>; 2] {
+    /// The sizes of the records of `count` answers of each kind, in this manner.
+    async fn answers(&mut self, count: usize, obfuscate: bool, manner: &str) -> [Vec<Vec<usize>>; 2] {
         let mut seen = [Vec::new(), Vec::new()];
         let mut spend = self.payer.opened(65_536, 3600).await.unwrap();
         for number in 0..2 * count {
@@ -129,7 +132,7 @@ impl Observed {
             }
             let body = json!({"model": "smollm2-135m", "max_tokens": 64, "stream": true,
                 "stream_options": {"include_obfuscation": obfuscate},
-                "messages": [{"role": "user", "content": if kind == 0 { "kind a" } else { "kind b" }}]});
+                "messages": [{"role": "user", "content": format!("{manner} {}", ["a", "b"][kind])}]});
             let body = body.to_string();
             self.calls += 1;
             let headers = self.payer.chat_headers(&spend, &format!("call-{}", self.calls), body.as_bytes());
@@ -167,8 +170,8 @@ fn learnt_auc([a, b]: &[Vec<Vec<usize>>; 2]) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn record_sizes_tell_two_kinds_of_answers_apart_unless_events_are_filled_up() {
     let mut observed = Observed::start("frame_bytes = 512").await;
-    let plain = learnt_auc(&observed.answers(2 * ANSWERS_PLAIN, false).await);
-    let filled = learnt_auc(&observed.answers(2 * ANSWERS, true).await);
+    let plain = learnt_auc(&observed.answers(2 * ANSWERS_PLAIN, false, "steady").await);
+    let filled = learnt_auc(&observed.answers(2 * ANSWERS, true, "steady").await);
     assert!(plain >= 0.9, "the observer is a good one: {plain}");
     assert!(filled <= 0.6, "{filled}");
     observed.stop().await;
@@ -195,7 +198,7 @@ async fn with_a_cadence_something_leaves_in_every_interval() {
     assert!(silent.len() > TOKENS, "{} frames of silence", silent.len());
 
     // A fast engine: what is said within one interval leaves together, and as many blocks, whatever their text is.
-    let fast = observed.answers(ANSWERS_PLAIN, true).await;
+    let fast = observed.answers(ANSWERS_PLAIN, true, "fast").await;
     let records: usize = fast.iter().flatten().map(Vec::len).sum();
     assert!(records < 2 * ANSWERS_PLAIN * TOKENS / 2, "{records} records");
     observed.stop().await;

@@ -136,7 +136,12 @@ impl Client {
     }
 
     /// Handshakes on so many connections at once for a time; how many there were.
-    pub(crate) async fn handshakes(self: &Arc<Self>, port: u16, at_once: usize, time: Duration) -> anyhow::Result<usize> {
+    pub(crate) async fn handshakes(
+        self: &Arc<Self>,
+        port: u16,
+        at_once: usize,
+        time: Duration,
+    ) -> anyhow::Result<usize> {
         let until = Instant::now() + time;
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..at_once {

@@ -36,7 +36,8 @@ fn write_identity(dir: &Path) -> anyhow::Result<()> {
     let certificate = rcgen::CertificateParams::new(vec!["cloister.invalid".to_owned()])?.self_signed(&key)?;
     let pem = |label: &str, der: &[u8]| {
         let base64 = STANDARD.encode(der);
-        let lines: Vec<String> = base64.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+        let lines: Vec<String> =
+            base64.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
         format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
     };
     let identity = pem("CERTIFICATE", certificate.der()) + &pem("PRIVATE KEY", &key.serialize_der());
