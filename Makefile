@@ -33,8 +33,10 @@ engine: check-tools ## Install the engine (ENGINE=light or vllm), pinned and has
 	@python3 engine/engine.py fetch --engine $(ENGINE) --dir $(ENGINE_DIR)
 
 clients: check-tools
-	@echo "== OpenAI client"
+	@echo "== OpenAI clients, schemathesis"
 	@python3 tests/clients/client_env.py --dir $(CLIENTS_DIR) >/dev/null
+	@python3 tests/clients/api_env.py --dir $(CLIENTS_DIR) >/dev/null
+	@tests/clients/node_env.sh $(CLIENTS_DIR) >/dev/null
 
 peers: check-tools
 	@echo "== verifiers to compare with"

@@ -63,6 +63,12 @@ LOCKS = {
         ("openai==3.54.0",),
         pythons=("3.11", "3.12", "3.13"),
     ),
+    # Requests made from the API's description.
+    "api": Lock(
+        HERE.parent / "tests" / "clients" / "api.lock",
+        ("schemathesis==4.32.5",),
+        pythons=("3.11", "3.12", "3.13"),
+    ),
     # The Python verifiers that attestation is held against.
     "peers": Lock(
         HERE.parent / "attestation" / "peers" / "python" / "requirements.lock",

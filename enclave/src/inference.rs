@@ -38,7 +38,12 @@ pub enum EngineError {
     Timeout,
     /// It refused the request as the client's fault; the text is for that client only.
     #[error("the engine refused the request")]
-    Refused(String),
+    Refused {
+        /// What it said.
+        message: String,
+        /// The parameter at fault.
+        param: Option<String>,
+    },
     /// It answered something that is not its protocol.
     #[error("the engine's answer cannot be understood")]
     Malformed,
@@ -108,7 +113,7 @@ impl Engine {
         match status.as_u16() {
             200 => Ok(response.into_body()),
             503 | 429 => Err(EngineError::Busy),
-            400..=499 => Err(EngineError::Refused(refusal_text(response.into_body()).await)),
+            400..=499 => Err(refusal(response.into_body()).await),
             _ => Err(EngineError::Unavailable),
         }
     }
@@ -146,9 +151,10 @@ pub async fn read_json(body: EngineBody) -> Result<Value, EngineError> {
     serde_json::from_slice(&read_plain(body).await?).map_err(|_| EngineError::Malformed)
 }
 
-async fn refusal_text(body: EngineBody) -> String {
-    const FALLBACK: &str = "the engine refused the request";
-    let Ok(value) = read_json(body).await else { return FALLBACK.to_owned() };
-    let text = value.pointer("/error/message").and_then(Value::as_str).unwrap_or(FALLBACK);
-    text.chars().take(500).collect()
+async fn refusal(body: EngineBody) -> EngineError {
+    let said = read_json(body).await.unwrap_or_default();
+    let text = |pointer: &str| said.pointer(pointer).and_then(Value::as_str);
+    let message = text("/error/message").unwrap_or("the engine refused the request").chars().take(500).collect();
+    let is_name = |name: &&str| (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+    EngineError::Refused { message, param: text("/error/param").filter(is_name).map(str::to_owned) }
 }

@@ -75,7 +75,7 @@ impl Shape {
     fn matches(self, value: &Value) -> bool {
         match self {
             Self::Number => value.is_number(),
-            Self::Integer => value.is_i64() || value.is_u64(),
+            Self::Integer => value.is_i64(),
             Self::Bool => value.is_boolean(),
             Self::List => value.is_array(),
             Self::Object => value.is_object(),
@@ -156,12 +156,24 @@ pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<InferenceRequest, Proble
     })
 }
 
-/// The members that are forwarded as they are; an error for one that is not known.
-fn allowed(endpoint: Endpoint, members: &Map<String, Value>) -> Result<Map<String, Value>, Problem> {
-    let (own, read_or_dropped) = match endpoint {
+/// What an endpoint forwards beside [`FORWARDED`], and what it reads or drops.
+fn own_members(endpoint: Endpoint) -> (&'static [(&'static str, Shape)], &'static [&'static str]) {
+    match endpoint {
         Endpoint::Chat => (CHAT_FORWARDED, CHAT_READ_OR_DROPPED),
         Endpoint::Completions => (COMPLETIONS_FORWARDED, COMPLETIONS_READ_OR_DROPPED),
-    };
+    }
+}
+
+/// All members a request to `endpoint` may have.
+#[cfg(test)]
+pub(crate) fn members(endpoint: Endpoint) -> impl Iterator<Item = &'static str> {
+    let (own, read_or_dropped) = own_members(endpoint);
+    FORWARDED.iter().chain(own).map(|(name, _)| *name).chain(read_or_dropped.iter().copied())
+}
+
+/// The members that are forwarded as they are; an error for one that is not known.
+fn allowed(endpoint: Endpoint, members: &Map<String, Value>) -> Result<Map<String, Value>, Problem> {
+    let (own, read_or_dropped) = own_members(endpoint);
     let mut forward = Map::new();
     for (name, member) in members {
         if member.is_null() || read_or_dropped.contains(&name.as_str()) {

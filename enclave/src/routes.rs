@@ -21,7 +21,7 @@ use crate::endpoint::Endpoint;
 use crate::limits::{REQUEST_BODY_BYTES_MAX, REQUEST_BODY_TIMEOUT};
 use crate::problem::Problem;
 use crate::state::Guardian;
-use crate::{aci, admission, calls, settlement};
+use crate::{aci, admission, calls, openapi, settlement};
 
 type Shared = State<Arc<Guardian>>;
 
@@ -29,6 +29,7 @@ type Shared = State<Arc<Guardian>>;
 pub fn router(guardian: Arc<Guardian>) -> Router {
     Router::new()
         .route("/health", get(health))
+        .route("/openapi.json", get(openapi))
         .route("/v1/attestation", get(attestation))
         .route("/v1/attestation/boot", get(boot_attestation))
         .route("/v1/offer", get(offer))
@@ -73,6 +74,10 @@ async fn not_found() -> Problem {
 
 async fn method_not_allowed() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
+}
+
+async fn openapi(State(guardian): Shared) -> Response {
+    json_bytes(openapi::document(&guardian.config.engine.model).into_bytes())
 }
 
 async fn health(State(guardian): Shared) -> Response {

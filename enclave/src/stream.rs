@@ -417,6 +417,8 @@ pub fn engine_problem(error: EngineError) -> Problem {
             Problem::unavailable("engine.timeout", 5, "the engine did not answer in time; nothing was charged")
         }
         EngineError::Busy => Problem::unavailable("engine.busy", 1, "the engine is busy; nothing was charged"),
-        EngineError::Refused(text) => Problem::new(http::StatusCode::BAD_REQUEST, "request.engine_refused", text),
+        EngineError::Refused { message, param } => {
+            Problem { param, ..Problem::new(http::StatusCode::BAD_REQUEST, "request.engine_refused", message) }
+        }
     }
 }

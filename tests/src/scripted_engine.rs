@@ -65,6 +65,14 @@ pub fn answer(pieces: &[String]) -> Vec<Step> {
     steps
 }
 
+/// A whole plain answer.
+#[must_use]
+pub fn plain(answer: &Value) -> Vec<Step> {
+    let body = answer.to_string();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    vec![Step::Say((head + &body).into_bytes())]
+}
+
 /// What the engine does with the body of a request.
 pub type Script = dyn Fn(&Value) -> Vec<Step> + Send + Sync;
 

@@ -1,4 +1,4 @@
-//! The official OpenAI client, unchanged, against the verifying proxy.
+//! The official OpenAI clients for Python and JavaScript, unchanged, against the verifying proxy.
 
 use std::process::Command;
 
@@ -19,18 +19,26 @@ fn client_matrix(kind: EngineKind) {
         .output()
         .unwrap();
     let python = String::from_utf8(python.stdout).unwrap();
-    let output = Command::new(python.trim())
-        .arg(root.join("tests/clients/openai_matrix.py"))
-        .args(["--base-url", &proxy.base_url(), "--model", "smollm2-135m"])
-        .output()
-        .unwrap();
-    let report = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{report}\n{}\n{}", String::from_utf8_lossy(&output.stderr), proxy.log());
-    assert!(report.lines().filter(|line| line.starts_with("PASS ")).count() >= 8, "{report}");
+    let mut matrix = Command::new(python.trim());
+    matrix.arg(root.join("tests/clients/openai_matrix.py"));
+    every_check_passes(matrix.args(["--base-url", &proxy.base_url(), "--model", "smollm2-135m"]), &proxy);
+    let installed =
+        Command::new(root.join("tests/clients/node_env.sh")).arg(root.join("target/clients")).output().unwrap();
+    assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
+    let program = String::from_utf8(installed.stdout).unwrap();
+    let mut matrix = Command::new("node");
+    every_check_passes(matrix.args([program.trim(), &proxy.base_url(), "smollm2-135m"]), &proxy);
     assert!(proxy.stop().unwrap());
     let (spendable, reserved, pending) = cli::balance(&world, &wallet).unwrap();
     assert_eq!((reserved, pending), (0, 0), "every tab is settled");
     assert!(spendable < 1_000_000 && spendable > 900_000, "charged something, not much: {spendable}");
+}
+
+fn every_check_passes(matrix: &mut Command, proxy: &Proxy) {
+    let output = matrix.output().unwrap();
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{report}\n{}\n{}", String::from_utf8_lossy(&output.stderr), proxy.log());
+    assert!(report.lines().filter(|line| line.starts_with("PASS ")).count() >= 8, "{report}");
 }
 
 #[test]

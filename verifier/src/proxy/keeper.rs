@@ -381,7 +381,7 @@ fn is_fraud(error: &PaymentError) -> bool {
 fn not_offered(offer: &Offer) -> Error {
     let names: Vec<&str> = offer.models.iter().map(|model| model.id.as_str()).collect();
     Error::Choice {
-        code: "choice.model",
+        code: "model_not_found",
         message: format!("the node does not offer that model; it offers: {}", names.join(", ")),
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use attestation::{Clock, Transcript};
 use credits::Credits;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::header::{ALLOW, CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -231,10 +231,8 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Repl
         (&Method::POST, "/v1/chat/completions") => infer(shared, request, "/v1/chat/completions").await,
         (&Method::POST, "/v1/completions") => infer(shared, request, "/v1/completions").await,
         (&Method::GET, path) if is_models_path(path) => models(&shared, path).await,
-        (_, "/v1/chat/completions" | "/v1/completions" | "/v1/models") => {
-            Problem::invalid(StatusCode::METHOD_NOT_ALLOWED, "proxy.method", "this path takes another method")
-                .response()
-        }
+        (_, "/v1/chat/completions" | "/v1/completions") => other_method("POST"),
+        (_, path) if is_models_path(path) => other_method("GET"),
         _ => Problem::invalid(
             StatusCode::NOT_FOUND,
             "proxy.path",
@@ -242,6 +240,14 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Repl
         )
         .response(),
     }
+}
+
+/// 405 with the method that the path takes (RFC 9110 §15.5.6).
+fn other_method(allowed: &'static str) -> Response<ReplyBody> {
+    let mut response =
+        Problem::invalid(StatusCode::METHOD_NOT_ALLOWED, "proxy.method", "this path takes another method").response();
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
 }
 
 async fn infer(shared: Arc<Shared>, request: Request<Incoming>, path: &'static str) -> Response<ReplyBody> {

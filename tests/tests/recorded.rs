@@ -1,0 +1,166 @@
+//! Requests that were recorded with an engine alone, sent again with the guardian in front of it: the same status, the same text, the
+//! same members but for those that `docs/openai-differences.md` names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use acceptance::payer::Payer;
+use acceptance::{EngineKind, World, processes, raw};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Recordings whose requests are answered otherwise here: with this status and this code.
+const OTHERWISE: [(&str, u16, &str); 6] = [
+    ("04b_chat_stream_continuous", 400, "request.unknown_parameter"),
+    ("07_responses", 404, "not_found"),
+    ("08_responses_stream", 404, "not_found"),
+    ("11_err_badkey", 200, ""),
+    ("17_logprobs_tokenids", 400, "request.unknown_parameter"),
+    ("20_embeddings", 404, "not_found"),
+];
+
+#[derive(Debug, Deserialize)]
+struct Recording {
+    engine: String,
+    request: RecordedRequest,
+    response: RecordedResponse,
+}
+
+#[derive(Debug, Deserialize)]
+struct RecordedRequest {
+    method: String,
+    path: String,
+    body: Value,
+}
+
+#[derive(Debug, Deserialize)]
+struct RecordedResponse {
+    status: u16,
+    body: Option<Value>,
+    events: Option<Vec<Value>>,
+}
+
+fn recordings(engine: &str) -> BTreeMap<String, Recording> {
+    let files = std::fs::read_dir(processes::repo_root().join("tests/wire")).unwrap().map(|file| file.unwrap().path());
+    let read = files.filter(|file| file.extension().is_some_and(|extension| extension == "json")).map(|file| {
+        let recording: Recording = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        (file.file_stem().unwrap().to_str().unwrap().to_owned(), recording)
+    });
+    read.filter(|(_, recording)| recording.engine.starts_with(engine)).collect()
+}
+
+/// Names of members that say something, with the way to them; lists count as one.
+fn members(value: &Value, way: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
+                let way = if way.is_empty() { name.clone() } else { format!("{way}.{name}") };
+                members(value, &way, found);
+                found.insert(way);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| members(item, way, found)),
+        _ => {}
+    }
+}
+
+fn members_of(values: &[Value]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    values.iter().for_each(|value| members(value, "", &mut found));
+    found
+}
+
+/// All that was said: text, and names and arguments of tools, in their order.
+fn said(values: &[Value]) -> String {
+    let mut said = String::new();
+    for choice in values.iter().filter_map(|value| value.get("choices")?.as_array()).flatten() {
+        for part in ["message", "delta"] {
+            said += choice.pointer(&format!("/{part}/content")).and_then(Value::as_str).unwrap_or_default();
+            for call in choice.pointer(&format!("/{part}/tool_calls")).and_then(Value::as_array).into_iter().flatten() {
+                said += call.pointer("/function/name").and_then(Value::as_str).unwrap_or_default();
+                said += call.pointer("/function/arguments").and_then(Value::as_str).unwrap_or_default();
+            }
+        }
+        said += choice.get("text").and_then(Value::as_str).unwrap_or_default();
+    }
+    said
+}
+
+fn events(body: &[u8]) -> Vec<Value> {
+    let data = std::str::from_utf8(body).unwrap().lines().filter_map(|line| line.strip_prefix("data: "));
+    data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| Value::String(data.to_owned()))).collect()
+}
+
+/// What differs between a recorded answer and one of today, in the words of the document.
+fn differences(recorded: &RecordedResponse, status: u16, body: &[u8]) -> BTreeSet<String> {
+    assert_eq!(status, recorded.status, "{}", String::from_utf8_lossy(body));
+    let (kind, recorded, here) = match (&recorded.events, &recorded.body) {
+        (Some(recorded), _) => ("events", recorded.clone(), events(body)),
+        (None, Some(recorded)) => {
+            let kind = if status == 200 { "answers" } else { "errors" };
+            (kind, vec![recorded.clone()], vec![serde_json::from_slice(body).unwrap()])
+        }
+        (None, None) => panic!("a recording without an answer"),
+    };
+    assert_eq!(said(&here), said(&recorded));
+    assert_eq!(here.last() == Some(&Value::String("[DONE]".to_owned())), kind == "events");
+    let (there, here) = (members_of(&recorded), members_of(&here));
+    let lacks = only_in(&there, &here).map(|name| format!("{kind} have no `{name}`"));
+    let more = only_in(&here, &there).map(|name| format!("{kind} have `{name}`"));
+    lacks.chain(more).collect()
+}
+
+/// What only `one` has, without what is inside of that.
+fn only_in<'a>(one: &'a BTreeSet<String>, other: &'a BTreeSet<String>) -> impl Iterator<Item = &'a String> {
+    let inside = |name: &str| name.rsplit_once('.').is_none_or(|(way, _)| other.contains(way));
+    one.difference(other).filter(move |name| inside(name))
+}
+
+/// Differences that the document gives a reason for.
+fn documented() -> BTreeSet<String> {
+    let text = std::fs::read_to_string(processes::repo_root().join("docs/openai-differences.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    rows.filter(|row| row.contains('`')).map(str::to_owned).collect()
+}
+
+fn send_again(kind: EngineKind, engine: &str) -> BTreeSet<String> {
+    let world = World::builder().engine(kind).start().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let recordings = recordings(engine);
+    let mut found = BTreeSet::new();
+    runtime.block_on(async {
+        let mut payer = Payer::new(&world, 8 * 65_536).await.unwrap();
+        let spend = payer.opened(65_536, 3600).await.unwrap();
+        for (name, recording) in &recordings {
+            let RecordedRequest { method, path, body } = &recording.request;
+            let answer = if method == "GET" {
+                raw::get(world.guardian_port(), path).await.unwrap()
+            } else {
+                payer.signed(path, &spend.public.nullifier, &spend.tab_key, name, body).await.unwrap()
+            };
+            let status = answer.status.as_u16();
+            if let Some((_, other, code)) = OTHERWISE.iter().find(|(other, ..)| other == name) {
+                assert_eq!((status, answer.code().as_str()), (*other, *code), "{name}");
+                found.insert(format!("`{name}`"));
+            } else {
+                found.extend(differences(&recording.response, status, &answer.body));
+            }
+        }
+    });
+    assert!(recordings.len() >= 3, "{recordings:?}");
+    found
+}
+
+fn explained(found: &BTreeSet<String>) {
+    let unexplained: Vec<&String> = found.iter().filter(|difference| !documented().contains(*difference)).collect();
+    assert!(unexplained.is_empty(), "not in docs/openai-differences.md: {unexplained:#?}");
+}
+
+#[test]
+fn llama_answers_as_it_was_recorded() {
+    explained(&send_again(EngineKind::Light, "llama"));
+}
+
+#[test]
+fn vllm_answers_as_it_was_recorded() {
+    explained(&send_again(EngineKind::Vllm, "vllm"));
+}
