@@ -1,10 +1,12 @@
 //! Boot keys: made in memory at every boot, never written, gone with the process (decision 6).
 
+use std::time::Duration;
+
 use attestation::{Hex32, Keyset, Nonce, ReceiptKey, Sha256Digest, TlsKeyEntry, UnixTime};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
-use crate::limits::KEYSET_LIFETIME_SECS;
+use crate::limits::{CERTIFICATE_SKEW_SECS, CLOCK_SECS_MAX, KEYSET_LIFETIME_SECS};
 
 /// Everything secret the guardian has, and the public keyset that evidence binds.
 pub struct BootKeys {
@@ -32,11 +34,16 @@ impl std::fmt::Debug for BootKeys {
 
 /// Makes the keys of one boot.
 pub fn generate(now: UnixTime) -> anyhow::Result<BootKeys> {
+    anyhow::ensure!(now.0 <= CLOCK_SECS_MAX, "the clock says a year that no certificate can have");
     let receipt = ReceiptKey::generate()?;
     let tls = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
     // The name is a fixed string: nothing about the operator or the machine goes into a certificate nobody trusts.
     let mut params = rcgen::CertificateParams::new(vec!["cloister.invalid".to_owned()])?;
     params.distinguished_name.push(rcgen::DnType::CommonName, "Cloister attested key");
+    // As long as the keyset. Nobody decides by these dates, which are the host's; a scanner would ask why they are others.
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + Duration::from_secs(now.0.saturating_sub(CERTIFICATE_SKEW_SECS));
+    params.not_after = epoch + Duration::from_secs(now.0.saturating_add(KEYSET_LIFETIME_SECS));
     let certificate = params.self_signed(&tls)?.der().clone();
     let leaf_spki_sha256 = spki_sha256(&certificate)?;
     let keyset = Keyset {

@@ -140,6 +140,10 @@ pub const REFUSALS_HELD_MAX: usize = 1_000;
 pub const REFUSALS_PER_TAB_MAX: usize = 16;
 /// Clients that may wait for a report of the ACI protocol, which answers one client (`attestation.rate`).
 pub const ACI_QUEUE_MAX: usize = 32;
+/// The certificate's dates begin so long before boot, for clients whose clock is behind.
+pub const CERTIFICATE_SKEW_SECS: u64 = 24 * 3600;
+/// Latest time at which a node boots: the year 9000. X.509's dates end with 9999.
+pub const CLOCK_SECS_MAX: u64 = 221_845_392_000;
 /// Keyset lifetime from boot, in seconds (6 days; verifiers refuse more than 7).
 pub const KEYSET_LIFETIME_SECS: u64 = 6 * 24 * 3600;
 /// Time in-flight requests get to finish after SIGTERM.

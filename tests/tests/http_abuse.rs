@@ -137,14 +137,10 @@ async fn a_body_without_end_is_cut_at_its_limit() {
     stopped(world).await;
 }
 
-/// Clients that handshake, or send a head, one byte at a time or not at all.
-#[tokio::test(flavor = "multi_thread")]
-async fn slow_clients_are_cut_and_others_served_meanwhile() {
-    let world = started().await;
-    let port = world.guardian_port();
-    let mut slow = Vec::new();
-    for number in 0..SLOW_CLIENTS {
-        slow.push(tokio::spawn(async move {
+/// Clients that handshake, or send a head, one byte at a time or not at all. Each says whether it was cut.
+fn slow_clients(port: u16, count: usize) -> Vec<tokio::task::JoinHandle<bool>> {
+    let slow_client = |number: usize| {
+        tokio::spawn(async move {
             if number % 2 == 0 {
                 // Never says hello.
                 let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
@@ -164,8 +160,16 @@ async fn slow_clients_are_cut_and_others_served_meanwhile() {
             let cut = tokio::time::timeout(CUT_WITHIN, reader.read_to_end(&mut seen)).await.is_ok();
             writing.abort();
             cut
-        }));
-    }
+        })
+    };
+    (0..count).map(slow_client).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_are_cut_and_others_served_meanwhile() {
+    let world = started().await;
+    let port = world.guardian_port();
+    let slow = slow_clients(port, SLOW_CLIENTS);
     for _ in 0..20 {
         is_served(port).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -173,6 +177,47 @@ async fn slow_clients_are_cut_and_others_served_meanwhile() {
     for (number, slow) in slow.into_iter().enumerate() {
         assert!(slow.await.unwrap(), "slow client {number} kept its connection");
     }
+    stopped(world).await;
+}
+
+/// The 99th percentile of what an honest request takes, over so many one after the other.
+async fn honest_p99(port: u16, count: usize) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..count {
+        let began = Instant::now();
+        is_served(port).await;
+        times.push(began.elapsed());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
+/// Resident memory of the guardian, in KiB.
+fn resident(world: &World) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", world.guardian_pid().unwrap())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Five thousand slow clients hold little memory, and others wait at most twice as long as without them once they are there.
+#[tokio::test(flavor = "multi_thread")]
+async fn nightly_five_thousand_slow_clients_take_little_from_others() {
+    const MANY: usize = 5_000;
+    // Connecting so many costs this machine, which is also the clients', a second or two.
+    const ALL_THERE: Duration = Duration::from_secs(4);
+    let world = started().await;
+    let port = world.guardian_port();
+    let (alone, memory) = (honest_p99(port, 300).await, resident(&world));
+    let slow = slow_clients(port, MANY);
+    tokio::time::sleep(ALL_THERE).await;
+    let (beside, grown) = (honest_p99(port, 150).await, resident(&world) - memory);
+    assert!(grown < 48 * u64::try_from(MANY).unwrap(), "{grown} KiB for {MANY} connections");
+    assert!(beside <= 2 * alone.max(Duration::from_millis(5)), "{beside:?} beside slow clients, {alone:?} alone");
+    for (number, slow) in slow.into_iter().enumerate() {
+        assert!(slow.await.unwrap(), "slow client {number} kept its connection");
+    }
+    println!("p99 {alone:?} alone, {beside:?} beside {MANY} slow clients, which take {grown} KiB");
     stopped(world).await;
 }
 
