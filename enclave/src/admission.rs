@@ -146,6 +146,27 @@ pub fn authenticate(
     body: &[u8],
     cost_bound: Option<u64>,
 ) -> Result<Authenticated, Problem> {
+    let id = named_tab(guardian, headers, cost_bound)?;
+    let tab = guardian.tab(&id).ok_or_else(|| unknown_tab(guardian, cost_bound))?;
+    let idempotency_key = verify_signature(guardian, &tab.tab_key, id, method, path, headers, body)?;
+    Ok(Authenticated { tab, idempotency_key })
+}
+
+/// The tab that signed a request for a receipt. It may have ended.
+pub fn authenticate_reader(
+    guardian: &Guardian,
+    path: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Nullifier, Problem> {
+    let id = named_tab(guardian, headers, None)?;
+    let key = guardian.tab(&id).map(|tab| tab.tab_key).or_else(|| guardian.past_tab_key(&id));
+    let key = key.ok_or_else(|| unknown_tab(guardian, None))?;
+    verify_signature(guardian, &key, id, "GET", path, headers, body)?;
+    Ok(id)
+}
+
+fn named_tab(guardian: &Guardian, headers: &HeaderMap, cost_bound: Option<u64>) -> Result<Nullifier, Problem> {
     let Some(id) = header(headers, TAB_HEADER) else {
         return Err(Problem::payment(
             "payment.required",
@@ -153,16 +174,28 @@ pub fn authenticate(
             terms(guardian, cost_bound),
         ));
     };
-    let id: Nullifier = id.parse().map_err(|_| {
-        Problem::invalid("tab.malformed", TAB_HEADER, "must be the tab's id: 64 lowercase hex characters")
-    })?;
-    let tab = guardian.tab(&id).ok_or_else(|| {
-        Problem::payment(
-            "tab.unknown",
-            "this node has no such tab; it may have restarted: verify it again and open a new tab",
-            terms(guardian, cost_bound),
-        )
-    })?;
+    id.parse()
+        .map_err(|_| Problem::invalid("tab.malformed", TAB_HEADER, "must be the tab's id: 64 lowercase hex characters"))
+}
+
+fn unknown_tab(guardian: &Guardian, cost_bound: Option<u64>) -> Problem {
+    Problem::payment(
+        "tab.unknown",
+        "this node has no such tab; it may have restarted: verify it again and open a new tab",
+        terms(guardian, cost_bound),
+    )
+}
+
+/// Checks that this key signed the request; its idempotency key.
+fn verify_signature(
+    guardian: &Guardian,
+    key: &Bytes32,
+    id: Nullifier,
+    method: &str,
+    path: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<String, Problem> {
     let signed = RequestHeaders {
         cloister_tab: id.to_string(),
         idempotency_key: header(headers, "idempotency-key").unwrap_or_default(),
@@ -171,9 +204,9 @@ pub fn authenticate(
         signature: header(headers, "signature").unwrap_or_default(),
     };
     let now = guardian.clock.now().0;
-    credits::verify_request(&tab.tab_key, method, path, &signed, body, now, SIGNATURE_SKEW_SECS_MAX)
+    credits::verify_request(key, method, path, &signed, body, now, SIGNATURE_SKEW_SECS_MAX)
         .map_err(|rejection| Problem::new(StatusCode::FORBIDDEN, rejection.code(), rejection.to_string()))?;
-    Ok(Authenticated { tab, idempotency_key: signed.idempotency_key })
+    Ok(signed.idempotency_key)
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {

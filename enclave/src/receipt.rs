@@ -108,7 +108,7 @@ pub fn finish(
     }
     .sign(&keys.receipt)?;
     let receipt = Arc::new(receipt);
-    guardian.work.receipts.keep(tab.id, Arc::clone(&receipt));
+    guardian.work.receipts.keep(tab.id, tab.tab_key, Arc::clone(&receipt));
     Ok((receipt, running_total, finished))
 }
 
@@ -140,7 +140,7 @@ pub fn refusal(guardian: &Guardian, tab: &Tab, refused: Refused, response: Sha25
         event_log: [received].into_iter().chain(forwarded).chain([returned, attestation_bound(guardian)]).collect(),
     };
     let receipt = Arc::new(receipt.sign(&guardian.keys.receipt).ok()?);
-    guardian.work.refusals.keep(tab.id, Arc::clone(&receipt));
+    guardian.work.refusals.keep(tab.id, tab.tab_key, Arc::clone(&receipt));
     Some(receipt)
 }
 

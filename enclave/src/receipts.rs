@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use attestation::Receipt;
-use credits::Nullifier;
+use credits::{Bytes32, Nullifier};
 
 /// A store of so many receipts, and so many of one tab. A stranger's receipt is as absent as one that never was.
 #[derive(Debug)]
@@ -18,11 +18,18 @@ pub struct ReceiptStore {
 #[derive(Debug, Default)]
 struct Held {
     by_id: HashMap<String, (Nullifier, Arc<Receipt>)>,
-    /// Ids of a tab's receipts, oldest first.
-    by_tab: HashMap<Nullifier, VecDeque<String>>,
+    by_tab: HashMap<Nullifier, OfTab>,
     /// Id of an answer → id of its receipt.
     by_answer: HashMap<String, String>,
     order: VecDeque<String>,
+}
+
+/// A tab that has receipts here. It may have ended; whoever has its key may still fetch them.
+#[derive(Debug)]
+struct OfTab {
+    key: Bytes32,
+    /// Ids of its receipts, oldest first.
+    ids: VecDeque<String>,
 }
 
 impl Held {
@@ -33,8 +40,8 @@ impl Held {
         }
         remove(&mut self.order, id);
         if let Entry::Occupied(mut of_tab) = self.by_tab.entry(tab) {
-            remove(of_tab.get_mut(), id);
-            if of_tab.get().is_empty() {
+            remove(&mut of_tab.get_mut().ids, id);
+            if of_tab.get().ids.is_empty() {
                 of_tab.remove();
             }
         }
@@ -57,8 +64,8 @@ impl ReceiptStore {
         Self { capacity, per_tab, held: Mutex::default() }
     }
 
-    /// Keeps a receipt of a tab.
-    pub fn keep(&self, tab: Nullifier, receipt: Arc<Receipt>) {
+    /// Keeps a receipt of a tab, which is fetched with this key.
+    pub fn keep(&self, tab: Nullifier, key: Bytes32, receipt: Arc<Receipt>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = &receipt.chat_id {
             held.by_answer.insert(answer.clone(), receipt.receipt_id.clone());
@@ -66,14 +73,21 @@ impl ReceiptStore {
         let id = receipt.receipt_id.clone();
         held.by_id.insert(id.clone(), (tab, receipt));
         held.order.push_back(id.clone());
-        let of_tab = held.by_tab.entry(tab).or_default();
-        of_tab.push_back(id);
-        let oldest = if of_tab.len() > self.per_tab { of_tab.front().cloned() } else { None };
+        let ids = &mut held.by_tab.entry(tab).or_insert_with(|| OfTab { key, ids: VecDeque::new() }).ids;
+        ids.push_back(id);
+        let oldest = if ids.len() > self.per_tab { ids.front().cloned() } else { None };
         let oldest =
             oldest.or_else(|| if held.order.len() > self.capacity { held.order.front().cloned() } else { None });
         if let Some(oldest) = oldest {
             held.forget(&oldest);
         }
+    }
+
+    /// The key of a tab that has receipts here.
+    #[must_use]
+    pub fn tab_key(&self, tab: &Nullifier) -> Option<Bytes32> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.by_tab.get(tab).map(|of_tab| of_tab.key)
     }
 
     /// The receipt with this id, or of the answer with it, if it belongs to `tab`.
@@ -91,7 +105,7 @@ mod tests {
     use std::sync::Arc;
 
     use attestation::{Event, ReceiptKey, Sha256Digest, UnixTime, UnsignedReceipt};
-    use credits::Nullifier;
+    use credits::{Bytes32, Nullifier};
 
     use super::ReceiptStore;
 
@@ -116,7 +130,7 @@ mod tests {
             Arc::new(receipt.sign(&key).unwrap())
         };
         for number in 0..3 {
-            store.keep(mine, receipt(number));
+            store.keep(mine, Bytes32([1; 32]), receipt(number));
         }
         for id in ["rcpt-0", "chatcmpl-0", "rcpt-9", ""] {
             assert!(store.find(&mine, id).is_none(), "{id}");
@@ -127,11 +141,17 @@ mod tests {
         assert_eq!(store.find(&mine, "chatcmpl-2").unwrap().receipt_id, "rcpt-2");
         // A tab that has many makes its own give way, and only then, all together, somebody's oldest.
         for number in 3..9 {
-            store.keep(theirs, receipt(number));
+            store.keep(theirs, Bytes32([2; 32]), receipt(number));
         }
         let held: Vec<u32> = (0..9)
             .filter(|number| [mine, theirs].iter().any(|tab| store.find(tab, &format!("rcpt-{number}")).is_some()))
             .collect();
         assert_eq!(held, [2, 7, 8]);
+        // A tab's key is known as long as it has receipts.
+        assert_eq!(store.tab_key(&mine), Some(Bytes32([1; 32])));
+        for number in 9..12 {
+            store.keep("03".repeat(32).parse().unwrap(), Bytes32([3; 32]), receipt(number));
+        }
+        assert_eq!((store.tab_key(&mine), store.tab_key(&theirs)), (None, Some(Bytes32([2; 32]))));
     }
 }

@@ -210,8 +210,8 @@ async fn receipt(
 ) -> Result<Response, Problem> {
     let body = read_body(body).await?;
     let path = format!("/v1/aci/receipts/{id}");
-    let authenticated = admission::authenticate(&guardian, "GET", &path, &headers, &body, None).map_err(aci_refusal)?;
-    let receipt = guardian.receipt(&authenticated.tab.id, &id).ok_or_else(no_receipt)?;
+    let tab = admission::authenticate_reader(&guardian, &path, &headers, &body).map_err(aci_refusal)?;
+    let receipt = guardian.receipt(&tab, &id).ok_or_else(no_receipt)?;
     Ok(axum::Json(&*receipt).into_response())
 }
 

@@ -134,6 +134,12 @@ impl Guardian {
         self.work.receipts.find(tab, id).or_else(|| self.work.refusals.find(tab, id))
     }
 
+    /// The key of a tab that has ended and has receipts.
+    #[must_use]
+    pub fn past_tab_key(&self, tab: &Nullifier) -> Option<Bytes32> {
+        self.work.receipts.tab_key(tab).or_else(|| self.work.refusals.tab_key(tab))
+    }
+
     /// Whether the engine has been ready once in this boot. Before that no request is taken; if it fails later, each request
     /// says so by itself.
     #[must_use]

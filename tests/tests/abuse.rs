@@ -148,11 +148,13 @@ async fn requests_under_a_tab_need_its_key_and_stay_within_its_reserve() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_tab_serves_nothing_and_is_refunded() {
+async fn an_expired_tab_serves_nothing_and_is_refunded_and_its_receipts_can_be_fetched() {
     let world = started(World::builder().grace_secs(2).tab_secs_max(60)).await;
     let mut payer = Payer::new(&world, 100_000).await.unwrap();
-    let spend = payer.opened(1024, 3).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(3500)).await;
+    let spend = payer.opened(1024, 5).await.unwrap();
+    let served = payer.chat(&spend, "early", "hello", 4).await.unwrap();
+    assert_eq!(served.status.as_u16(), 200, "{}", served.json());
+    tokio::time::sleep(Duration::from_millis(5500)).await;
     let late = payer.chat(&spend, "late", "hello", 4).await.unwrap();
     let (status, code) = verdict(&late);
     assert!(
@@ -161,7 +163,18 @@ async fn an_expired_tab_serves_nothing_and_is_refunded() {
     );
     tokio::time::sleep(Duration::from_secs(4)).await;
     payer.sync().await.unwrap();
-    assert_eq!(payer.balance(), (100_000, 0, 0), "everything came back");
+    let receipt_id = served.headers["x-receipt-id"].to_str().unwrap().to_owned();
+    let receipt = payer.receipt(&spend, &receipt_id).await.unwrap();
+    assert_eq!(receipt.status.as_u16(), 200, "{}", receipt.json());
+    let receipt = receipt.json();
+    let spent = receipt["event_log"].as_array().unwrap().iter().find(|event| event["type"] == "credit.spent").unwrap();
+    let cost = spent["cost"].as_u64().unwrap();
+    assert!(cost > 0);
+    assert_eq!(payer.balance(), (100_000 - cost, 0, 0), "everything else came back");
+    // Its key opens its receipts and nothing else; nobody else's opens them.
+    let other = payer.opened(1024, 60).await.unwrap();
+    assert_eq!(verdict(&payer.receipt(&other, &receipt_id).await.unwrap()), refused(404, "receipt.not_found"));
+    assert_eq!(verdict(&payer.chat(&spend, "again", "hello", 4).await.unwrap()), refused(402, "tab.unknown"));
     stopped(world).await;
 }
 
