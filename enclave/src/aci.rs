@@ -16,6 +16,7 @@ use crate::attestation_api::{Channel, later, unavailable};
 use crate::attester::{Attested, Attester, AttesterError};
 use crate::gpu::Gpus;
 use crate::limits::{ACI_QUEUE_MAX, ATTESTATION_BATCH_INTERVAL, ATTESTATION_TIMEOUT, GPU_EVIDENCE_AGE_MAX};
+use crate::metrics::Failure;
 use crate::problem::Problem;
 use crate::state::Guardian;
 
@@ -98,9 +99,14 @@ pub async fn attestation(guardian: &Guardian, channel: &Channel, nonce: Option<&
     let report_data = attestation::aci_report_data(&keyset_digest, nonce.as_ref());
     let turn = channel.turn()?;
     let report = match nonce {
-        Some(_) => guardian.aci.make(report_data).await?,
-        None => guardian.aci.unchallenged(report_data).await?,
+        Some(_) => guardian.aci.make(report_data).await,
+        None => guardian.aci.unchallenged(report_data).await,
     };
+    let report = report.inspect_err(|problem| {
+        if problem.status == StatusCode::SERVICE_UNAVAILABLE {
+            guardian.work.metrics.failed(Failure::Report);
+        }
+    })?;
     turn.answered();
     let evidence = &report.attested.evidence;
     let tee_type = match evidence.format {

@@ -48,6 +48,7 @@ pub async fn open_tab(guardian: &Arc<Guardian>, body: &[u8]) -> Result<OpenTabRe
     };
     let reservation = guardian.ledger.reserve(reserve).await?;
     let tab = Tab::new(request.nullifier, request.tab_key, request.c_max, request.not_after, reservation.entry_index);
+    guardian.work.metrics.tab_opened();
     same_tab(&guardian.add_tab(tab), &request)
 }
 

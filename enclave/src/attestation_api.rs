@@ -13,6 +13,7 @@ use crate::attester::Attested;
 use crate::batcher::BatchError;
 use crate::keys::BootKeys;
 use crate::limits::ATTESTATIONS_PER_CONNECTION_MAX;
+use crate::metrics::Failure;
 use crate::problem::Problem;
 use crate::state::Guardian;
 
@@ -78,7 +79,10 @@ pub async fn attest(guardian: &Guardian, channel: &Channel, nonce: &str) -> Resu
     let turn = channel.turn()?;
     let evidence = guardian.reports.attest(&nonce, Some(&channel.exporter)).await.map_err(|error| match error {
         BatchError::Full => later("too many clients wait for a report; ask again"),
-        BatchError::NoReport(_) => unavailable(),
+        BatchError::NoReport(_) => {
+            guardian.work.metrics.failed(Failure::Report);
+            unavailable()
+        }
     })?;
     turn.answered();
     Ok(document(guardian, evidence.gpu.as_deref(), Role::Tls, nonce, evidence.position, &evidence.attested).to_json())

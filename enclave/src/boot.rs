@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::aci::AciReporter;
 use crate::attester::{Attested, Attester};
 use crate::batcher::{Batcher, Binding};
-use crate::config::GuardianConfig;
+use crate::config::{GuardianConfig, MetricsConfig};
 use crate::gpu::Gpus;
 use crate::inference::Engine;
 use crate::keys::{self, BootKeys};
@@ -27,7 +27,7 @@ use crate::limits::{DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT};
 use crate::listener::{self, Entrance};
 use crate::state::{Guardian, Work};
 use crate::vsock::VsockListener;
-use crate::{attestation_api, canary, routes, settlement};
+use crate::{attestation_api, canary, metrics, routes, settlement};
 
 /// Purpose under which offers are signed (protocol.md §5.2).
 pub const OFFER_PURPOSE: &str = "cloister/offer/v1";
@@ -36,6 +36,9 @@ pub const OFFER_PURPOSE: &str = "cloister/offer/v1";
 pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
     let guardian = Arc::new(boot(config, clock).await?);
     let serving = listen(&guardian).await?;
+    if let Some(MetricsConfig { listen, interval_secs }) = guardian.config.metrics {
+        metrics::publish(Arc::clone(&guardian), listen, Duration::from_secs(interval_secs)).await?;
+    }
     let expiry = tokio::spawn(settlement::expiry_loop(Arc::clone(&guardian)));
     let ended = tokio::select! {
         stopped = stop_signal() => stopped,
@@ -55,7 +58,7 @@ pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Resul
 async fn listen(guardian: &Arc<Guardian>) -> anyhow::Result<Vec<JoinHandle<anyhow::Result<()>>>> {
     let tls = listener::tls_config(&guardian.keys)?;
     let router = routes::router(Arc::clone(guardian));
-    let entrance = Entrance::new(tls, router, guardian.work.draining.subscribe());
+    let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), guardian.work.draining.subscribe());
     let address = guardian.config.listen;
     let tcp = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let local = tcp.local_addr()?;

@@ -13,6 +13,7 @@ use crate::config::CanaryConfig;
 use crate::endpoint::Endpoint;
 use crate::inference::{self, Engine, EngineError};
 use crate::limits::{CANARY_PAUSE, CANARY_TRIES};
+use crate::metrics::Failure;
 use crate::request::InferenceRequest;
 use crate::state::Guardian;
 
@@ -54,9 +55,13 @@ async fn is_right(guardian: &Guardian, canary: &CanaryConfig) -> Result<(), Wron
         let alone = !in_flight(guardian);
         match ask(&guardian.engine, canary).await {
             Ok(answer) if answer == canary.answer => return Ok(()),
-            Ok(_) if alone && !in_flight(guardian) => wrong += 1,
+            Ok(_) if alone && !in_flight(guardian) => {
+                guardian.work.metrics.failed(Failure::Canary);
+                wrong += 1;
+            }
             Ok(_) => return Ok(()),
             Err(error) => {
+                guardian.work.metrics.failed(Failure::Canary);
                 tracing::warn!(%error, "no answer to the canary's question");
                 return Ok(());
             }

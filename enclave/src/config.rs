@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use credits::{Bytes32, Credits};
 use serde::Deserialize;
 
-use crate::limits::CANARY_TOKENS_MAX;
+use crate::limits::{CANARY_TOKENS_MAX, METRICS_INTERVAL_SECS_MIN};
 use crate::vsock;
 
 /// What the guardian is told; part of the measured image.
@@ -36,6 +36,24 @@ pub struct GuardianConfig {
     /// How answers look to somebody who sees only their size and time.
     #[serde(default)]
     pub shaping: ShapingConfig,
+    /// Where counts for the operator are published; without it, nowhere.
+    #[serde(default)]
+    pub metrics: Option<MetricsConfig>,
+}
+
+/// Counts for the operator, of nobody in particular. Whoever reaches the address reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Address of a plain HTTP server with one page, `/metrics`.
+    pub listen: SocketAddr,
+    /// Seconds between two states that are published. Short ones tell more of single answers.
+    #[serde(default = "metrics_interval_secs")]
+    pub interval_secs: u64,
+}
+
+const fn metrics_interval_secs() -> u64 {
+    60
 }
 
 /// What the engine must answer, greedily and alone.
@@ -264,6 +282,9 @@ impl GuardianConfig {
                 return refuse("canary.completion_tokens", "must be 1 to 256");
             }
         }
+        if self.metrics.is_some_and(|metrics| metrics.interval_secs < METRICS_INTERVAL_SECS_MIN) {
+            return refuse("metrics.interval_secs", "must be at least 10: shorter ones tell of single answers");
+        }
         if (1..FRAME_BYTES_MIN).contains(&self.shaping.frame_bytes) {
             return refuse("shaping.frame_bytes", "must be 0 (off) or at least 128");
         }
@@ -344,6 +365,17 @@ mod tests {
             let refused = with(table).unwrap_err();
             assert!(refused.contains(problem), "{refused}");
         }
+    }
+
+    #[test]
+    fn metrics_are_off_and_not_for_every_second() {
+        let tee = "kind = \"report-socket\"\npath = \"/run/tee.sock\"";
+        let with = |table: &str| parsed("", &format!("{tee}\n[metrics]\n{table}"));
+        assert_eq!(parsed("", tee).unwrap().metrics, None);
+        assert_eq!(with("listen = \"127.0.0.1:9464\"").unwrap().metrics.unwrap().interval_secs, 60);
+        let refused = with("listen = \"127.0.0.1:9464\"\ninterval_secs = 9").unwrap_err();
+        assert!(refused.contains("at least 10"), "{refused}");
+        assert!(with("interval_secs = 60").is_err());
     }
 
     #[test]

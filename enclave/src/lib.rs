@@ -32,6 +32,7 @@ pub mod inference;
 pub mod keys;
 pub mod limits;
 pub mod listener;
+pub mod metrics;
 pub mod openapi;
 pub mod output;
 pub mod problem;

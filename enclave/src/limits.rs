@@ -144,6 +144,12 @@ pub const ACI_QUEUE_MAX: usize = 32;
 pub const CERTIFICATE_SKEW_SECS: u64 = 24 * 3600;
 /// Latest time at which a node boots: the year 9000. X.509's dates end with 9999.
 pub const CLOCK_SECS_MAX: u64 = 221_845_392_000;
+/// Shortest time between two states that are published as metrics, in seconds.
+pub const METRICS_INTERVAL_SECS_MIN: u64 = 10;
+/// Readers of metrics at once, and the time each has.
+pub const METRICS_READERS_MAX: usize = 4;
+/// See [`METRICS_READERS_MAX`].
+pub const METRICS_READER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Keyset lifetime from boot, in seconds (6 days; verifiers refuse more than 7).
 pub const KEYSET_LIFETIME_SECS: u64 = 6 * 24 * 3600;
 /// Time in-flight requests get to finish after SIGTERM.

@@ -31,6 +31,7 @@ use crate::limits::{
     HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAM_ERRORS_MAX,
     STREAM_RESETS_PENDING_MAX, STREAMS_PER_CONNECTION_MAX,
 };
+use crate::metrics::{Failure, Metrics};
 use crate::vsock::VsockListener;
 
 /// TLS settings for the boot key.
@@ -80,6 +81,7 @@ pub struct Entrance {
     acceptor: TlsAcceptor,
     router: Router,
     slots: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
     stop: watch::Receiver<bool>,
 }
 
@@ -92,10 +94,10 @@ impl std::fmt::Debug for Entrance {
 impl Entrance {
     /// An entrance that closes when `stop` turns true.
     #[must_use]
-    pub fn new(tls: ServerConfig, router: Router, stop: watch::Receiver<bool>) -> Self {
+    pub fn new(tls: ServerConfig, router: Router, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        Self { acceptor, router, slots: Arc::new(Semaphore::new(connections_max(files))), stop }
+        Self { acceptor, router, slots: Arc::new(Semaphore::new(connections_max(files))), metrics, stop }
     }
 
     /// Serves until the entrance closes, then lets open connections finish what they are doing.
@@ -109,8 +111,8 @@ impl Entrance {
             };
             match accepted {
                 Ok(stream) => {
-                    let (acceptor, router) = (self.acceptor.clone(), self.router.clone());
-                    tokio::spawn(serve_connection(acceptor, stream, router, slot, stop.clone()));
+                    let (entrance, stop) = (self.clone(), stop.clone());
+                    tokio::spawn(serve_connection(entrance, stream, stop, slot));
                 }
                 // Out of file descriptors, or the peer was gone already: wait a little instead of spinning.
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
@@ -126,13 +128,16 @@ fn connections_max(files: u64) -> usize {
 }
 
 async fn serve_connection(
-    acceptor: TlsAcceptor,
+    entrance: Entrance,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
-    _slot: OwnedSemaphorePermit,
     mut stop: watch::Receiver<bool>,
+    _slot: OwnedSemaphorePermit,
 ) {
-    let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else { return };
+    let Entrance { acceptor, router, metrics, .. } = entrance;
+    let _open = metrics.connection();
+    let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else {
+        return metrics.failed(Failure::Handshake);
+    };
     let Ok(exporter) = tls.get_ref().1.export_keying_material([0_u8; 32], EXPORTER_LABEL, Some(b"")) else { return };
     let channel = Arc::new(Channel::new(Exporter(exporter)));
     let activity = Arc::new(Activity::default());
@@ -209,11 +214,11 @@ mod tests {
 
     /// An entrance whose one route answers with the channel's exporter, and a client that accepts its key alone.
     fn node() -> Node {
-        let keys = crate::keys::generate(attestation::UnixTime(1_800_000_000)).unwrap();
+        let keys = crate::keys::generate(crate::clock::system().now()).unwrap();
         let exporter = |Extension(channel): Extension<Arc<Channel>>| async move { hex::encode(channel.exporter.0) };
         let (stop, closed) = watch::channel(false);
         let router = Router::new().route("/exporter", get(exporter));
-        let entrance = Entrance::new(tls_config(&keys).unwrap(), router, closed);
+        let entrance = Entrance::new(tls_config(&keys).unwrap(), router, Arc::default(), closed);
         let mut roots = RootCertStore::empty();
         roots.add(keys.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

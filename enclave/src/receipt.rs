@@ -76,6 +76,7 @@ pub fn finish(
 ) -> Result<(Arc<Receipt>, Credits, FinishedCall), attestation::JcsError> {
     let tab = Arc::clone(hold.tab());
     let (running_total, finished) = hold.charge(metered.cost, &facts.receipt_id);
+    guardian.work.metrics.call(facts.endpoint, outcome, &metered);
     let keys = &guardian.keys;
     let receipt = UnsignedReceipt {
         receipt_id: facts.receipt_id.clone(),

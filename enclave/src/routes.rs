@@ -52,6 +52,7 @@ pub fn router(guardian: Arc<Guardian>) -> Router {
 /// Headers on every response, errors included (ACI §5.2, and what official clients read).
 async fn common_headers(State(guardian): Shared, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    guardian.work.metrics.answered(response.status());
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("x-aci-version"), HeaderValue::from_static("aci/1"));
     if let Ok(digest) = HeaderValue::from_str(&guardian.keys.keyset_digest.to_string()) {

@@ -11,6 +11,7 @@ use attestation::Signed;
 use credits::{Bytes32, Credits, JournalRequest, Ledger, SettleRequest, Settlement, SignatureBytes};
 use http::StatusCode;
 
+use crate::metrics::Failure;
 use crate::problem::Problem;
 use crate::state::Guardian;
 use crate::tabs::{Closing, Tab};
@@ -29,7 +30,10 @@ pub async fn journal(guardian: &Guardian, tab: &Tab, total: Credits) {
     let signature = SignatureBytes(guardian.keys.receipt.sign(&message));
     match guardian.ledger.journal(JournalRequest { nullifier: tab.id, total, signature }).await {
         Ok(()) => *last = total,
-        Err(error) => tracing::warn!(code = error.code(), "running total not journalled"),
+        Err(error) => {
+            guardian.work.metrics.failed(Failure::Journal);
+            tracing::warn!(code = error.code(), "running total not journalled");
+        }
     }
 }
 
@@ -50,6 +54,7 @@ pub async fn settle(guardian: &Guardian, tab: &Tab) -> Result<Signed<Settlement>
     let signature = SignatureBytes(guardian.keys.receipt.sign(&message));
     let settled = guardian.ledger.settle(SettleRequest { nullifier: tab.id, charge, signature }).await;
     let settled = settled.map_err(|error| {
+        guardian.work.metrics.failed(Failure::Settlement);
         if error.retryable() {
             tab.reopen();
         }

@@ -20,6 +20,7 @@ use crate::limits::{
     CALLS_PER_TAB_MAX, PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX, REFUSALS_HELD_MAX, REFUSALS_PER_TAB_MAX,
     REPLAY_TOTAL_BYTES_MAX, TABS_MAX,
 };
+use crate::metrics::Metrics;
 use crate::receipts::ReceiptStore;
 use crate::tabs::Tab;
 
@@ -66,6 +67,8 @@ pub struct Work {
     pub draining: watch::Sender<bool>,
     engine_ready: AtomicBool,
     tabs: Mutex<HashMap<Nullifier, Arc<Tab>>>,
+    /// Counts for the operator.
+    pub metrics: Arc<Metrics>,
     /// Receipts of what was served.
     pub receipts: ReceiptStore,
     /// Receipts of what was refused. They cost nothing, so they never make a paid one give way.
@@ -80,6 +83,7 @@ impl Default for Work {
             draining: watch::channel(false).0,
             engine_ready: AtomicBool::new(false),
             tabs: Mutex::default(),
+            metrics: Arc::default(),
             receipts: ReceiptStore::of(RECEIPTS_HELD_MAX, CALLS_PER_TAB_MAX),
             refusals: ReceiptStore::of(REFUSALS_HELD_MAX, REFUSALS_PER_TAB_MAX),
         }

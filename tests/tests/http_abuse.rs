@@ -141,7 +141,7 @@ async fn a_body_without_end_is_cut_at_its_limit() {
 fn slow_clients(port: u16, count: usize) -> Vec<tokio::task::JoinHandle<bool>> {
     let slow_client = |number: usize| {
         tokio::spawn(async move {
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 // Never says hello.
                 let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
                 let mut seen = Vec::new();

@@ -17,6 +17,7 @@ mod layering;
 mod leaks;
 mod licences;
 mod machine;
+mod metrics;
 mod money;
 mod openai;
 mod recorded;

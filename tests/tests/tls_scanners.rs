@@ -6,10 +6,11 @@ use acceptance::{World, processes};
 use serde_json::Value;
 
 /// Findings of testssl.sh above "info" that are meant to be, and why.
-const MEANT: [(&str, &str); 7] = [
+const MEANT: [(&str, &str); 8] = [
     ("cert_trust", "the key is attested; the certificate is only its envelope"),
     ("cert_chain_of_trust", "the same"),
     ("cert_revocation", "a keyset ends with its boot, and within a week"),
+    ("cert_expirationStatus", "it lives as long as the keyset, six days"),
     ("cert_notAfter", "the same"),
     ("DNS_CAArecord", "no certification authority is asked"),
     ("HSTS", "there is no plain HTTP"),
