@@ -40,6 +40,7 @@ pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Resul
         metrics::publish(Arc::clone(&guardian), listen, Duration::from_secs(interval_secs)).await?;
     }
     let expiry = tokio::spawn(settlement::expiry_loop(Arc::clone(&guardian)));
+    let replays = tokio::spawn(settlement::replay_loop(Arc::clone(&guardian)));
     let ended = tokio::select! {
         stopped = stop_signal() => stopped,
         failed = bring_up_engine(&guardian) => failed,
@@ -48,6 +49,7 @@ pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Resul
     guardian.work.draining.send_replace(true);
     drain(&guardian).await;
     expiry.abort();
+    replays.abort();
     settlement::settle_all(&guardian).await;
     serving.iter().for_each(JoinHandle::abort);
     tracing::info!("stopped");

@@ -43,7 +43,7 @@ pub async fn ask(engine: &Engine, canary: &CanaryConfig) -> Result<String, Engin
     // A salt of its own each time: an answer from the prefix cache would prove less.
     let salt = attestation::Nonce::random().map_err(|_| EngineError::Unavailable)?.to_string();
     let body = engine.infer(Endpoint::Completions, engine.body(&request, canary.completion_tokens, &salt)).await?;
-    let answer = inference::read_json(body).await?;
+    let answer = inference::read_short(body).await?;
     let text = answer.pointer("/choices/0/text").and_then(Value::as_str);
     text.map(str::to_owned).ok_or(EngineError::Malformed)
 }

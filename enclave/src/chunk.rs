@@ -4,18 +4,19 @@
 //! add members of their own, some of which (token ids, timings) tell more than was asked. Nothing is copied that is only passed on.
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Number;
 use serde_json::value::RawValue;
 
 use crate::inference::Usage;
+use crate::limits::CHOICES_MAX;
 
 /// A plain answer, or one event of a stream.
 #[derive(Debug, Deserialize)]
 pub struct EngineChunk<'a> {
-    #[serde(borrow, default)]
-    choices: Option<Vec<EngineChoice<'a>>>,
+    #[serde(borrow, default, deserialize_with = "few_choices")]
+    choices: Vec<EngineChoice<'a>>,
     usage: Option<Counts>,
     timings: Option<Timings>,
     error: Option<IgnoredAny>,
@@ -50,6 +51,36 @@ pub struct EngineChoice<'a> {
     finish_reason: Option<&'a RawValue>,
     #[serde(borrow)]
     logprobs: Option<&'a RawValue>,
+}
+
+/// At most as many choices as anybody may ask for, or null. More are not even read: each would cost more memory than bytes.
+fn few_choices<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<EngineChoice<'de>>, D::Error> {
+    struct Few;
+
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<EngineChoice<'de>>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "at most {CHOICES_MAX} choices")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            let mut choices = Vec::new();
+            while let Some(choice) = items.next_element()? {
+                if choices.len() >= usize::try_from(CHOICES_MAX).unwrap_or(0) {
+                    return Err(A::Error::invalid_length(choices.len(), &self));
+                }
+                choices.push(choice);
+            }
+            Ok(choices)
+        }
+    }
+
+    deserializer.deserialize_any(Few)
 }
 
 /// It is not what an engine says.
@@ -87,7 +118,7 @@ impl<'a> EngineChunk<'a> {
     /// Its choices.
     #[must_use]
     pub fn choices(&self) -> &[EngineChoice<'a>] {
-        self.choices.as_deref().unwrap_or_default()
+        &self.choices
     }
 
     /// Whether it has `usage`, which a stream has at its end.
@@ -267,7 +298,7 @@ mod tests {
         let counts = Usage { prompt_tokens: 31, completion_tokens: 4 };
         assert_eq!(usage(&json!({"usage": {"prompt_tokens": 31, "completion_tokens": 4}})), Some(counts));
         assert_eq!(usage(&json!({"timings": {"prompt_n": 30, "cache_n": 1, "predicted_n": 4}})), Some(counts));
-        assert_eq!(usage(&json!({"usage": null})), None);
+        assert_eq!(usage(&json!({"usage": null, "choices": null})), None);
         assert_eq!(usage(&json!({"usage": {"prompt_tokens": -1, "completion_tokens": 4}})), None);
         assert_eq!(usage(&json!({"usage": {"prompt_tokens": 1.5, "completion_tokens": 4}})), None);
     }
@@ -310,6 +341,7 @@ mod tests {
             "{\"choices\": [{\"delta\": {\"a\":\r1}}]}",
             "{\"choices\": [{\"delta\": {}, \"delta\": {}}]}",
             "{\"choices\": {}}",
+            "{\"choices\": [{}, {}, {}, {}, {}]}",
             "{\"choices\": [{}]} {}",
             "[]",
             "",

@@ -42,6 +42,14 @@ impl Driver {
 pub struct EngineBody {
     body: Incoming,
     driver: Driver,
+    /// How it ended: told as often as it is asked for.
+    ended: Option<Ended>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Ended {
+    Whole,
+    Broken,
 }
 
 /// What was there of an answer.
@@ -81,7 +89,7 @@ impl EngineConnection {
             answer.as_mut().poll(cx)
         });
         let answer = answer.await.map_err(|_| EngineError::Unavailable)?;
-        Ok(answer.map(|body| EngineBody { body, driver }))
+        Ok(answer.map(|body| EngineBody { body, driver, ended: None }))
     }
 }
 
@@ -118,10 +126,15 @@ impl EngineBody {
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Arrived> {
         loop {
+            match self.ended {
+                Some(Ended::Whole) => return Poll::Ready(Arrived::End),
+                Some(Ended::Broken) => return Poll::Ready(Arrived::Broken),
+                None => {}
+            }
             let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
             match frame {
-                None => return Poll::Ready(Arrived::End),
-                Some(Err(_)) => return Poll::Ready(Arrived::Broken),
+                None => self.ended = Some(Ended::Whole),
+                Some(Err(_)) => self.ended = Some(Ended::Broken),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(bytes) if !bytes.is_empty() => return Poll::Ready(Arrived::Bytes(bytes)),
                     // Trailers say nothing that is read.

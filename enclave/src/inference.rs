@@ -13,7 +13,9 @@ use tokio::net::UnixStream;
 use crate::config::{EngineConfig, EngineDialect};
 use crate::endpoint::Endpoint;
 use crate::engine_body::{Arrived, EngineBody, EngineConnection};
-use crate::limits::{ENGINE_BODY_BYTES_MAX, ENGINE_CONNECT_TIMEOUT, ENGINE_IDLE_TIMEOUT};
+use crate::limits::{
+    ENGINE_BODY_BYTES_MAX, ENGINE_CONNECT_TIMEOUT, ENGINE_IDLE_TIMEOUT, ENGINE_SHORT_BYTES_MAX, FRAME_BYTES_TOGETHER,
+};
 use crate::request::InferenceRequest;
 
 /// A configured engine.
@@ -129,30 +131,34 @@ impl Engine {
 
 /// Reads a whole plain answer.
 pub async fn read_plain(body: EngineBody) -> Result<Bytes, EngineError> {
-    tokio::time::timeout(ENGINE_IDLE_TIMEOUT, read_all(body)).await.map_err(|_| EngineError::Timeout)?
+    read_within(body, ENGINE_BODY_BYTES_MAX).await
 }
 
-async fn read_all(mut body: EngineBody) -> Result<Bytes, EngineError> {
+/// Reads a short answer, as JSON.
+pub async fn read_short(body: EngineBody) -> Result<Value, EngineError> {
+    serde_json::from_slice(&read_within(body, ENGINE_SHORT_BYTES_MAX).await?).map_err(|_| EngineError::Malformed)
+}
+
+async fn read_within(body: EngineBody, limit: usize) -> Result<Bytes, EngineError> {
+    tokio::time::timeout(ENGINE_IDLE_TIMEOUT, read_all(body, limit)).await.map_err(|_| EngineError::Timeout)?
+}
+
+async fn read_all(mut body: EngineBody, limit: usize) -> Result<Bytes, EngineError> {
     let mut whole = BytesMut::new();
     loop {
-        match body.next(ENGINE_BODY_BYTES_MAX).await {
+        match body.next(FRAME_BYTES_TOGETHER).await {
             Arrived::Bytes(bytes) => whole.extend_from_slice(&bytes),
             Arrived::End => return Ok(whole.freeze()),
             Arrived::Broken => return Err(EngineError::Unavailable),
         }
-        if whole.len() > ENGINE_BODY_BYTES_MAX {
+        if whole.len() > limit {
             return Err(EngineError::Unavailable);
         }
     }
 }
 
-/// The same, as JSON.
-pub async fn read_json(body: EngineBody) -> Result<Value, EngineError> {
-    serde_json::from_slice(&read_plain(body).await?).map_err(|_| EngineError::Malformed)
-}
-
 async fn refusal(body: EngineBody) -> EngineError {
-    let said = read_json(body).await.unwrap_or_default();
+    let said = read_short(body).await.unwrap_or_default();
     let text = |pointer: &str| said.pointer(pointer).and_then(Value::as_str);
     let message = text("/error/message").unwrap_or("the engine refused the request").chars().take(500).collect();
     let is_name = |name: &&str| (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());

@@ -83,6 +83,8 @@ pub const TEMPLATE_TOKENS_PER_MESSAGE: u64 = 16;
 pub const TEMPLATE_TOKENS_BASE: u64 = 64;
 /// Largest plain response accepted from the engine.
 pub const ENGINE_BODY_BYTES_MAX: usize = 8 << 20;
+/// Largest answer of the engine to a question of the guardian's own, and largest refusal.
+pub const ENGINE_SHORT_BYTES_MAX: usize = 64 << 10;
 /// Largest single server-sent event accepted from the engine.
 pub const ENGINE_EVENT_BYTES_MAX: usize = 1 << 20;
 /// Bytes the engine may send in one stream (`engine.failed`): so many …

@@ -217,7 +217,11 @@ async fn answer_readers(listener: TcpListener, page: Arc<Mutex<Bytes>>) {
     let places = Arc::new(Semaphore::new(METRICS_READERS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors: wait a little instead of spinning.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
         let page = Arc::clone(&page);
         tokio::spawn(async move {
             let service = service_fn(|request| {

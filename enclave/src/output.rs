@@ -1,9 +1,12 @@
 //! The client's end of one answer: frames, and what the receipt and a repeat need of them.
 //!
-//! Decides: what counts as sent. The hash covers exactly the bytes that the connection took, and those of a finished answer whose
-//! client left, which can be fetched again under its idempotency key.
+//! Decides: what counts as sent. A frame that was put into the channel is sent once the connection has taken it out; one that is still
+//! there when the client leaves is not. The hash covers exactly the bytes that were sent, and those of a finished answer that can be
+//! fetched again under its idempotency key.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,16 +27,31 @@ pub struct Aborted;
 /// Frames on their way to the connection.
 pub type FrameSender = mpsc::Sender<Result<Frame<Bytes>, Aborted>>;
 
-/// The body that the connection reads from.
+/// The body that the connection reads from, and how many frames it took.
 #[derive(Debug)]
-pub struct ChannelBody(pub mpsc::Receiver<Result<Frame<Bytes>, Aborted>>);
+pub struct ChannelBody {
+    frames: mpsc::Receiver<Result<Frame<Bytes>, Aborted>>,
+    taken: Arc<AtomicU64>,
+}
+
+impl ChannelBody {
+    /// A body of these frames.
+    #[must_use]
+    pub fn new(frames: mpsc::Receiver<Result<Frame<Bytes>, Aborted>>) -> Self {
+        Self { frames, taken: Arc::default() }
+    }
+}
 
 impl http_body::Body for ChannelBody {
     type Data = Bytes;
     type Error = Aborted;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
-        self.0.poll_recv(cx)
+        let frame = std::task::ready!(self.frames.poll_recv(cx));
+        if matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
+            self.taken.fetch_add(1, Ordering::AcqRel);
+        }
+        Poll::Ready(frame)
     }
 }
 
@@ -41,6 +59,13 @@ impl http_body::Body for ChannelBody {
 #[derive(Debug)]
 pub struct Output {
     tx: FrameSender,
+    /// Frames that were put into the channel, and how many of them were taken out.
+    put: u64,
+    taken: Arc<AtomicU64>,
+    /// What was put and may not have been taken.
+    unsent: BytesMut,
+    /// The end of a finished answer, if it could not be put.
+    lost: BytesMut,
     hasher: Sha256Stream,
     replay: Option<BytesMut>,
     shaping: Shaping,
@@ -61,11 +86,25 @@ pub struct Sent {
 }
 
 impl Output {
-    /// An answer of which nothing is sent yet.
+    /// An answer of which nothing is sent yet, and the body that the connection gets.
     #[must_use]
-    pub fn new(tx: FrameSender, shaping: Shaping) -> Self {
-        let (hasher, replay) = (Sha256Stream::new(), Some(BytesMut::new()));
-        Self { tx, hasher, replay, shaping, ticks: shaping.cadence().map(ticks), waiting: BytesMut::new() }
+    pub fn new(shaping: Shaping) -> (Self, ChannelBody) {
+        // One place: what was put before is taken when there is room again.
+        let (tx, frames) = mpsc::channel(1);
+        let body = ChannelBody::new(frames);
+        let output = Self {
+            tx,
+            put: 0,
+            taken: Arc::clone(&body.taken),
+            unsent: BytesMut::new(),
+            lost: BytesMut::new(),
+            hasher: Sha256Stream::new(),
+            replay: Some(BytesMut::new()),
+            shaping,
+            ticks: shaping.cadence().map(ticks),
+            waiting: BytesMut::new(),
+        };
+        (output, body)
     }
 
     /// The sending half, to notice that the client left.
@@ -78,6 +117,48 @@ impl Output {
     #[must_use]
     pub fn is_flushed(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether so much waits that it should leave before more is read.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING_BYTES_MAX
+    }
+
+    /// Number of the last frame that was put.
+    #[must_use]
+    pub fn put(&self) -> u64 {
+        self.put
+    }
+
+    /// Number of the last frame that was sent.
+    pub fn sent(&mut self) -> u64 {
+        let taken = self.taken.load(Ordering::Acquire);
+        if taken >= self.put {
+            self.commit();
+        }
+        taken
+    }
+
+    /// Waits until everything that was put is sent; false when the client left or takes too long.
+    pub async fn all_sent(&mut self, time: Duration) -> bool {
+        // Room in the channel means that what was in it is taken.
+        let room = tokio::time::timeout(time, self.tx.reserve()).await;
+        drop(room);
+        self.sent() >= self.put && self.lost.is_empty()
+    }
+
+    /// Makes a finished answer's last bytes part of it, although the client did not take them: it can fetch them again.
+    pub fn commit_all(&mut self) {
+        self.unsent.unsplit(self.lost.split());
+        self.commit();
+    }
+
+    /// Whether all of the answer is held for repeats, and its length.
+    #[must_use]
+    pub fn replay_bytes(&self) -> Option<usize> {
+        let length = self.replay.as_ref()?.len().saturating_add(self.unsent.len()).saturating_add(self.lost.len());
+        (length <= REPLAY_BODY_BYTES_MAX).then_some(length)
     }
 
     /// Waits until a frame is due: for ever without a cadence.
@@ -99,7 +180,7 @@ impl Output {
     /// # Errors
     /// When the client left.
     pub async fn send_ready(&mut self) -> Result<(), Aborted> {
-        if self.ticks.is_none() || self.waiting.len() >= WAITING_BYTES_MAX { self.flush().await } else { Ok(()) }
+        if self.ticks.is_none() || self.is_full() { self.flush().await } else { Ok(()) }
     }
 
     /// The frame that is due, whether there is something to say or not.
@@ -124,23 +205,25 @@ impl Output {
         if events.is_empty() { Ok(()) } else { self.send(events).await }
     }
 
-    /// The answer is finished: the last events leave in the next frame. If the client left, they are part of the answer all the same.
+    /// The answer is finished: the last events leave in the next frame, if the client is still there.
     pub async fn finish(&mut self) {
         if self.ticks.is_some() {
             self.due().await;
         }
         let rest = self.waiting.split().freeze();
-        if self.send(rest.clone()).await.is_err() {
-            self.take(&rest);
+        self.send_or_keep(rest).await;
+    }
+
+    async fn send_or_keep(&mut self, bytes: Bytes) {
+        if self.send(bytes.clone()).await.is_err() {
+            self.lost.extend_from_slice(&bytes);
         }
     }
 
-    /// A whole document. If the client left, it is the answer all the same.
+    /// A whole document, if the client is still there.
     pub async fn document(&mut self, json: Vec<u8>) {
         let document = self.shaping.document(json);
-        if self.send(document.clone()).await.is_err() {
-            self.take(&document);
-        }
+        self.send_or_keep(document).await;
     }
 
     /// What is left when all is sent.
@@ -149,7 +232,7 @@ impl Output {
         Sent { tx: self.tx, hasher: self.hasher, replay: self.replay }
     }
 
-    /// Sends bytes and hashes what the connection took.
+    /// Puts bytes into the channel once what was there before is taken.
     async fn send(&mut self, bytes: Bytes) -> Result<(), Aborted> {
         let tx = self.tx.clone();
         let permit = match tx.try_reserve() {
@@ -159,16 +242,20 @@ impl Output {
                 taken.map_err(|_| Aborted)?.map_err(|_| Aborted)?
             }
         };
-        self.take(&bytes);
+        self.commit();
+        self.unsent.extend_from_slice(&bytes);
+        self.put = self.put.saturating_add(1);
         permit.send(Ok(Frame::data(bytes)));
         Ok(())
     }
 
-    fn take(&mut self, bytes: &Bytes) {
-        self.hasher.update(bytes);
+    /// What was put is part of the answer.
+    fn commit(&mut self) {
+        let bytes = self.unsent.split();
+        self.hasher.update(&bytes);
         self.replay = self.replay.take().filter(|held| held.len().saturating_add(bytes.len()) <= REPLAY_BODY_BYTES_MAX);
         if let Some(held) = &mut self.replay {
-            held.extend_from_slice(bytes);
+            held.extend_from_slice(&bytes);
         }
     }
 }
@@ -177,4 +264,59 @@ fn ticks(cadence: Duration) -> Interval {
     let mut ticks = tokio::time::interval_at(Instant::now() + cadence, cadence);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use attestation::Sha256Digest;
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::config::ShapingConfig;
+
+    const SOON: Duration = Duration::from_millis(50);
+
+    async fn two_frames() -> (Output, ChannelBody) {
+        let plain = ShapingConfig { frame_bytes: 0, cadence_millis: 0 };
+        let (mut output, mut body) = Output::new(Shaping::new(&plain, true));
+        output.say(b"one ");
+        output.send_ready().await.unwrap();
+        assert_eq!((output.put(), output.sent()), (1, 0), "it is on its way");
+        assert_eq!(&body.frame().await.unwrap().unwrap().into_data().unwrap()[..], b"one ");
+        assert!(output.all_sent(SOON).await && output.sent() == 1);
+        output.say(b"two ");
+        output.send_ready().await.unwrap();
+        assert!(!output.all_sent(SOON).await, "nobody took it");
+        (output, body)
+    }
+
+    fn hash(output: Output) -> Sha256Digest {
+        output.into_sent().hasher.finish()
+    }
+
+    #[tokio::test]
+    async fn what_the_connection_did_not_take_was_not_sent() {
+        let (mut output, body) = two_frames().await;
+        drop(body);
+        output.say(b"three");
+        assert!(output.send_ready().await.is_err());
+        assert!(!output.all_sent(SOON).await);
+        assert_eq!((output.put(), output.sent()), (2, 1));
+        assert_eq!(hash(output), Sha256Digest::of(b"one "));
+    }
+
+    #[tokio::test]
+    async fn a_finished_answer_that_can_be_fetched_again_is_whole_all_the_same() {
+        let (mut output, body) = two_frames().await;
+        drop(body);
+        output.say(b"three");
+        output.finish().await;
+        assert!(!output.all_sent(SOON).await);
+        assert_eq!(output.replay_bytes(), Some(13));
+        output.commit_all();
+        let sent = output.into_sent();
+        assert_eq!(&sent.replay.unwrap()[..], b"one two three");
+        assert_eq!(sent.hasher.finish(), Sha256Digest::of(b"one two three"));
+    }
 }

@@ -85,13 +85,22 @@ fn busy() -> Problem {
     Problem { retry_after: Some(1), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "tab.busy", text) }
 }
 
+/// Forgets answers that were held long enough. Apart from settling, which waits for the ledger.
+pub async fn replay_loop(guardian: Arc<Guardian>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for tab in guardian.tabs() {
+            tab.forget_replays(std::time::Instant::now());
+        }
+    }
+}
+
 /// Ends tabs at their time and forgets settled ones. Runs for the life of the process.
 pub async fn expiry_loop(guardian: Arc<Guardian>) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let now = guardian.clock.now().0;
         for tab in guardian.tabs() {
-            tab.forget_replays(std::time::Instant::now());
             if now < tab.not_after {
                 continue;
             }

@@ -4,6 +4,7 @@
 //! back), the receipt is signed over the bytes that were sent, and the running total is on its way to the ledger.
 //! Order matters: bytes → receipt → journal. A crash in between costs the operator, never the client.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,13 +16,14 @@ use http::{HeaderMap, HeaderName};
 use http_body::Frame;
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use crate::chunk::{EngineChunk, Kept};
 use crate::engine_body::{Arrived, EngineBody};
 use crate::inference::{self, EngineError, Usage};
 use crate::limits::{
-    ENGINE_IDLE_TIMEOUT, FRAME_BYTES_TOGETHER, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME, RECEIPT_TAKEN_TIMEOUT,
+    CLIENT_STALL_TIMEOUT, ENGINE_IDLE_TIMEOUT, FRAME_BYTES_TOGETHER, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME,
+    RECEIPT_TAKEN_TIMEOUT,
 };
 use crate::output::{Aborted, ChannelBody, FrameSender, Output, Sent};
 use crate::problem::Problem;
@@ -61,7 +63,7 @@ pub fn replayed_body(bytes: Bytes, receipt: Option<&attestation::Receipt>) -> Bo
     if let Some(trailers) = receipt.and_then(trailers) {
         let _ = tx.try_send(Ok(Frame::trailers(trailers)));
     }
-    Body::new(ChannelBody(rx))
+    Body::new(ChannelBody::new(rx))
 }
 
 fn trailers(receipt: &attestation::Receipt) -> Option<HeaderMap> {
@@ -97,21 +99,23 @@ impl Call {
         let metered = self.meter(usage, &recount);
         let mut body = Vec::new();
         self.say(endpoint.object(), kept, Some(Some(&metered)), &mut body).ok_or_else(malformed)?;
-        let (tx, rx) = mpsc::channel(1);
-        let mut output = Output::new(tx, self.shaping());
+        let (mut output, channel) = Output::new(self.shaping());
+        // What a client pays that leaves before it took any of it.
+        let nothing = self.meter(Usage::default(), &Recount::default());
         tokio::spawn(async move {
             output.document(body).await;
-            self.end(output, Outcome::Complete, metered, false).await;
+            let outcome = self.settle_outcome(&mut output).await;
+            let metered = if outcome.0 == Outcome::Complete { metered } else { nothing };
+            self.end(output, outcome, metered, false).await;
         });
-        Ok(Body::new(ChannelBody(rx)))
+        Ok(Body::new(channel))
     }
 
     /// Serves an event stream.
     pub fn stream(self, engine_body: EngineBody) -> Body {
-        let (tx, rx) = mpsc::channel(1);
-        let output = Output::new(tx, self.shaping());
+        let (output, channel) = Output::new(self.shaping());
         tokio::spawn(self.relay(engine_body, output));
-        Body::new(ChannelBody(rx))
+        Body::new(channel)
     }
 
     fn shaping(&self) -> Shaping {
@@ -125,6 +129,7 @@ impl Call {
             usage: Usage::default(),
             recount: Recount::default(),
             delivered: (Usage::default(), Recount::default()),
+            on_the_way: VecDeque::new(),
             finished: 0,
             usage_seen: false,
             event: Vec::new(),
@@ -132,17 +137,26 @@ impl Call {
             journalled_cost: Credits::ZERO,
         };
         let outcome = relay.run(engine_body, &mut output, &mut cut).await;
-        // What waits for the next frame is sent now or, when the client does not take it in time, never charged.
-        let all_sent = match outcome {
-            Outcome::Complete => true,
-            Outcome::ClientAbort => false,
+        let outcome = match outcome {
+            Outcome::Complete => {
+                let whole = self.meter(relay.usage, &relay.recount);
+                self.finish(&mut output, &whole).await;
+                self.settle_outcome(&mut output).await
+            }
+            Outcome::ClientAbort => (outcome, None),
+            // What waits for the next frame is sent now or, when the client does not take it in time, never charged.
             Outcome::TabExpired | Outcome::UpstreamError => {
-                matches!(tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, output.flush()).await, Ok(Ok(())))
+                let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, output.flush()).await;
+                relay.note_delivered(&mut output);
+                output.all_sent(RECEIPT_TAKEN_TIMEOUT).await;
+                (outcome, None)
             }
         };
-        let (usage, recount) = if all_sent { (relay.usage, relay.recount) } else { relay.delivered };
+        relay.note_delivered(&mut output);
+        let (usage, recount) =
+            if outcome.0 == Outcome::Complete { (relay.usage, relay.recount) } else { relay.delivered };
         let metered = self.meter(usage, &recount);
-        let cost = match outcome {
+        let cost = match outcome.0 {
             // A broken answer is not what was bought. What a running total already covers cannot be taken back.
             Outcome::UpstreamError => relay.journalled_cost,
             _ => metered.cost.max(relay.journalled_cost),
@@ -151,16 +165,39 @@ impl Call {
         self.end(output, outcome, metered, true).await;
     }
 
-    async fn end(self, mut output: Output, outcome: Outcome, metered: Metered, stream: bool) {
-        if outcome == Outcome::Complete && stream {
-            let mut usage = Vec::new();
-            let none = Kept { choices: &[], members: &[] };
-            if self.request.include_usage && self.chunk(none, Some(&metered), &mut usage).is_some() {
-                output.say(&usage);
-            }
-            output.say(b"data: [DONE]\n\n");
-            output.finish().await;
+    /// Sends the last events of a stream.
+    async fn finish(&self, output: &mut Output, whole: &Metered) {
+        let mut usage = Vec::new();
+        let none = Kept { choices: &[], members: &[] };
+        if self.request.include_usage && self.chunk(none, Some(whole), &mut usage).is_some() {
+            output.say(&usage);
         }
+        output.say(b"data: [DONE]\n\n");
+        output.finish().await;
+    }
+
+    /// Whether a finished answer is complete: the client took all of it, or can fetch it again. The room for that is taken here, before
+    /// anything is charged.
+    async fn settle_outcome(&self, output: &mut Output) -> (Outcome, Option<OwnedSemaphorePermit>) {
+        let room = output.replay_bytes().and_then(|bytes| u32::try_from(bytes).ok());
+        let room =
+            room.and_then(|bytes| Arc::clone(&self.guardian.work.replay_room).try_acquire_many_owned(bytes).ok());
+        // Who can fetch it again need not be waited for.
+        let time = if room.is_some() { RECEIPT_TAKEN_TIMEOUT } else { CLIENT_STALL_TIMEOUT };
+        if !output.all_sent(time).await && room.is_none() {
+            return (Outcome::ClientAbort, None);
+        }
+        output.commit_all();
+        (Outcome::Complete, room)
+    }
+
+    async fn end(
+        self,
+        output: Output,
+        (outcome, room): (Outcome, Option<OwnedSemaphorePermit>),
+        metered: Metered,
+        stream: bool,
+    ) {
         let shaping = self.shaping();
         let Sent { tx, hasher, replay } = output.into_sent();
         let tab = Arc::clone(self.hold.tab());
@@ -175,11 +212,14 @@ impl Call {
                     let sent = tx.send(Ok(Frame::trailers(trailers)));
                     let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, sent).await;
                 }
-                if let Some(body) = replay {
-                    finished.hold_replay(body.freeze(), stream, &self.guardian.work.replay_room);
+                if let (Some(body), Some(room)) = (replay, room) {
+                    finished.hold_replay(body.freeze(), stream, room);
                 }
             }
-            Outcome::ClientAbort => {}
+            // One that is only slow must not take what it has for the whole.
+            Outcome::ClientAbort => {
+                let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, tx.send(Err(Aborted))).await;
+            }
             Outcome::UpstreamError => {
                 fail(&tx, shaping, "engine.failed", "the engine failed; the rest costs nothing").await;
             }
@@ -257,8 +297,10 @@ struct Relay<'a> {
     call: &'a Call,
     usage: Usage,
     recount: Recount,
-    /// Usage and recount of what the connection has taken.
+    /// Usage and recount of what was sent.
     delivered: (Usage, Recount),
+    /// The same of what was put, with the number of its last frame.
+    on_the_way: VecDeque<(u64, (Usage, Recount))>,
     finished: u64,
     usage_seen: bool,
     /// The event that is being made.
@@ -318,6 +360,12 @@ impl Relay<'_> {
             let step = loop {
                 match reader.next_event() {
                     Ok(Some(data)) => match self.relay_event(data, output) {
+                        Step::Continue if output.is_full() => {
+                            if output.flush().await.is_err() {
+                                return Outcome::ClientAbort;
+                            }
+                            self.note_delivered(output);
+                        }
                         Step::Continue => {}
                         end => break end,
                     },
@@ -383,10 +431,16 @@ impl Relay<'_> {
         Step::Continue
     }
 
-    /// What is counted so far is sent, unless some of it waits for the next frame.
-    fn note_delivered(&mut self, output: &Output) {
+    /// What is counted so far is on its way, unless some of it waits for the next frame; and what was on its way may be sent.
+    fn note_delivered(&mut self, output: &mut Output) {
         if output.is_flushed() {
-            self.delivered = (self.usage, self.recount);
+            let counted = (output.put(), (self.usage, self.recount));
+            self.on_the_way.retain(|(frame, _)| *frame != counted.0);
+            self.on_the_way.push_back(counted);
+        }
+        let sent = output.sent();
+        while let Some((_, counts)) = self.on_the_way.pop_front_if(|(frame, _)| *frame <= sent) {
+            self.delivered = counts;
         }
     }
 

@@ -9,9 +9,9 @@ use std::time::Instant;
 use attestation::{Sha256Digest, Signed};
 use bytes::Bytes;
 use credits::{Bytes32, Credits, Nullifier, Settlement};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use crate::limits::{CALLS_PER_TAB_MAX, REPLAY_BODY_BYTES_MAX, REPLAY_HELD, REQUESTS_PER_TAB_MAX};
+use crate::limits::{CALLS_PER_TAB_MAX, REPLAY_HELD, REQUESTS_PER_TAB_MAX};
 
 /// One open tab.
 #[derive(Debug)]
@@ -295,10 +295,8 @@ pub struct FinishedCall {
 }
 
 impl FinishedCall {
-    /// Holds the answer for repeats, when it is small enough and `room`, which counts bytes, is left for it.
-    pub fn hold_replay(self, body: Bytes, stream: bool, room: &Arc<Semaphore>) {
-        let bytes = if body.len() > REPLAY_BODY_BYTES_MAX { None } else { u32::try_from(body.len()).ok() };
-        let Some(Ok(room)) = bytes.map(|bytes| Arc::clone(room).try_acquire_many_owned(bytes)) else { return };
+    /// Holds the answer for repeats, in the room that was taken for it.
+    pub fn hold_replay(self, body: Bytes, stream: bool, room: OwnedSemaphorePermit) {
         let mut account = self.tab.account();
         let Some(outcome) = account.calls.get_mut(&self.key).and_then(|call| call.outcome.as_mut()) else { return };
         outcome.replay = Some(Replay { body, stream, _room: Arc::new(room) });
@@ -309,6 +307,8 @@ impl FinishedCall {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     #[test]
@@ -319,7 +319,11 @@ mod tests {
         let digest = Sha256Digest([3; 32]);
         let call = |key: &str, answer: &'static [u8]| {
             let hold = tab.hold(key, digest, Credits::new(10).unwrap()).unwrap();
-            hold.charge(Credits::new(1).unwrap(), key).1.hold_replay(Bytes::from_static(answer), true, &room);
+            let finished = hold.charge(Credits::new(1).unwrap(), key).1;
+            let taken = Arc::clone(&room).try_acquire_many_owned(u32::try_from(answer.len()).unwrap());
+            if let Ok(taken) = taken {
+                finished.hold_replay(Bytes::from_static(answer), true, taken);
+            }
         };
         let replay = |key: &str| match tab.known_call(key, &digest) {
             Some(CallRefusal::Repeat(outcome)) => outcome.replay.map(|replay| replay.body),
