@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,18 +27,29 @@ pub struct Aborted;
 /// Frames on their way to the connection.
 pub type FrameSender = mpsc::Sender<Result<Frame<Bytes>, Aborted>>;
 
-/// The body that the connection reads from, and how many frames it took.
+/// The body that the connection reads from. It breaks off unless it was marked as whole, whatever became of the task that fills it.
 #[derive(Debug)]
 pub struct ChannelBody {
     frames: mpsc::Receiver<Result<Frame<Bytes>, Aborted>>,
-    taken: Arc<AtomicU64>,
+    progress: Arc<Progress>,
+}
+
+/// What the two ends of a body tell each other.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Frames with data that the connection took.
+    taken: AtomicU64,
+    /// The frames are all there are.
+    whole: AtomicBool,
 }
 
 impl ChannelBody {
-    /// A body of these frames.
+    /// A body of these frames, which are all there are.
     #[must_use]
-    pub fn new(frames: mpsc::Receiver<Result<Frame<Bytes>, Aborted>>) -> Self {
-        Self { frames, taken: Arc::default() }
+    pub fn whole(frames: mpsc::Receiver<Result<Frame<Bytes>, Aborted>>) -> Self {
+        let progress = Arc::<Progress>::default();
+        progress.whole.store(true, Ordering::Release);
+        Self { frames, progress }
     }
 }
 
@@ -49,9 +60,11 @@ impl http_body::Body for ChannelBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         let frame = std::task::ready!(self.frames.poll_recv(cx));
         if matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
-            self.taken.fetch_add(1, Ordering::AcqRel);
+            self.progress.taken.fetch_add(1, Ordering::AcqRel);
         }
-        Poll::Ready(frame)
+        // A break is told once; after it there is nothing.
+        let broken = frame.is_none() && !self.progress.whole.swap(true, Ordering::AcqRel);
+        Poll::Ready(if broken { Some(Err(Aborted)) } else { frame })
     }
 }
 
@@ -59,9 +72,9 @@ impl http_body::Body for ChannelBody {
 #[derive(Debug)]
 pub struct Output {
     tx: FrameSender,
-    /// Frames that were put into the channel, and how many of them were taken out.
+    /// Frames that were put into the channel.
     put: u64,
-    taken: Arc<AtomicU64>,
+    progress: Arc<Progress>,
     /// What was put and may not have been taken.
     unsent: BytesMut,
     /// The end of a finished answer, if it could not be put.
@@ -79,10 +92,23 @@ pub struct Output {
 pub struct Sent {
     /// For trailers and last words.
     pub tx: FrameSender,
+    /// How the body ends.
+    pub end: BodyEnd,
     /// Over all bytes.
     pub hasher: Sha256Stream,
     /// All bytes, unless they are too many to hold.
     pub replay: Option<BytesMut>,
+}
+
+/// The end of a body, which breaks off unless this says otherwise.
+#[derive(Debug)]
+pub struct BodyEnd(Arc<Progress>);
+
+impl BodyEnd {
+    /// What was put is all there is.
+    pub fn mark_whole(self) {
+        self.0.whole.store(true, Ordering::Release);
+    }
 }
 
 impl Output {
@@ -91,11 +117,11 @@ impl Output {
     pub fn new(shaping: Shaping) -> (Self, ChannelBody) {
         // One place: what was put before is taken when there is room again.
         let (tx, frames) = mpsc::channel(1);
-        let body = ChannelBody::new(frames);
+        let body = ChannelBody { frames, progress: Arc::default() };
         let output = Self {
             tx,
             put: 0,
-            taken: Arc::clone(&body.taken),
+            progress: Arc::clone(&body.progress),
             unsent: BytesMut::new(),
             lost: BytesMut::new(),
             hasher: Sha256Stream::new(),
@@ -133,7 +159,7 @@ impl Output {
 
     /// Number of the last frame that was sent.
     pub fn sent(&mut self) -> u64 {
-        let taken = self.taken.load(Ordering::Acquire);
+        let taken = self.progress.taken.load(Ordering::Acquire);
         if taken >= self.put {
             self.commit();
         }
@@ -229,7 +255,7 @@ impl Output {
     /// What is left when all is sent.
     #[must_use]
     pub fn into_sent(self) -> Sent {
-        Sent { tx: self.tx, hasher: self.hasher, replay: self.replay }
+        Sent { tx: self.tx, end: BodyEnd(self.progress), hasher: self.hasher, replay: self.replay }
     }
 
     /// Puts bytes into the channel once what was there before is taken.
@@ -289,6 +315,27 @@ mod tests {
         output.send_ready().await.unwrap();
         assert!(!output.all_sent(SOON).await, "nobody took it");
         (output, body)
+    }
+
+    /// How the rest of a body ends.
+    async fn ends_whole(mut body: ChannelBody) -> bool {
+        while let Some(frame) = body.frame().await {
+            if frame.is_err() {
+                assert!(body.frame().await.is_none(), "and no more");
+                return false;
+            }
+        }
+        true
+    }
+
+    #[tokio::test]
+    async fn a_body_breaks_off_unless_it_was_marked_as_whole() {
+        let (output, body) = two_frames().await;
+        drop(output);
+        assert!(!ends_whole(body).await, "the task that filled it is gone");
+        let (output, body) = two_frames().await;
+        output.into_sent().end.mark_whole();
+        assert!(ends_whole(body).await);
     }
 
     fn hash(output: Output) -> Sha256Digest {

@@ -63,7 +63,7 @@ pub fn replayed_body(bytes: Bytes, receipt: Option<&attestation::Receipt>) -> Bo
     if let Some(trailers) = receipt.and_then(trailers) {
         let _ = tx.try_send(Ok(Frame::trailers(trailers)));
     }
-    Body::new(ChannelBody::new(rx))
+    Body::new(ChannelBody::whole(rx))
 }
 
 fn trailers(receipt: &attestation::Receipt) -> Option<HeaderMap> {
@@ -199,15 +199,13 @@ impl Call {
         stream: bool,
     ) {
         let shaping = self.shaping();
-        let Sent { tx, hasher, replay } = output.into_sent();
+        let Sent { tx, end, hasher, replay } = output.into_sent();
         let tab = Arc::clone(self.hold.tab());
         let signed = receipt::finish(&self.guardian, self.hold, &self.facts, outcome, metered, hasher.finish());
-        let Ok((receipt, total, finished)) = signed else {
-            let _ = tx.send(Err(Aborted)).await;
-            return;
-        };
+        let Ok((receipt, total, finished)) = signed else { return };
         match outcome {
             Outcome::Complete => {
+                end.mark_whole();
                 if let Some(trailers) = trailers(&receipt) {
                     let sent = tx.send(Ok(Frame::trailers(trailers)));
                     let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, sent).await;
@@ -216,10 +214,8 @@ impl Call {
                     finished.hold_replay(body.freeze(), stream, room);
                 }
             }
-            // One that is only slow must not take what it has for the whole.
-            Outcome::ClientAbort => {
-                let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, tx.send(Err(Aborted))).await;
-            }
+            // If it is only slow, it finds the body broken off.
+            Outcome::ClientAbort => {}
             Outcome::UpstreamError => {
                 fail(&tx, shaping, "engine.failed", "the engine failed; the rest costs nothing").await;
             }

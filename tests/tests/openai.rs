@@ -5,8 +5,8 @@ use std::process::Command;
 use acceptance::proxy::Proxy;
 use acceptance::{EngineKind, World, cli, processes};
 
-/// Runs the whole client matrix; its last line is its verdict.
-fn client_matrix(kind: EngineKind) {
+/// Runs the whole matrix of both clients. What is left is the world, and the wallet that paid.
+fn client_matrix(kind: EngineKind) -> (World, String) {
     let world = World::builder().engine(kind).start().unwrap();
     let wallet = cli::funded_wallet(&world, "w", 1_000_000).unwrap();
     let proxy = Proxy::start(&world, &wallet).unwrap();
@@ -32,6 +32,7 @@ fn client_matrix(kind: EngineKind) {
     let (spendable, reserved, pending) = cli::balance(&world, &wallet).unwrap();
     assert_eq!((reserved, pending), (0, 0), "every tab is settled");
     assert!(spendable < 1_000_000 && spendable > 900_000, "charged something, not much: {spendable}");
+    (world, wallet)
 }
 
 fn every_check_passes(matrix: &mut Command, proxy: &Proxy) {
@@ -47,14 +48,8 @@ fn the_openai_client_works_unchanged() {
 }
 
 #[test]
-fn vllm_the_openai_client_works_unchanged() {
-    client_matrix(EngineKind::Vllm);
-}
-
-#[test]
-fn vllm_one_paid_answer_is_receipted_and_settled() {
-    let world = World::builder().engine(EngineKind::Vllm).start().unwrap();
-    let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
+fn vllm_the_openai_client_works_unchanged_and_an_answer_is_receipted_and_settled() {
+    let (world, wallet) = client_matrix(EngineKind::Vllm);
     let run = cli::chat(
         &world,
         &wallet,
