@@ -114,6 +114,16 @@ impl Drop for Process {
     }
 }
 
+/// Whether this becomes true within five seconds: what a process writes to its log arrives a moment after what it did.
+pub fn soon(mut is_true: impl FnMut() -> bool) -> bool {
+    (0..100).any(|_| {
+        is_true() || {
+            std::thread::sleep(Duration::from_millis(50));
+            false
+        }
+    })
+}
+
 /// Sends a signal by name.
 pub fn signal(pid: u32, name: &str) -> anyhow::Result<()> {
     let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status()?;

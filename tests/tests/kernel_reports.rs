@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use acceptance::processes::soon;
 use acceptance::tsm_double::{Fault, TsmDouble};
 use acceptance::world::Hardware;
 use acceptance::{World, cli, raw};
@@ -77,7 +78,7 @@ fn what_stays_wrong_promises_nothing_and_passes_with_its_cause() {
         kernel.play(fault);
         let run = cli::verify(&world, &world.guardian_url()).unwrap();
         assert_eq!(run.error_code(), "attestation.unavailable", "{fault:?}: {}", run.stderr);
-        assert!(world.guardian_log().contains(words), "{fault:?}: {}", world.guardian_log());
+        assert!(soon(|| world.guardian_log().contains(words)), "{fault:?}: {}", world.guardian_log());
         kernel.play(Fault::None);
     }
     // The last call is still in the kernel's hands and keeps the entry; the next one waits for it.

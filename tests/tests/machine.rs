@@ -10,6 +10,7 @@ use std::time::Duration;
 use acceptance::World;
 use acceptance::clock::WallClock;
 use acceptance::payer::Payer;
+use acceptance::processes::soon;
 use acceptance::raw::{self, Answer};
 use attestation::{Clock, UnixTime};
 use enclave::boot;
@@ -149,7 +150,8 @@ async fn a_full_disk_and_one_that_cannot_be_written_lose_nothing() {
     assert_eq!(verdict(&payer.open(&request).await.unwrap()), (503, "ledger.unavailable".to_owned()));
     assert_eq!(verdict(&payer.close(&spend).await.unwrap()), (503, "ledger.unavailable".to_owned()));
 
-    assert!(world.ledger_log().contains("No space left on device"), "it ended, and said why: {}", world.ledger_log());
+    let ended = tokio::task::block_in_place(|| soon(|| world.ledger_log().contains("No space left on device")));
+    assert!(ended, "it says why: {}", world.ledger_log());
 
     // Cannot be written: the ledger does not start, and says why.
     tokio::task::block_in_place(|| world.kill_ledger()).unwrap();
