@@ -34,8 +34,8 @@ engine: check-tools ## Install the engine (ENGINE=light or vllm), pinned and has
 
 clients: check-tools
 	@echo "== OpenAI clients, schemathesis"
-	@python3 tests/clients/client_env.py --dir $(CLIENTS_DIR) >/dev/null
-	@python3 tests/clients/api_env.py --dir $(CLIENTS_DIR) >/dev/null
+	@python3 tests/clients/client_env.py openai --dir $(CLIENTS_DIR) >/dev/null
+	@python3 tests/clients/client_env.py schemathesis --dir $(CLIENTS_DIR) >/dev/null
 	@tests/clients/node_env.sh $(CLIENTS_DIR) >/dev/null
 
 peers: check-tools
@@ -56,6 +56,7 @@ test: engine clients peers build ## All tests, on the light engine
 	@echo "== the same evidence through other verifiers"
 	@cargo nextest run $(PEERS) --no-fail-fast
 	@echo "== tests"
+	@dir=$$(mktemp -d); mount -t tmpfs tmpfs $$dir 2>/dev/null && umount $$dir || echo "SKIP machine (full disk): mounting a small disk takes root"; rmdir $$dir
 	@test -e /dev/fuse -a "$$(id -u)" = 0 || echo "SKIP kernel_reports: /dev/fuse and root are needed to play the kernel's report interface"
 	@$(NEXTEST) --locked
 

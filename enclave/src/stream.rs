@@ -205,13 +205,14 @@ impl Call {
         let Ok((receipt, total, finished)) = signed else { return };
         match outcome {
             Outcome::Complete => {
+                // Before anything is waited for: a client that was cut off asks again at once, and has paid.
+                if let (Some(body), Some(room)) = (replay, room) {
+                    finished.hold_replay(body.freeze(), stream, room);
+                }
                 end.mark_whole();
                 if let Some(trailers) = trailers(&receipt) {
                     let sent = tx.send(Ok(Frame::trailers(trailers)));
                     let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, sent).await;
-                }
-                if let (Some(body), Some(room)) = (replay, room) {
-                    finished.hold_replay(body.freeze(), stream, room);
                 }
             }
             // If it is only slow, it finds the body broken off.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Make a Python environment with the official OpenAI client, hash-pinned, and print its interpreter.
+"""Make a Python environment for one kind of test, hash-pinned, and print its interpreter.
 
-usage: client_env.py --dir DIR
+usage: client_env.py {openai,schemathesis} --dir DIR
 
 Standard output is one line, the path of the interpreter. The second call does nothing but print.
 """
@@ -14,7 +14,12 @@ sys.path.insert(0, str(HERE.parent.parent / "engine"))
 
 from locked_env import LockedEnvironment  # noqa: E402
 
-CLIENT = LockedEnvironment("openai", "OpenAI client (5 MB)", HERE / "requirements.lock")
+ENVIRONMENTS = {
+    "openai": LockedEnvironment("openai", "OpenAI client (5 MB)", HERE / "requirements.lock"),
+    "schemathesis": LockedEnvironment("schemathesis", "schemathesis (20 MB)", HERE / "api.lock"),
+}
 
 if __name__ == "__main__":
-    sys.exit(CLIENT.main(__doc__))
+    if len(sys.argv) < 2 or sys.argv[1] not in ENVIRONMENTS:
+        sys.exit(__doc__)
+    sys.exit(ENVIRONMENTS[sys.argv.pop(1)].main(__doc__))

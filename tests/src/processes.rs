@@ -140,6 +140,21 @@ pub fn bin_dir() -> anyhow::Result<PathBuf> {
     })
 }
 
+/// What a script of the checkout that installs a tool prints: the tool's path.
+pub fn installed(command: &mut Command) -> anyhow::Result<PathBuf> {
+    let output = command.output().with_context(|| format!("run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?} ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
+}
+
+/// The interpreter of one of the clients' Python environments (`client_env.py`).
+pub fn client_python(name: &str) -> anyhow::Result<PathBuf> {
+    let (script, dir) = (repo_root().join("tests/clients/client_env.py"), repo_root().join("target/clients"));
+    installed(Command::new("python3").arg(script).arg(name).arg("--dir").arg(dir))
+}
+
 /// The checkout's root.
 #[must_use]
 pub fn repo_root() -> &'static Path {

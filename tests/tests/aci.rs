@@ -21,13 +21,9 @@ async fn started() -> World {
 
 fn python() -> PathBuf {
     let root = processes::repo_root();
-    let environment = Command::new("python3")
-        .arg(root.join("attestation/peers/python/peers_env.py"))
-        .arg("--dir")
-        .arg(root.join("target/peers-venv"))
-        .output()
-        .unwrap();
-    PathBuf::from(String::from_utf8(environment.stdout).unwrap().trim())
+    let mut install = Command::new("python3");
+    install.arg(root.join("attestation/peers/python/peers_env.py")).arg("--dir").arg(root.join("target/peers-venv"));
+    processes::installed(&mut install).unwrap()
 }
 
 /// Runs the client on these exchanges; whether it is content, and its lines.

@@ -40,16 +40,8 @@ fn speak(body: &Value) -> Vec<Step> {
 /// Runs the tool over the parts of the description that it is told; its report, which must be without a failure, and the number of
 /// requests.
 fn schemathesis(world: &World, url: &str, checks: &str, examples: u32, args: &[&str]) -> (String, u64) {
-    let root = processes::repo_root();
-    let python = Command::new("python3")
-        .arg(root.join("tests/clients/api_env.py"))
-        .arg("--dir")
-        .arg(root.join("target/clients"))
-        .output()
-        .unwrap();
-    let python = String::from_utf8(python.stdout).unwrap();
     let document = world.dir().join("openapi.json");
-    let output = Command::new(python.trim())
+    let output = Command::new(processes::client_python("schemathesis").unwrap())
         .args(["-m", "schemathesis.cli", "run", "--url", url, "--checks", checks, "--tls-verify", "false"])
         .args(["--phases", "coverage,fuzzing", "--seed", "20261128", "--no-color", "--continue-on-failure"])
         .args(["--suppress-health-check", "all", "--warnings", "off", "--request-timeout", "30"])

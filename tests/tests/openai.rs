@@ -11,23 +11,13 @@ fn client_matrix(kind: EngineKind) -> (World, String) {
     let wallet = cli::funded_wallet(&world, "w", 1_000_000).unwrap();
     let proxy = Proxy::start(&world, &wallet).unwrap();
     let root = processes::repo_root();
-    let clients = root.join("target/clients");
-    let python = Command::new("python3")
-        .arg(root.join("tests/clients/client_env.py"))
-        .arg("--dir")
-        .arg(clients)
-        .output()
-        .unwrap();
-    let python = String::from_utf8(python.stdout).unwrap();
-    let mut matrix = Command::new(python.trim());
+    let mut matrix = Command::new(processes::client_python("openai").unwrap());
     matrix.arg(root.join("tests/clients/openai_matrix.py"));
     every_check_passes(matrix.args(["--base-url", &proxy.base_url(), "--model", "smollm2-135m"]), &proxy);
-    let installed =
-        Command::new(root.join("tests/clients/node_env.sh")).arg(root.join("target/clients")).output().unwrap();
-    assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
-    let program = String::from_utf8(installed.stdout).unwrap();
+    let mut install = Command::new(root.join("tests/clients/node_env.sh"));
+    let program = processes::installed(install.arg(root.join("target/clients"))).unwrap();
     let mut matrix = Command::new("node");
-    every_check_passes(matrix.args([program.trim(), &proxy.base_url(), "smollm2-135m"]), &proxy);
+    every_check_passes(matrix.arg(program).args([&proxy.base_url(), "smollm2-135m"]), &proxy);
     assert!(proxy.stop().unwrap());
     let (spendable, reserved, pending) = cli::balance(&world, &wallet).unwrap();
     assert_eq!((reserved, pending), (0, 0), "every tab is settled");

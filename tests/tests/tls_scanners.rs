@@ -1,4 +1,4 @@
-//! What others' scanners say of the guardian's TLS. They are installed by `make nightly`, which takes root once.
+//! What others' scanners say of the guardian's TLS. The test installs them, which takes root once.
 
 use std::process::Command;
 
@@ -28,14 +28,12 @@ fn report(world: &World, name: &str, command: &mut Command) -> Value {
 #[test]
 fn nightly_scanners_find_tls_1_3_and_nothing_else() {
     let root = processes::repo_root();
-    let installed =
-        Command::new(root.join("tests/clients/tls_scanners.sh")).arg(root.join("target/clients")).output().unwrap();
-    assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
-    let python = String::from_utf8(installed.stdout).unwrap();
+    let mut install = Command::new(root.join("tests/clients/tls_scanners.sh"));
+    let python = processes::installed(install.arg(root.join("target/clients"))).unwrap();
     let world = World::builder().start().unwrap();
     let address = format!("127.0.0.1:{}", world.guardian_port());
 
-    let mut sslyze = Command::new(python.trim());
+    let mut sslyze = Command::new(python);
     sslyze.args([
         "-m",
         "sslyze",
