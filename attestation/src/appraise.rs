@@ -51,6 +51,13 @@ pub struct ChannelBoundAppraisal {
     appraisal: Appraisal,
 }
 
+/// An appraisal tied to the key that envelopes are sealed to. Only [`Appraisal::bind_envelopes`] makes one.
+#[derive(Debug, Clone)]
+pub struct EnvelopeAppraisal {
+    appraisal: Appraisal,
+    key: [u8; 32],
+}
+
 /// Appraise `document` under `roots` and `policy` at `now`.
 ///
 /// # Errors
@@ -274,20 +281,59 @@ impl Appraisal {
         let role =
             if self.role == expected { Ok(()) } else { Err(Rejection::ChannelRole { got: self.role, expected }) };
         transcript.check("keyset_report.role", role, |()| expected.to_string())?;
-        // The boot report names one of the keyset's own TLS keys; which one does not matter to a third party.
-        let covers = |spki: &[u8; 32]| {
+        let root = batch_leaf(expected, &Nonce::ABSENT, None);
+        let bound = if self.reports_keyset(expected, root) { Ok(()) } else { Err(Rejection::ReportDataMismatch) };
+        transcript.check("keyset_report.report_data", bound, |()| "covers the keyset".to_owned())
+    }
+
+    /// Tie the appraisal to the caller's nonce and to the key that envelopes are sealed to (role `ohttp`): what is sealed to it can be
+    /// opened by the appraised machine alone. There is no channel to bind: the caller sees a relay's.
+    ///
+    /// # Errors
+    /// `channel.*` rejections.
+    pub fn bind_envelopes(self, nonce: &Nonce, transcript: &mut Transcript) -> Result<EnvelopeAppraisal, Rejection> {
+        let expected = Role::Ohttp;
+        let role =
+            if self.role == expected { Ok(()) } else { Err(Rejection::ChannelRole { got: self.role, expected }) };
+        transcript.check("channel.role", role, |()| expected.to_string())?;
+        let fresh = if self.nonce == *nonce { Ok(()) } else { Err(Rejection::NonceMismatch) };
+        transcript.check("channel.nonce", fresh, |()| nonce.to_string())?;
+        let root = self.batch.root(batch_leaf(expected, nonce, None));
+        let root = transcript.check("channel.batch_path", root, |root| hex::encode(root))?;
+        let bound = if self.reports_keyset(expected, root) { Ok(()) } else { Err(Rejection::ReportDataMismatch) };
+        transcript.check("channel.report_data", bound, |()| "covers nonce and keyset".to_owned())?;
+        let key = self.keyset.envelope_key().ok_or(Rejection::NoEnvelopeKey);
+        let key = transcript.check("channel.envelope_key", key, |key| hex::encode(key))?;
+        Ok(EnvelopeAppraisal { appraisal: self, key })
+    }
+
+    /// Whether REPORT_DATA is that of this role and batch over this keyset. It names one of the keyset's own TLS keys; which one does not
+    /// matter to somebody who does not see it.
+    fn reports_keyset(&self, role: Role, batch_root: [u8; 32]) -> bool {
+        self.keyset.tls_public_keys.iter().any(|entry| {
             let inputs = ReportDataInputs {
-                role: expected,
-                batch_root: batch_leaf(expected, &Nonce::ABSENT, None),
-                leaf_spki_sha256: *spki,
+                role,
+                batch_root,
+                leaf_spki_sha256: entry.spki_sha256.0,
                 keyset_digest: self.keyset_digest,
                 gpu: self.gpu.clone(),
             };
             inputs.report_data() == *self.cpu.report_data()
-        };
-        let bound = self.keyset.tls_public_keys.iter().any(|entry| covers(&entry.spki_sha256.0));
-        let bound = if bound { Ok(()) } else { Err(Rejection::ReportDataMismatch) };
-        transcript.check("keyset_report.report_data", bound, |()| "covers the keyset".to_owned())
+        })
+    }
+}
+
+impl EnvelopeAppraisal {
+    /// The appraisal.
+    #[must_use]
+    pub fn appraisal(&self) -> &Appraisal {
+        &self.appraisal
+    }
+
+    /// The X25519 key that envelopes are sealed to.
+    #[must_use]
+    pub fn key(&self) -> &[u8; 32] {
+        &self.key
     }
 }
 

@@ -16,6 +16,12 @@ pub const KEYSET_LIFETIME_SECS_MAX: u64 = 7 * 24 * 3600;
 /// The algorithm name of receipt keys in ACI `aci/1`.
 pub const ALGO_ED25519: &str = "ed25519";
 
+/// The algorithm name of the key that Oblivious HTTP envelopes are sealed to (protocol.md §2.10).
+pub const ALGO_OHTTP: &str = "ohttp-x25519-hkdf-sha256";
+
+/// The number of that key in envelopes. A node has one.
+pub const OHTTP_KEY_NUMBER: u8 = 1;
+
 /// The keys of one boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,7 +33,7 @@ pub struct Keyset {
     pub not_after: UnixTime,
     /// Keys that sign receipts, offers and settlements.
     pub receipt_signing_keys: Vec<KeyEntry>,
-    /// Keys for end-to-end encryption extensions; empty in this version.
+    /// Keys that messages are sealed to, beside or instead of a TLS channel.
     pub e2ee_public_keys: Vec<KeyEntry>,
     /// TLS leaf keys the guardian serves with.
     pub tls_public_keys: Vec<TlsKeyEntry>,
@@ -39,7 +45,7 @@ pub struct Keyset {
 pub struct KeyEntry {
     /// Name used by signatures to point here.
     pub key_id: String,
-    /// Algorithm; `ed25519` for receipts.
+    /// Algorithm: `ed25519` for receipts, [`ALGO_OHTTP`] for envelopes.
     pub algo: String,
     /// Public key, lowercase hex.
     pub public_key: String,
@@ -92,6 +98,14 @@ impl Keyset {
     #[must_use]
     pub fn receipt_key(&self, key_id: &str) -> Option<ReceiptPublicKey> {
         self.receipt_signing_keys.iter().find(|entry| entry.key_id == key_id).and_then(parse_receipt_key)
+    }
+
+    /// The X25519 key that Oblivious HTTP envelopes are sealed to: the only one there is.
+    #[must_use]
+    pub fn envelope_key(&self) -> Option<[u8; 32]> {
+        let mut keys = self.e2ee_public_keys.iter().filter(|entry| entry.algo == ALGO_OHTTP);
+        let (Some(entry), None) = (keys.next(), keys.next()) else { return None };
+        decode_hex(&entry.public_key).ok()
     }
 
     /// Whether the keyset lists this TLS key.

@@ -45,7 +45,7 @@ mod transcript;
 mod x509;
 
 pub use aci::{aci_report_data, aci_statement};
-pub use appraise::{Appraisal, ChannelBoundAppraisal, ChannelView, appraise, appraise_with};
+pub use appraise::{Appraisal, ChannelBoundAppraisal, ChannelView, EnvelopeAppraisal, appraise, appraise_with};
 pub use batch::{Batch, BatchPosition, batch_leaf, batch_root_of_one};
 pub use bundle::{APPRAISAL_BUNDLE_BYTES_MAX, APPRAISAL_BUNDLE_VERSION, AppraisalBundle, BundleError, StoredVerdict};
 pub use cpu::CpuClaims;
@@ -60,7 +60,9 @@ pub use evidence::{
     VerificationCache, appraise_evidence,
 };
 pub use jcs::{JcsError, SAFE_INTEGER_MAX, to_jcs};
-pub use keyset::{ALGO_ED25519, KEYSET_LIFETIME_SECS_MAX, KeyEntry, Keyset, KeysetFault, TlsKeyEntry};
+pub use keyset::{
+    ALGO_ED25519, ALGO_OHTTP, KEYSET_LIFETIME_SECS_MAX, KeyEntry, Keyset, KeysetFault, OHTTP_KEY_NUMBER, TlsKeyEntry,
+};
 pub use lp::Lp;
 pub use policy::{AppraisalPolicy, DEMO_POLICY, PolicyError, RELEASE_POLICY, STRICT_POLICY};
 pub use receipt::{Event, OtherEvent, RECEIPT_API_VERSION, Receipt, ReceiptRejection, UnsignedReceipt};

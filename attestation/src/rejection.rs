@@ -429,4 +429,7 @@ pub enum Rejection {
     /// The key of this channel is not in the keyset.
     #[error("this channel's TLS key is not in the keyset")]
     SpkiNotInKeyset,
+    /// The keyset does not have exactly one key to seal envelopes to.
+    #[error("the keyset does not have one key for envelopes")]
+    NoEnvelopeKey,
 }

@@ -95,6 +95,10 @@ pub async fn attestation(guardian: &Guardian, channel: &Channel, nonce: Option<&
     let nonce: Option<Nonce> = nonce.map(str::parse).transpose().map_err(|_| {
         Problem::invalid("attestation.nonce", "nonce", "must be 64 lowercase hex characters: 32 fresh random bytes")
     })?;
+    if channel.exporter().is_none() {
+        let text = "this report names TLS keys: ask for it over TLS; inside an envelope, ask for /v1/attestation";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "attestation.channel", text));
+    }
     let keyset_digest = guardian.keys.keyset_digest;
     let report_data = attestation::aci_report_data(&keyset_digest, nonce.as_ref());
     let turn = channel.turn()?;

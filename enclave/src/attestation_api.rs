@@ -20,8 +20,8 @@ use crate::state::Guardian;
 /// What a connection brings to its attestation.
 #[derive(Debug)]
 pub struct Channel {
-    /// RFC 9266 exporter of this connection.
-    pub exporter: Exporter,
+    /// RFC 9266 exporter of this connection; none of an envelope, whose sender sees another one.
+    exporter: Option<Exporter>,
     answered: AtomicU32,
     /// A connection waits for one report at a time.
     waiting: Mutex<()>,
@@ -31,7 +31,19 @@ impl Channel {
     /// A connection that has not asked yet.
     #[must_use]
     pub fn new(exporter: Exporter) -> Self {
-        Self { exporter, answered: AtomicU32::new(0), waiting: Mutex::new(()) }
+        Self { exporter: Some(exporter), answered: AtomicU32::new(0), waiting: Mutex::new(()) }
+    }
+
+    /// What an envelope comes on, which asks once.
+    #[must_use]
+    pub fn sealed() -> Self {
+        Self { exporter: None, answered: AtomicU32::new(0), waiting: Mutex::new(()) }
+    }
+
+    /// Its exporter, if it is a TLS connection.
+    #[must_use]
+    pub fn exporter(&self) -> Option<&Exporter> {
+        self.exporter.as_ref()
     }
 
     /// A turn to ask for a report; one at a time, and not too many.
@@ -64,7 +76,7 @@ pub fn boot_report_data(keys: &BootKeys, gpu: Option<&GpuSection>) -> [u8; 64] {
     let inputs = ReportDataInputs {
         role: Role::Keyset,
         batch_root: attestation::batch_leaf(Role::Keyset, &Nonce::ABSENT, None),
-        leaf_spki_sha256: keys.leaf_spki_sha256,
+        leaf_spki_sha256: keys.tls.spki_sha256,
         keyset_digest: keys.keyset_digest,
         gpu: gpu.map(GpuSection::binding),
     };
@@ -77,7 +89,12 @@ pub async fn attest(guardian: &Guardian, channel: &Channel, nonce: &str) -> Resu
         Problem::invalid("attestation.nonce", "nonce", "must be 64 lowercase hex characters: 32 fresh random bytes")
     })?;
     let turn = channel.turn()?;
-    let evidence = guardian.reports.attest(&nonce, Some(&channel.exporter)).await.map_err(|error| match error {
+    // What binds an envelope's report is the key that it was sealed to, in the keyset.
+    let (reports, role) = match channel.exporter {
+        Some(_) => (&guardian.reports, Role::Tls),
+        None => (&guardian.envelope_reports, Role::Ohttp),
+    };
+    let evidence = reports.attest(&nonce, channel.exporter()).await.map_err(|error| match error {
         BatchError::Full => later("too many clients wait for a report; ask again"),
         BatchError::NoReport(_) => {
             guardian.work.metrics.failed(Failure::Report);
@@ -85,7 +102,7 @@ pub async fn attest(guardian: &Guardian, channel: &Channel, nonce: &str) -> Resu
         }
     })?;
     turn.answered();
-    Ok(document(guardian, evidence.gpu.as_deref(), Role::Tls, nonce, evidence.position, &evidence.attested).to_json())
+    Ok(document(guardian, evidence.gpu.as_deref(), role, nonce, evidence.position, &evidence.attested).to_json())
 }
 
 /// The boot report, with no client input.

@@ -19,12 +19,13 @@ use tokio::task::JoinHandle;
 use crate::aci::AciReporter;
 use crate::attester::{Attested, Attester};
 use crate::batcher::{Batcher, Binding};
-use crate::config::{GuardianConfig, MetricsConfig};
+use crate::config::{GuardianConfig, MetricsConfig, TinfoilConfig};
 use crate::gpu::Gpus;
 use crate::inference::Engine;
 use crate::keys::{self, BootKeys};
 use crate::limits::{DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT};
 use crate::listener::{self, Entrance};
+use crate::sealed::tinfoil::{self, TinfoilFace};
 use crate::state::{Guardian, Work};
 use crate::vsock::VsockListener;
 use crate::{attestation_api, canary, metrics, routes, settlement};
@@ -34,8 +35,12 @@ pub const OFFER_PURPOSE: &str = "cloister/offer/v1";
 
 /// Boots, serves until a signal, settles and returns.
 pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
-    let guardian = Arc::new(boot(config, clock).await?);
-    let serving = listen(&guardian).await?;
+    let Booted { guardian, tinfoil } = boot(config, clock).await?;
+    let guardian = Arc::new(guardian);
+    let mut serving = listen(&guardian).await?;
+    if let Some((config, face)) = tinfoil {
+        serving.push(listen_elsewhere(&guardian, config, face).await?);
+    }
     if let Some(MetricsConfig { listen, interval_secs }) = guardian.config.metrics {
         metrics::publish(Arc::clone(&guardian), listen, Duration::from_secs(interval_secs)).await?;
     }
@@ -58,7 +63,7 @@ pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Resul
 
 /// Opens the sockets of the measured configuration. From here on clients can appraise this node.
 async fn listen(guardian: &Arc<Guardian>) -> anyhow::Result<Vec<JoinHandle<anyhow::Result<()>>>> {
-    let tls = listener::tls_config(&guardian.keys)?;
+    let tls = listener::tls_config(&guardian.keys.tls)?;
     let router = routes::router(Arc::clone(guardian));
     let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), guardian.work.draining.subscribe());
     let address = guardian.config.listen;
@@ -73,6 +78,20 @@ async fn listen(guardian: &Arc<Guardian>) -> anyhow::Result<Vec<JoinHandle<anyho
     let vsock = guardian.config.listen_vsock;
     tracing::info!(listen = %local, vsock, keyset_digest = %guardian.keys.keyset_digest, "listening");
     Ok(serving)
+}
+
+/// Opens the entrance for clients of Tinfoil.
+async fn listen_elsewhere(
+    guardian: &Arc<Guardian>,
+    config: TinfoilConfig,
+    face: TinfoilFace,
+) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+    let tls = listener::tls_config(&face.tls)?;
+    let router = tinfoil::routes(&Arc::new(face), routes::router_elsewhere(Arc::clone(guardian)));
+    let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), guardian.work.draining.subscribe());
+    let tcp = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
+    tracing::info!(tinfoil = %tcp.local_addr()?, "listening for clients of Tinfoil");
+    Ok(tokio::spawn(entrance.serve(tcp)))
 }
 
 /// Lets requests in once the engine answers, and rightly. Returns only if it does not.
@@ -96,7 +115,12 @@ async fn wait_for_engine(engine: &Engine) {
     }
 }
 
-async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Guardian> {
+struct Booted {
+    guardian: Guardian,
+    tinfoil: Option<(TinfoilConfig, TinfoilFace)>,
+}
+
+async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Booted> {
     let keys = keys::generate(clock.now()).context("make the boot keys")?;
     let attester = Attester::from_config(&config.tee);
     let gpus = Gpus::attest(&attester, keys.keyset_digest).await.context("obtain GPU evidence")?.map(Arc::new);
@@ -107,17 +131,26 @@ async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<G
     let data = attestation_api::boot_report_data(&keys, boot_gpu.as_deref());
     let boot_report = attester.attest(data).await.context("obtain the boot report")?;
     let launch_digest = hex::encode(launch_digest(&boot_report)?);
+    let tinfoil = match config.tinfoil {
+        Some(config) => {
+            let face = TinfoilFace::new(&attester, clock.now()).await;
+            Some((config, face.context("obtain the report for clients of Tinfoil")?))
+        }
+        None => None,
+    };
     let (ledger, spend_params) = connect_ledger(&config).await?;
     let offer = offer(&config, &keys)?;
     let price_sheet_digest = offer.statement.price_sheet_digest().context("digest the offer")?;
     let engine = Engine::from_config(&config.engine);
-    let binding = Binding { leaf_spki_sha256: keys.leaf_spki_sha256, keyset_digest: keys.keyset_digest };
+    let binding = Binding { leaf_spki_sha256: keys.tls.spki_sha256, keyset_digest: keys.keyset_digest };
     let aci = AciReporter::new(attester.clone(), gpus.clone());
+    let envelope_reports = Batcher::start(attester.clone(), gpus.clone(), binding, Role::Ohttp);
     let reports = Batcher::start(attester, gpus, binding, Role::Tls);
-    Ok(Guardian {
+    let guardian = Guardian {
         config,
         keys,
         reports,
+        envelope_reports,
         aci,
         boot_gpu,
         boot_report,
@@ -129,7 +162,8 @@ async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<G
         engine,
         clock,
         work: Work::default(),
-    })
+    };
+    Ok(Booted { guardian, tinfoil })
 }
 
 /// What the boot report says was launched.

@@ -12,10 +12,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use crate::admission::{self, Authenticated};
 use crate::endpoint::Endpoint;
 use crate::limits::{COMPLETION_TOKENS_DEFAULT, ENGINE_STARTING_RETRY_SECS};
+use crate::payload::Payload;
 use crate::problem::Problem;
 use crate::receipt::{self, CallFacts, Refused};
 use crate::request::{self, InferenceRequest};
-use crate::routes::read_body;
 use crate::state::Guardian;
 use crate::stream::{self, Call, RECEIPT_TRAILER, engine_problem};
 use crate::tabs::{CallOutcome, CallRefusal, Hold, Tab};
@@ -33,26 +33,29 @@ pub fn fresh_id(prefix: &str) -> Result<String, Problem> {
 }
 
 /// `POST /v1/chat/completions`.
-pub async fn chat(guardian: State<Arc<Guardian>>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    call(guardian.0, Endpoint::Chat, headers, body).await
+pub async fn chat(guardian: State<Arc<Guardian>>, headers: HeaderMap, payload: Payload) -> Result<Response, Problem> {
+    call(guardian.0, Endpoint::Chat, headers, payload).await
 }
 
 /// `POST /v1/completions`.
-pub async fn completions(guardian: State<Arc<Guardian>>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    call(guardian.0, Endpoint::Completions, headers, body).await
+pub async fn completions(
+    guardian: State<Arc<Guardian>>,
+    headers: HeaderMap,
+    payload: Payload,
+) -> Result<Response, Problem> {
+    call(guardian.0, Endpoint::Completions, headers, payload).await
 }
 
 async fn call(
     guardian: Arc<Guardian>,
     endpoint: Endpoint,
     headers: HeaderMap,
-    body: Body,
+    Payload { body, sent }: Payload,
 ) -> Result<Response, Problem> {
-    let body = read_body(body).await?;
     let request = request::parse(endpoint, &body);
     let bound = request.as_ref().ok().and_then(|request| cost_bound(&guardian, request)).map(Credits::get);
     let Authenticated { tab, idempotency_key } =
-        admission::authenticate(&guardian, "POST", endpoint.path(), &headers, &body, bound)?;
+        admission::authenticate(&guardian, "POST", endpoint.path(), &headers, &sent, bound)?;
     let digest = Sha256Digest::of(&body);
     let mut refused = Refused { endpoint, request: digest, forwarded: None };
     let served = match request {

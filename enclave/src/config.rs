@@ -33,12 +33,23 @@ pub struct GuardianConfig {
     /// Where the source of this image is, for clients that ask.
     #[serde(default)]
     pub provenance: ProvenanceConfig,
+    /// An entrance for clients of Tinfoil; without it there is none.
+    #[serde(default)]
+    pub tinfoil: Option<TinfoilConfig>,
     /// How answers look to somebody who sees only their size and time.
     #[serde(default)]
     pub shaping: ShapingConfig,
     /// Where counts for the operator are published; without it, nowhere.
     #[serde(default)]
     pub metrics: Option<MetricsConfig>,
+}
+
+/// The entrance for clients of Tinfoil: their attestation document (version 2) and EHBP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TinfoilConfig {
+    /// Its own address: its keys are used on no other entrance.
+    pub listen: SocketAddr,
 }
 
 /// Counts for the operator, of nobody in particular. Whoever reaches the address reads them.

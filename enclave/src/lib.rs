@@ -1,7 +1,7 @@
 //! The guardian. A request passes these files in order:
 //!
 //! 1. `listener.rs` accepts, finishes TLS 1.3, limits connections and computes the channel exporter
-//! 2. `routes.rs` is the route table
+//! 2. `routes.rs` is the route table; what comes sealed is opened by `sealed/` before
 //! 3. `request.rs` turns bytes into an allow-listed request of an `endpoint.rs`
 //! 4. `admission.rs` opens a tab (spend proof → reservation) and authenticates requests under it
 //! 5. `inference.rs` speaks to the engine on its Unix socket; `engine_body.rs` is an answer as it arrives, `chunk.rs` what it says
@@ -35,12 +35,14 @@ pub mod listener;
 pub mod metrics;
 pub mod openapi;
 pub mod output;
+pub mod payload;
 pub mod problem;
 pub mod receipt;
 pub mod receipts;
 pub mod recount;
 pub mod request;
 pub mod routes;
+pub mod sealed;
 pub mod settlement;
 pub mod shaping;
 pub mod sse;

@@ -4,6 +4,14 @@ use std::time::Duration;
 
 /// Largest request body (`request.too_large`).
 pub const REQUEST_BODY_BYTES_MAX: usize = 1 << 20;
+/// Largest Oblivious HTTP envelope: such a body, its head, and what sealing adds.
+pub const OHTTP_ENVELOPE_BYTES_MAX: usize = REQUEST_BODY_BYTES_MAX + (128 << 10);
+/// Chunks of one envelope.
+pub const OHTTP_CHUNKS_MAX: usize = 4096;
+/// Largest answer that is sealed into one envelope (`ohttp.answer`); answers in chunks have no such limit.
+pub const OHTTP_ANSWER_BYTES_MAX: usize = 9 << 20;
+/// Largest sealed body of an EHBP request.
+pub const EHBP_BODY_BYTES_MAX: usize = REQUEST_BODY_BYTES_MAX + (128 << 10);
 /// Time to receive a whole request body (`request.timeout`).
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a connection to finish its TLS handshake (connection closed).

@@ -18,20 +18,36 @@ use serde_json::json;
 
 use crate::attestation_api::{self, Channel};
 use crate::endpoint::Endpoint;
-use crate::limits::{REQUEST_BODY_BYTES_MAX, REQUEST_BODY_TIMEOUT};
+use crate::limits::REQUEST_BODY_TIMEOUT;
+use crate::payload::Payload;
 use crate::problem::Problem;
+use crate::sealed::ohttp;
 use crate::state::Guardian;
 use crate::{aci, admission, calls, openapi, settlement};
 
 type Shared = State<Arc<Guardian>>;
 
-/// All routes of the guardian.
+/// The routes of the attested entrance, and the gateway before them.
 pub fn router(guardian: Arc<Guardian>) -> Router {
+    let attested = Router::new()
+        .route("/v1/attestation", get(attestation))
+        .route("/v1/attestation/boot", get(boot_attestation))
+        .route("/v1/aci/attestation", get(aci_attestation))
+        .route("/v1/aci/receipts/{id}", get(receipt));
+    let api = finished(serving().merge(attested), Arc::clone(&guardian));
+    ohttp::routes(guardian, &api).fallback_service(api)
+}
+
+/// The routes of an entrance that is attested in another way: no report of ours is bound to its key, and its GETs have no sealed answers, so
+/// receipts leave it as trailers only.
+pub fn router_elsewhere(guardian: Arc<Guardian>) -> Router {
+    finished(serving(), guardian)
+}
+
+fn serving() -> Router<Arc<Guardian>> {
     Router::new()
         .route("/health", get(health))
         .route("/openapi.json", get(openapi))
-        .route("/v1/attestation", get(attestation))
-        .route("/v1/attestation/boot", get(boot_attestation))
         .route("/v1/offer", get(offer))
         .route("/v1/models", get(models))
         .route("/v1/models/{id}", get(model))
@@ -40,8 +56,10 @@ pub fn router(guardian: Arc<Guardian>) -> Router {
         .route("/v1/tabs/{id}/close", post(close_tab))
         .route(Endpoint::Chat.path(), post(calls::chat))
         .route(Endpoint::Completions.path(), post(calls::completions))
-        .route("/v1/aci/attestation", get(aci_attestation))
-        .route("/v1/aci/receipts/{id}", get(receipt))
+}
+
+fn finished(routes: Router<Arc<Guardian>>, guardian: Arc<Guardian>) -> Router {
+    routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::disable())
@@ -70,10 +88,15 @@ async fn common_headers(State(guardian): Shared, request: Request, next: Next) -
 }
 
 async fn not_found() -> Problem {
+    nothing_here()
+}
+
+fn nothing_here() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
 }
 
-async fn method_not_allowed() -> Problem {
+/// 405.
+pub async fn method_not_allowed() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
 }
 
@@ -159,34 +182,32 @@ async fn model(State(guardian): Shared, Path(id): Path<String>) -> Result<Respon
     }
 }
 
-async fn open_tab(State(guardian): Shared, body: Body) -> Result<Response, Problem> {
-    let body = read_body(body).await?;
-    let opened = admission::open_tab(&guardian, &body).await?;
+async fn open_tab(State(guardian): Shared, payload: Payload) -> Result<Response, Problem> {
+    let opened = admission::open_tab(&guardian, &payload.body).await?;
     Ok(axum::Json(opened).into_response())
 }
 
 /// Authenticates a call whose path names the tab; the tab in the path and the one that signed must be the same.
-async fn authenticated_tab(
+fn authenticated_tab(
     guardian: &Guardian,
     method: &str,
     id: &str,
     suffix: &str,
     headers: &HeaderMap,
-    body: Body,
+    payload: &Payload,
 ) -> Result<Arc<crate::tabs::Tab>, Problem> {
-    let body = read_body(body).await?;
     let path = format!("/v1/tabs/{id}{suffix}");
-    let authenticated = admission::authenticate(guardian, method, &path, headers, &body, None)?;
-    if authenticated.tab.id.to_string() == id { Ok(authenticated.tab) } else { Err(not_found().await) }
+    let authenticated = admission::authenticate(guardian, method, &path, headers, &payload.sent, None)?;
+    if authenticated.tab.id.to_string() == id { Ok(authenticated.tab) } else { Err(nothing_here()) }
 }
 
 async fn tab_status(
     State(guardian): Shared,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Body,
+    payload: Payload,
 ) -> Result<Response, Problem> {
-    let tab = authenticated_tab(&guardian, "GET", &id, "", &headers, body).await?;
+    let tab = authenticated_tab(&guardian, "GET", &id, "", &headers, &payload)?;
     let state = if tab.settlement().is_some() { credits::TabState::Closed } else { credits::TabState::Open };
     let (charged, requests) = (tab.charged(), tab.requests());
     let status = credits::TabStatus { tab_id: tab.id, reserve: tab.reserve, charged, requests, state };
@@ -197,9 +218,9 @@ async fn close_tab(
     State(guardian): Shared,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Body,
+    payload: Payload,
 ) -> Result<Response, Problem> {
-    let tab = authenticated_tab(&guardian, "POST", &id, "/close", &headers, body).await?;
+    let tab = authenticated_tab(&guardian, "POST", &id, "/close", &headers, &payload)?;
     Ok(axum::Json(settlement::settle(&guardian, &tab).await?).into_response())
 }
 
@@ -207,11 +228,10 @@ async fn receipt(
     State(guardian): Shared,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Body,
+    payload: Payload,
 ) -> Result<Response, Problem> {
-    let body = read_body(body).await?;
     let path = format!("/v1/aci/receipts/{id}");
-    let tab = admission::authenticate_reader(&guardian, &path, &headers, &body).map_err(aci_refusal)?;
+    let tab = admission::authenticate_reader(&guardian, &path, &headers, &payload.sent).map_err(aci_refusal)?;
     let receipt = guardian.receipt(&tab, &id).ok_or_else(no_receipt)?;
     Ok(axum::Json(&*receipt).into_response())
 }
@@ -231,15 +251,15 @@ fn no_receipt() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "receipt.not_found", "there is no such receipt for this tab")
 }
 
-/// Reads a request body within its size and time limits.
-pub async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    let read = tokio::time::timeout(REQUEST_BODY_TIMEOUT, Limited::new(body, REQUEST_BODY_BYTES_MAX).collect()).await;
+/// Reads a request body of at most `limit` bytes, in the time it has.
+pub async fn read_body_within(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let read = tokio::time::timeout(REQUEST_BODY_TIMEOUT, Limited::new(body, limit).collect()).await;
     match read {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "request.too_large",
-            format!("the body is larger than {REQUEST_BODY_BYTES_MAX} bytes"),
+            format!("the body is larger than {limit} bytes"),
         )),
         Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "request.broken", "the body ended early")),
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request.timeout", "the body did not arrive in time")),

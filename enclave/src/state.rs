@@ -32,6 +32,8 @@ pub struct Guardian {
     pub keys: BootKeys,
     /// Reports for clients.
     pub reports: Batcher,
+    /// Reports for clients that send envelopes.
+    pub envelope_reports: Batcher,
     /// Reports for clients of the ACI protocol.
     pub aci: AciReporter,
     /// The evidence the boot report names.

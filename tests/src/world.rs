@@ -15,6 +15,8 @@ pub use crate::hardware::Hardware;
 use crate::processes::{Process, bin_dir, free_port};
 use crate::tsm_double::TsmDouble;
 
+mod config;
+
 const READY: Duration = Duration::from_secs(60);
 
 /// What a [`World`] is made with.
@@ -27,6 +29,7 @@ pub struct WorldBuilder {
     guardian_port: Option<u16>,
     hardware: Hardware,
     by_kernel: bool,
+    tinfoil: bool,
 }
 
 /// Running processes and the files they share.
@@ -41,6 +44,7 @@ pub struct World {
     dir: PathBuf,
     guardian_port: u16,
     ledger_port: u16,
+    tinfoil_port: Option<u16>,
     hardware: Hardware,
     /// Unmounted before its directory goes.
     kernel: Option<TsmDouble>,
@@ -57,6 +61,7 @@ impl Default for WorldBuilder {
             guardian_port: None,
             hardware: Hardware::default(),
             by_kernel: false,
+            tinfoil: false,
         }
     }
 }
@@ -78,6 +83,12 @@ impl WorldBuilder {
     #[must_use]
     pub fn by_kernel(self) -> Self {
         Self { by_kernel: true, ..self }
+    }
+
+    /// The guardian has an entrance for clients of Tinfoil.
+    #[must_use]
+    pub fn tinfoil(self) -> Self {
+        Self { tinfoil: true, ..self }
     }
 
     /// Seconds after a tab's end before the ledger finalises it.
@@ -119,6 +130,7 @@ impl WorldBuilder {
             dir,
             guardian_port: self.guardian_port.map_or_else(free_port, Ok)?,
             ledger_port: free_port()?,
+            tinfoil_port: if self.tinfoil { Some(free_port()?) } else { None },
             hardware: self.hardware,
             kernel: None,
             _temp: temp,
@@ -170,6 +182,12 @@ impl World {
     #[must_use]
     pub fn guardian_port(&self) -> u16 {
         self.guardian_port
+    }
+
+    /// Port of the entrance for clients of Tinfoil, in a world that has one.
+    #[must_use]
+    pub fn tinfoil_port(&self) -> Option<u16> {
+        self.tinfoil_port
     }
 
     /// The ledger's URL.
@@ -271,72 +289,6 @@ impl World {
     /// Kills the ledger service.
     pub fn kill_ledger(&mut self) -> anyhow::Result<()> {
         self.ledger.take().context("no ledger runs")?.kill()
-    }
-
-    fn write_guardian_config(&self, tab_secs_max: u64) -> anyhow::Result<()> {
-        let info = self.ledger_info()?;
-        let field = |name: &str| {
-            info.get(name)
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-                .with_context(|| format!("ledger info has no {name}"))
-        };
-        let engine = self.engine.as_ref().context("the engine is started first")?;
-        let config = format!(
-            r#"# Written for a simulated node. On a real one this file is part of the measured image.
-listen = "127.0.0.1:{port}"
-
-[tee]
-{tee}
-
-[ledger]
-url = "{ledger}"
-ledger_id = "{ledger_id}"
-ledger_key = "{ledger_key}"
-vk_digest = "{vk_digest}"
-payee = "{payee}"
-
-[engine]
-dialect = "{dialect}"
-socket = "{socket}"
-model = "{model}"
-weights = "sha256:{weights}"
-context_tokens_max = 2048
-
-[prices]
-request_credits = 10
-prompt_credits = 1
-completion_credits = 4
-tiers = [1024, 4096, 16384, 65536]
-tab_secs_max = {tab_secs_max}
-"#,
-            port = self.guardian_port,
-            tee = self.tee_table(),
-            ledger = self.ledger_url(),
-            ledger_id = field("ledger_id")?,
-            ledger_key = field("ledger_key")?,
-            vk_digest = field("vk_digest")?,
-            payee = "11".repeat(32),
-            dialect = self.engine_kind.dialect(),
-            socket = self.engine_socket().display(),
-            model = engine.ready.model,
-            weights = engine.ready.model_sha256,
-        );
-        Ok(std::fs::write(self.config_file(), config)?)
-    }
-
-    fn tee_table(&self) -> String {
-        let socket = self.tee_socket();
-        match &self.kernel {
-            Some(kernel) => format!(
-                "kind = \"configfs-tsm\"\nentry = \"{}\"\ncollateral = {{ socket = \"{}\" }}",
-                kernel.entry().display(),
-                self.collateral_socket().display()
-            ),
-            None => {
-                format!("kind = \"report-socket\"\npath = \"{}\"\ngpu = {}", socket.display(), self.hardware.has_gpu())
-            }
-        }
     }
 
     /// The kernel's report interface, in a world that has one.

@@ -153,6 +153,7 @@ codes! { Rejection {
     BatchPath => "channel.batch_path", Malformed;
     ReportDataMismatch => "channel.report_data_mismatch", Rejected;
     SpkiNotInKeyset => "channel.spki_not_in_keyset", Rejected;
+    NoEnvelopeKey => "channel.no_envelope_key", Rejected;
 
     @Chain(ChainFault);
     @Azure(AzureRejection);

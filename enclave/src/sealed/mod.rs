@@ -1,0 +1,27 @@
+//! Messages that are sealed to a key of this node, beside or instead of its TLS channel: what stands between sees neither prompts nor
+//! answers.
+//!
+//! [`ohttp`] hides from the node who asks, and from a relay what is asked. [`ehbp`] and [`tinfoil`] are for clients of another system.
+//! Each has a key of its own, and none of them lets a client choose bytes of a report.
+
+pub mod bhttp;
+pub mod ehbp;
+pub mod hpke;
+pub mod ohttp;
+pub mod response;
+pub mod tinfoil;
+
+use hpke::{Aead, KDF_SHA256, KEM_X25519, RecipientKey};
+
+/// The key and the suites that senders may choose from (RFC 9458 §3).
+#[must_use]
+fn key_config(id: u8, key: &RecipientKey, aeads: &[Aead]) -> Vec<u8> {
+    let mut config = vec![id];
+    config.extend_from_slice(&KEM_X25519.to_be_bytes());
+    config.extend_from_slice(key.public());
+    let suites: Vec<u8> =
+        aeads.iter().flat_map(|aead| [KDF_SHA256.to_be_bytes(), aead.id().to_be_bytes()].concat()).collect();
+    config.extend_from_slice(&u16::try_from(suites.len()).unwrap_or(0).to_be_bytes());
+    config.extend_from_slice(&suites);
+    config
+}

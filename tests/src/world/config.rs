@@ -1,0 +1,75 @@
+//! The guardian's configuration file.
+
+use anyhow::Context;
+use serde_json::Value;
+
+use super::World;
+
+impl World {
+    pub(super) fn write_guardian_config(&self, tab_secs_max: u64) -> anyhow::Result<()> {
+        let info = self.ledger_info()?;
+        let field = |name: &str| {
+            info.get(name)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .with_context(|| format!("ledger info has no {name}"))
+        };
+        let engine = self.engine.as_ref().context("the engine is started first")?;
+        let config = format!(
+            r#"# Written for a simulated node. On a real one this file is part of the measured image.
+listen = "127.0.0.1:{port}"
+
+[tee]
+{tee}
+
+[ledger]
+url = "{ledger}"
+ledger_id = "{ledger_id}"
+ledger_key = "{ledger_key}"
+vk_digest = "{vk_digest}"
+payee = "{payee}"
+
+[engine]
+dialect = "{dialect}"
+socket = "{socket}"
+model = "{model}"
+weights = "sha256:{weights}"
+context_tokens_max = 2048
+
+[prices]
+request_credits = 10
+prompt_credits = 1
+completion_credits = 4
+tiers = [1024, 4096, 16384, 65536]
+tab_secs_max = {tab_secs_max}
+"#,
+            port = self.guardian_port,
+            tee = self.tee_table(),
+            ledger = self.ledger_url(),
+            ledger_id = field("ledger_id")?,
+            ledger_key = field("ledger_key")?,
+            vk_digest = field("vk_digest")?,
+            payee = "11".repeat(32),
+            dialect = self.engine_kind.dialect(),
+            socket = self.engine_socket().display(),
+            model = engine.ready.model,
+            weights = engine.ready.model_sha256,
+        );
+        let tinfoil = self.tinfoil_port.map(|port| format!("\n[tinfoil]\nlisten = \"127.0.0.1:{port}\"\n"));
+        Ok(std::fs::write(self.config_file(), config + &tinfoil.unwrap_or_default())?)
+    }
+
+    fn tee_table(&self) -> String {
+        let socket = self.tee_socket();
+        match &self.kernel {
+            Some(kernel) => format!(
+                "kind = \"configfs-tsm\"\nentry = \"{}\"\ncollateral = {{ socket = \"{}\" }}",
+                kernel.entry().display(),
+                self.collateral_socket().display()
+            ),
+            None => {
+                format!("kind = \"report-socket\"\npath = \"{}\"\ngpu = {}", socket.display(), self.hardware.has_gpu())
+            }
+        }
+    }
+}
