@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::receipt::{self, CallFacts, Refused};
 use crate::request::{self, InferenceRequest};
 use crate::state::Guardian;
-use crate::stream::{self, Call, RECEIPT_TRAILER, engine_problem};
+use crate::stream::{self, Call, RECEIPT_TRAILER};
 use crate::tabs::{CallOutcome, CallRefusal, Hold, Tab};
 
 /// Names the receipt of a response.
@@ -29,7 +29,7 @@ pub fn fresh_id(prefix: &str) -> Result<String, Problem> {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "no randomness; nothing was charged")
     })?;
     let digits: String = random.to_string().chars().take(24).collect();
-    Ok(format!("{prefix}-{digits}"))
+    Ok(format!("{prefix}{digits}"))
 }
 
 /// `POST /v1/chat/completions`.
@@ -44,6 +44,15 @@ pub async fn completions(
     payload: Payload,
 ) -> Result<Response, Problem> {
     call(guardian.0, Endpoint::Completions, headers, payload).await
+}
+
+/// `POST /v1/responses`.
+pub async fn responses(
+    guardian: State<Arc<Guardian>>,
+    headers: HeaderMap,
+    payload: Payload,
+) -> Result<Response, Problem> {
+    call(guardian.0, Endpoint::Responses, headers, payload).await
 }
 
 async fn call(
@@ -166,7 +175,7 @@ async fn forward(
 ) -> Result<Response, Problem> {
     let body = guardian.engine.body(&request, completion_tokens_max, &cache_salt(&guardian, hold.tab()));
     let facts = CallFacts {
-        receipt_id: fresh_id("rcpt")?,
+        receipt_id: fresh_id("rcpt-")?,
         endpoint: request.endpoint,
         chat_id: fresh_id(request.endpoint.id_prefix())?,
         model: request.model.clone(),
@@ -175,7 +184,7 @@ async fn forward(
     };
     refused_if.forwarded = Some(facts.forwarded);
     // The hold is dropped on any error below, which gives it back.
-    let engine_body = guardian.engine.infer(request.endpoint, body).await.map_err(engine_problem)?;
+    let engine_body = guardian.engine.infer(request.endpoint, body).await.map_err(Problem::from)?;
     let (receipt_id, streamed) = (facts.receipt_id.clone(), request.stream);
     let call = Call { guardian, hold, facts, request, completion_tokens_max, prices };
     let body = if streamed { call.stream(engine_body) } else { call.plain(engine_body).await? };

@@ -145,7 +145,9 @@ impl<'a> EngineChunk<'a> {
 }
 
 impl<'a> EngineChoice<'a> {
-    fn part(&self, name: &str) -> Option<&'a RawValue> {
+    /// One of its members.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Option<&'a RawValue> {
         match name {
             "index" => self.index,
             "delta" => self.delta,

@@ -7,15 +7,27 @@ pub enum Endpoint {
     Chat,
     /// `POST /v1/completions`: a prompt as it is, without a chat template.
     Completions,
+    /// `POST /v1/responses`: a chat in another form.
+    Responses,
 }
 
 impl Endpoint {
-    /// Its path, at the guardian and at the engine.
+    /// Its path at the guardian.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {
             Self::Chat => "/v1/chat/completions",
             Self::Completions => "/v1/completions",
+            Self::Responses => "/v1/responses",
+        }
+    }
+
+    /// The path at the engine.
+    #[must_use]
+    pub fn engine_path(self) -> &'static str {
+        match self {
+            Self::Responses => Self::Chat.path(),
+            other => other.path(),
         }
     }
 
@@ -23,8 +35,9 @@ impl Endpoint {
     #[must_use]
     pub fn id_prefix(self) -> &'static str {
         match self {
-            Self::Chat => "chatcmpl",
-            Self::Completions => "cmpl",
+            Self::Chat => "chatcmpl-",
+            Self::Completions => "cmpl-",
+            Self::Responses => "resp_",
         }
     }
 
@@ -34,23 +47,26 @@ impl Endpoint {
         match self {
             Self::Chat => "chat.completion",
             Self::Completions => "text_completion",
+            Self::Responses => "response",
         }
     }
 
-    /// What an event of a stream calls itself.
+    /// What an event of a stream calls itself, where all have one name.
     #[must_use]
     pub fn chunk_object(self) -> &'static str {
         match self {
             Self::Chat => "chat.completion.chunk",
             Self::Completions => "text_completion",
+            Self::Responses => "response",
         }
     }
 
-    /// Members of a choice that OpenAI documents.
+    /// Members of an engine's choice that are read.
     #[must_use]
     pub fn choice_members(self) -> &'static [&'static str] {
         match self {
             Self::Chat => &["index", "message", "finish_reason", "logprobs"],
+            Self::Responses => &["message"],
             Self::Completions => &["index", "text", "finish_reason", "logprobs"],
         }
     }
@@ -60,6 +76,7 @@ impl Endpoint {
     pub fn chunk_choice_members(self) -> &'static [&'static str] {
         match self {
             Self::Chat => &["index", "delta", "finish_reason", "logprobs"],
+            Self::Responses => &["delta"],
             Self::Completions => &["index", "text", "finish_reason", "logprobs"],
         }
     }

@@ -16,6 +16,7 @@ use crate::engine_body::{Arrived, EngineBody, EngineConnection};
 use crate::limits::{
     ENGINE_BODY_BYTES_MAX, ENGINE_CONNECT_TIMEOUT, ENGINE_IDLE_TIMEOUT, ENGINE_SHORT_BYTES_MAX, FRAME_BYTES_TOGETHER,
 };
+use crate::problem::Problem;
 use crate::request::InferenceRequest;
 
 /// A configured engine.
@@ -49,6 +50,24 @@ pub enum EngineError {
     /// It answered something that is not its protocol.
     #[error("the engine's answer cannot be understood")]
     Malformed,
+}
+
+/// What the client learns of it before the first byte. Nothing is charged in any of these cases.
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Unavailable | EngineError::Malformed => {
+                Self::unavailable("engine.unavailable", 2, "the engine is not available; nothing was charged")
+            }
+            EngineError::Timeout => {
+                Self::unavailable("engine.timeout", 5, "the engine did not answer in time; nothing was charged")
+            }
+            EngineError::Busy => Self::unavailable("engine.busy", 1, "the engine is busy; nothing was charged"),
+            EngineError::Refused { message, param } => {
+                Self { param, ..Self::new(http::StatusCode::BAD_REQUEST, "request.engine_refused", message) }
+            }
+        }
+    }
 }
 
 /// Token counts as the engine reports them.
@@ -105,7 +124,7 @@ impl Engine {
 
     /// Sends a request; returns the body of a 200 answer.
     pub async fn infer(&self, endpoint: Endpoint, body: Vec<u8>) -> Result<EngineBody, EngineError> {
-        let request = http::Request::post(endpoint.path())
+        let request = http::Request::post(endpoint.engine_path())
             .header("host", "engine")
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))

@@ -2,7 +2,7 @@
 //!
 //! 1. `listener.rs` accepts, finishes TLS 1.3, limits connections and computes the channel exporter
 //! 2. `routes.rs` is the route table; what comes sealed is opened by `sealed/` before
-//! 3. `request.rs` turns bytes into an allow-listed request of an `endpoint.rs`
+//! 3. `request.rs` turns bytes into an allow-listed request of an `endpoint.rs`; `responses/` is a chat in another form
 //! 4. `admission.rs` opens a tab (spend proof → reservation) and authenticates requests under it
 //! 5. `inference.rs` speaks to the engine on its Unix socket; `engine_body.rs` is an answer as it arrives, `chunk.rs` what it says
 //! 6. `stream.rs` relays and meters; `output.rs` sends and hashes, `shaping.rs` says how that looks from outside
@@ -41,6 +41,7 @@ pub mod receipt;
 pub mod receipts;
 pub mod recount;
 pub mod request;
+pub mod responses;
 pub mod routes;
 pub mod sealed;
 pub mod settlement;

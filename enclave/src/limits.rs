@@ -89,6 +89,8 @@ pub const COMPLETION_TOKENS_DEFAULT: u64 = 512;
 pub const TEMPLATE_TOKENS_PER_MESSAGE: u64 = 16;
 /// See [`TEMPLATE_TOKENS_PER_MESSAGE`].
 pub const TEMPLATE_TOKENS_BASE: u64 = 64;
+/// Bytes of text in one answer of the Responses API, whose events repeat it (`engine.failed`).
+pub const RESPONSE_BYTES_MAX: usize = 1 << 20;
 /// Largest plain response accepted from the engine.
 pub const ENGINE_BODY_BYTES_MAX: usize = 8 << 20;
 /// Largest answer of the engine to a question of the guardian's own, and largest refusal.

@@ -39,6 +39,7 @@ struct CallLabels {
 enum EndpointLabel {
     Chat,
     Completions,
+    Responses,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -116,6 +117,7 @@ impl Metrics {
         let endpoint = match endpoint {
             Endpoint::Chat => EndpointLabel::Chat,
             Endpoint::Completions => EndpointLabel::Completions,
+            Endpoint::Responses => EndpointLabel::Responses,
         };
         let outcome = match outcome {
             Outcome::Complete => OutcomeLabel::Complete,

@@ -43,7 +43,7 @@ pub struct CallFacts {
     pub receipt_id: String,
     /// Where it came in.
     pub endpoint: Endpoint,
-    /// `chatcmpl-…` or `cmpl-…`
+    /// `chatcmpl-…`, `cmpl-…` or `resp_…`
     pub chat_id: String,
     /// The model asked for.
     pub model: String,
@@ -131,7 +131,7 @@ pub fn refusal(guardian: &Guardian, tab: &Tab, refused: Refused, response: Sha25
     let forwarded = refused.forwarded.map(|body_hash| Event::RequestForwarded { body_hash });
     let returned = Event::ResponseReturned { body_hash: response };
     let receipt = UnsignedReceipt {
-        receipt_id: calls::fresh_id("rcpt").ok()?,
+        receipt_id: calls::fresh_id("rcpt-").ok()?,
         chat_id: None,
         model: None,
         workload_keyset_digest: guardian.keys.keyset_digest,

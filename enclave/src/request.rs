@@ -13,6 +13,9 @@ use crate::limits::{
     TEMPLATE_TOKENS_PER_MESSAGE, TEXT_COMPLETION_TOKENS_DEFAULT, TOP_LOGPROBS_MAX,
 };
 use crate::problem::Problem;
+#[cfg(test)]
+use crate::responses;
+use crate::responses::request::{AsChat, as_chat};
 
 /// Members passed to the engine as they are, once their type is right: of both endpoints …
 const FORWARDED: &[(&str, Shape)] = &[
@@ -108,6 +111,8 @@ pub struct InferenceRequest {
     pub stop_bytes: u64,
     /// Members for the engine: `messages` or `prompt`, and those that are forwarded.
     pub forward: Map<String, Value>,
+    /// Members that an answer of the Responses API repeats.
+    pub echo: Map<String, Value>,
 }
 
 impl std::fmt::Debug for InferenceRequest {
@@ -124,51 +129,78 @@ pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<InferenceRequest, Proble
     let Value::Object(members) = value else {
         return Err(invalid("body", "the body must be a JSON object"));
     };
-    aci::serving_constraints(&members)?;
-    let mut forward = allowed(endpoint, &members)?;
-    let (include_usage, obfuscate) = stream_options(&members)?;
+    if endpoint != Endpoint::Responses {
+        return parse_members(endpoint, &members);
+    }
+    let AsChat { members, echo } = as_chat(&members)?;
+    let request = parse_members(Endpoint::Chat, &members).map_err(as_asked)?;
+    Ok(InferenceRequest { endpoint, echo, ..request })
+}
+
+/// A refusal of a chat, in the words of the response that was asked for.
+fn as_asked(problem: Problem) -> Problem {
+    let param = problem.param.map(|param| {
+        let whole = param.split(['[', '.']).next().unwrap_or_default();
+        match whole {
+            "messages" => "input".to_owned(),
+            "response_format" => "text.format".to_owned(),
+            _ => param,
+        }
+    });
+    Problem { param, ..problem }
+}
+
+fn parse_members(endpoint: Endpoint, members: &Map<String, Value>) -> Result<InferenceRequest, Problem> {
+    aci::serving_constraints(members)?;
+    let mut forward = allowed(endpoint, members)?;
+    let (include_usage, obfuscate) = stream_options(members)?;
     let (prompt_tokens_bound, completion_tokens_max) = match endpoint {
-        Endpoint::Chat => {
-            at_most(&members, "top_logprobs", TOP_LOGPROBS_MAX)?;
-            let messages = take_messages(&members)?;
+        Endpoint::Chat | Endpoint::Responses => {
+            at_most(members, "top_logprobs", TOP_LOGPROBS_MAX)?;
+            let messages = take_messages(members)?;
             forward.insert("messages".to_owned(), Value::Array(messages.clone()));
-            (messages_bound(messages, &members), completion_tokens_max(&members)?)
+            (messages_bound(messages, members), completion_tokens_max(members)?)
         }
         Endpoint::Completions => {
-            at_most(&members, "logprobs", COMPLETIONS_LOGPROBS_MAX)?;
-            let prompt = take_prompt(&members)?;
+            at_most(members, "logprobs", COMPLETIONS_LOGPROBS_MAX)?;
+            let prompt = take_prompt(members)?;
             forward.insert("prompt".to_owned(), Value::String(prompt.to_owned()));
-            let tokens = positive(&members, "max_tokens")?.unwrap_or(TEXT_COMPLETION_TOKENS_DEFAULT);
+            let tokens = positive(members, "max_tokens")?.unwrap_or(TEXT_COMPLETION_TOKENS_DEFAULT);
             (text_bound(prompt), Some(tokens))
         }
     };
     Ok(InferenceRequest {
         endpoint,
-        model: string(&members, "model")?,
-        stream: flag(&members, "stream")?,
+        model: string(members, "model")?,
+        stream: flag(members, "stream")?,
         include_usage,
         obfuscate,
         completion_tokens_max,
-        choices: choices(&members)?,
+        choices: choices(members)?,
         prompt_tokens_bound,
-        stop_bytes: stop_bytes(&members)?,
+        stop_bytes: stop_bytes(members)?,
         forward,
+        echo: Map::new(),
     })
 }
 
 /// What an endpoint forwards beside [`FORWARDED`], and what it reads or drops.
 fn own_members(endpoint: Endpoint) -> (&'static [(&'static str, Shape)], &'static [&'static str]) {
     match endpoint {
-        Endpoint::Chat => (CHAT_FORWARDED, CHAT_READ_OR_DROPPED),
+        // A response is a chat by then.
+        Endpoint::Chat | Endpoint::Responses => (CHAT_FORWARDED, CHAT_READ_OR_DROPPED),
         Endpoint::Completions => (COMPLETIONS_FORWARDED, COMPLETIONS_READ_OR_DROPPED),
     }
 }
 
 /// All members a request to `endpoint` may have.
 #[cfg(test)]
-pub(crate) fn members(endpoint: Endpoint) -> impl Iterator<Item = &'static str> {
+pub(crate) fn members(endpoint: Endpoint) -> Vec<&'static str> {
+    if endpoint == Endpoint::Responses {
+        return responses::request::MEMBERS.to_vec();
+    }
     let (own, read_or_dropped) = own_members(endpoint);
-    FORWARDED.iter().chain(own).map(|(name, _)| *name).chain(read_or_dropped.iter().copied())
+    FORWARDED.iter().chain(own).map(|(name, _)| *name).chain(read_or_dropped.iter().copied()).collect()
 }
 
 /// The members that are forwarded as they are; an error for one that is not known.

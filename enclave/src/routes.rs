@@ -56,6 +56,7 @@ fn serving() -> Router<Arc<Guardian>> {
         .route("/v1/tabs/{id}/close", post(close_tab))
         .route(Endpoint::Chat.path(), post(calls::chat))
         .route(Endpoint::Completions.path(), post(calls::completions))
+        .route(Endpoint::Responses.path(), post(calls::responses))
 }
 
 fn finished(routes: Router<Arc<Guardian>>, guardian: Arc<Guardian>) -> Router {
@@ -78,7 +79,7 @@ async fn common_headers(State(guardian): Shared, request: Request, next: Next) -
     }
     let request_id = HeaderName::from_static("x-request-id");
     if !headers.contains_key(&request_id)
-        && let Ok(id) = calls::fresh_id("req")
+        && let Ok(id) = calls::fresh_id("req-")
         && let Ok(id) = HeaderValue::from_str(&id)
     {
         headers.insert(request_id, id);

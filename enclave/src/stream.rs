@@ -18,7 +18,8 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
-use crate::chunk::{EngineChunk, Kept};
+use crate::chunk::{EngineChoice, EngineChunk, Kept};
+use crate::endpoint::Endpoint;
 use crate::engine_body::{Arrived, EngineBody};
 use crate::inference::{self, EngineError, Usage};
 use crate::limits::{
@@ -30,6 +31,7 @@ use crate::problem::Problem;
 use crate::receipt::{self, CallFacts, Metered, Outcome};
 use crate::recount::Recount;
 use crate::request::InferenceRequest;
+use crate::responses::answer::ResponseInProgress;
 use crate::settlement;
 use crate::shaping::Shaping;
 use crate::sse::{BadEvent, SseReader};
@@ -88,8 +90,8 @@ impl Call {
 
     /// Serves a plain answer: all of it is read from the engine before the first byte goes out.
     pub async fn plain(self, engine_body: EngineBody) -> Result<Body, Problem> {
-        let answer = inference::read_plain(engine_body).await.map_err(engine_problem)?;
-        let malformed = || engine_problem(EngineError::Malformed);
+        let answer = inference::read_plain(engine_body).await.map_err(Problem::from)?;
+        let malformed = || Problem::from(EngineError::Malformed);
         let answer = EngineChunk::parse(&answer).map_err(|_| malformed())?;
         let usage = answer.usage().filter(|_| !answer.choices().is_empty()).ok_or_else(malformed)?;
         let endpoint = self.request.endpoint;
@@ -98,7 +100,15 @@ impl Call {
         recount.relayed(kept.text_bytes().map_err(|_| malformed())?);
         let metered = self.meter(usage, &recount);
         let mut body = Vec::new();
-        self.say(endpoint.object(), kept, Some(Some(&metered)), &mut body).ok_or_else(malformed)?;
+        match self.response() {
+            Some(response) => {
+                let [choice] = kept.choices else { return Err(malformed()) };
+                let message = choice.part("message").ok_or_else(malformed)?;
+                let whole = response.whole(message, choice.part("finish_reason"), &metered).map_err(|_| malformed())?;
+                body = whole.to_string().into_bytes();
+            }
+            None => self.say(endpoint.object(), kept, Some(Some(&metered)), &mut body).ok_or_else(malformed)?,
+        }
         let (mut output, channel) = Output::new(self.shaping());
         // What a client pays that leaves before it took any of it.
         let nothing = self.meter(Usage::default(), &Recount::default());
@@ -118,6 +128,16 @@ impl Call {
         Body::new(channel)
     }
 
+    /// The response that the answer is told as, if it was asked for in that form.
+    fn response(&self) -> Option<ResponseInProgress> {
+        let CallFacts { chat_id, model, .. } = &self.facts;
+        let made = || {
+            let now = self.guardian.clock.now().0;
+            ResponseInProgress::new(chat_id, model, now, self.request.echo.clone())
+        };
+        (self.request.endpoint == Endpoint::Responses).then(made)
+    }
+
     fn shaping(&self) -> Shaping {
         Shaping::new(&self.guardian.config.shaping, self.request.obfuscate)
     }
@@ -126,6 +146,7 @@ impl Call {
         let mut cut = self.hold.tab().cut.subscribe();
         let mut relay = Relay {
             call: &self,
+            response: self.response(),
             usage: Usage::default(),
             recount: Recount::default(),
             delivered: (Usage::default(), Recount::default()),
@@ -140,7 +161,7 @@ impl Call {
         let outcome = match outcome {
             Outcome::Complete => {
                 let whole = self.meter(relay.usage, &relay.recount);
-                self.finish(&mut output, &whole).await;
+                self.finish(&mut output, &whole, relay.response.as_mut()).await;
                 self.settle_outcome(&mut output).await
             }
             Outcome::ClientAbort => (outcome, None),
@@ -166,13 +187,18 @@ impl Call {
     }
 
     /// Sends the last events of a stream.
-    async fn finish(&self, output: &mut Output, whole: &Metered) {
-        let mut usage = Vec::new();
-        let none = Kept { choices: &[], members: &[] };
-        if self.request.include_usage && self.chunk(none, Some(whole), &mut usage).is_some() {
-            output.say(&usage);
+    async fn finish(&self, output: &mut Output, whole: &Metered, response: Option<&mut ResponseInProgress>) {
+        let mut last = Vec::new();
+        if let Some(response) = response {
+            response.end(whole, &mut last);
+        } else {
+            let none = Kept { choices: &[], members: &[] };
+            if self.request.include_usage && self.chunk(none, Some(whole), &mut last).is_some() {
+                output.say(&last);
+            }
+            last = b"data: [DONE]\n\n".to_vec();
         }
-        output.say(b"data: [DONE]\n\n");
+        output.say(&last);
         output.finish().await;
     }
 
@@ -292,6 +318,7 @@ async fn fail(tx: &FrameSender, shaping: Shaping, code: &'static str, message: &
 
 struct Relay<'a> {
     call: &'a Call,
+    response: Option<ResponseInProgress>,
     usage: Usage,
     recount: Recount,
     /// Usage and recount of what was sent.
@@ -304,6 +331,13 @@ struct Relay<'a> {
     event: Vec<u8>,
     journalled: Option<(Instant, u64)>,
     journalled_cost: Credits,
+}
+
+/// Tells an event of the engine as events of a response. Nothing when it cannot be told.
+fn tell(response: &mut ResponseInProgress, choices: &[EngineChoice<'_>], events: &mut Vec<u8>) -> Option<()> {
+    let [choice] = choices else { return None };
+    events.clear();
+    response.said(choice.part("delta")?, choice.part("finish_reason"), events).ok()
 }
 
 enum Step {
@@ -420,10 +454,16 @@ impl Relay<'_> {
         let kept = Kept { choices, members: self.call.request.endpoint.chunk_choice_members() };
         let Ok(text_bytes) = kept.text_bytes() else { return Step::Failed };
         self.recount.relayed(text_bytes);
-        if self.call.chunk(kept, None, &mut self.event).is_none() {
+        let told = match &mut self.response {
+            Some(response) => tell(response, choices, &mut self.event),
+            None => self.call.chunk(kept, None, &mut self.event),
+        };
+        if told.is_none() {
             return Step::Failed;
         }
-        output.say(&self.event);
+        if !self.event.is_empty() {
+            output.say(&self.event);
+        }
         self.finished = self.finished.saturating_add(u64::try_from(finishes).unwrap_or(0));
         Step::Continue
     }
@@ -454,22 +494,5 @@ impl Relay<'_> {
         self.journalled_cost = self.call.meter(usage, &recount).cost.max(self.journalled_cost);
         let total = self.call.hold.total_with(self.journalled_cost);
         settlement::journal(&self.call.guardian, self.call.hold.tab(), total).await;
-    }
-}
-
-/// What the client learns of an engine failure before the first byte. Nothing is charged in any of these cases.
-#[must_use]
-pub fn engine_problem(error: EngineError) -> Problem {
-    match error {
-        EngineError::Unavailable | EngineError::Malformed => {
-            Problem::unavailable("engine.unavailable", 2, "the engine is not available; nothing was charged")
-        }
-        EngineError::Timeout => {
-            Problem::unavailable("engine.timeout", 5, "the engine did not answer in time; nothing was charged")
-        }
-        EngineError::Busy => Problem::unavailable("engine.busy", 1, "the engine is busy; nothing was charged"),
-        EngineError::Refused { message, param } => {
-            Problem { param, ..Problem::new(http::StatusCode::BAD_REQUEST, "request.engine_refused", message) }
-        }
     }
 }

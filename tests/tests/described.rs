@@ -85,14 +85,14 @@ fn paid(examples: u32, cases_min: u64) {
     // The proxy signs; its clients have no headers for that.
     let file = world.dir().join("openapi.json");
     let mut document: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    for path in ["/v1/chat/completions", "/v1/completions"] {
+    for path in ["/v1/chat/completions", "/v1/completions", "/v1/responses"] {
         document["paths"][path]["post"]["parameters"] = json!([]);
     }
     std::fs::write(&file, document.to_string()).unwrap();
     let url = proxy.base_url().trim_end_matches("/v1").to_owned();
     let checks = format!("{CHECKS},{CHECKS_PAID}");
     let (report, cases) =
-        schemathesis(&world, &url, &checks, examples, &["--include-path-regex", "completions$|models"]);
+        schemathesis(&world, &url, &checks, examples, &["--include-path-regex", "completions$|models|responses"]);
     assert!(cases >= cases_min, "{cases} cases\n{report}");
     assert!(proxy.stop().unwrap());
     let (spendable, _, _) = cli::balance(&world, &wallet).unwrap();

@@ -49,6 +49,8 @@ struct Members {
     #[serde(default)]
     max_completion_tokens: Option<u64>,
     #[serde(default)]
+    max_output_tokens: Option<u64>,
+    #[serde(default)]
     n: Option<u64>,
 }
 
@@ -62,7 +64,7 @@ impl RequestShape {
         let members: Members = serde_json::from_slice(body).map_err(|error| ShapeError::Malformed {
             detail: format!("line {}, column {}: {}", error.line(), error.column(), kind(&error)),
         })?;
-        let per_choice_max = members.max_completion_tokens.or(members.max_tokens);
+        let per_choice_max = members.max_completion_tokens.or(members.max_tokens).or(members.max_output_tokens);
         let choices = members.n.unwrap_or(1).max(1);
         Ok(Self {
             model: members.model,

@@ -1,7 +1,7 @@
 //! One request and its answer, withheld until its receipt is verified.
 //!
 //! Decides: which bytes may be shown when, and whether an answer is complete. Trusts on entry: a [`Session`] and an open
-//! [`Tab`]. Holds on exit of [`Exchange::finish`]: the answer ended the way its kind ends (`data: [DONE]`, or a whole JSON
+//! [`Tab`]. Holds on exit of [`Exchange::finish`]: the answer ended the way its kind ends (its last event, or a whole JSON
 //! body), its receipt covers every byte sent and received, and the tab's account contains it. Bytes of a stream are shown as
 //! they come, but never its end marker; a body that is not a stream is not shown at all before its receipt is verified.
 
@@ -22,7 +22,7 @@ use crate::bundle::ReceiptBundle;
 use crate::fetch::{ANSWER_BYTES_MAX, NodeError, collect, refusal, send};
 use crate::receipts::{CheckedReceipt, Expected, ReceiptError, Usage, check_receipt, is_receipt_id};
 use crate::session::{JSON, Session, SessionError};
-use crate::sse::{DoneGate, SseError};
+use crate::sse::{DoneGate, Marker, SseError};
 use crate::tab::Tab;
 
 /// Longest wait for the first byte of an answer, and between two pieces of it.
@@ -211,12 +211,12 @@ impl Session {
             session: self.clone(),
             tab: Arc::clone(tab),
             ticket,
+            gate: if is_stream { Gate::Stream(DoneGate::new(Marker::of(asked.path))) } else { Gate::Whole(Vec::new()) },
             asked,
             status: head.status,
             receipt_id: text("x-receipt-id").filter(|id| is_receipt_id(id)),
             headers: head.headers,
             body,
-            gate: if is_stream { Gate::Stream(DoneGate::default()) } else { Gate::Whole(Vec::new()) },
             digest: Sha256Stream::new(),
             trailer: None,
             ended: false,

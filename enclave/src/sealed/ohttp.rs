@@ -22,7 +22,7 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body::Frame;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use serde_json::json;
 use tower_service::Service;
 
@@ -184,21 +184,39 @@ fn open_chunks(received: &mut Received, mut sealed: &[u8]) -> Option<Vec<u8>> {
 
 /// The whole answer in one envelope. One that breaks off has none.
 async fn whole(mut sealer: ResponseSealer, nonce: Vec<u8>, answer: Response) -> Result<Body, Unsealed> {
-    let broken = || Problem::unavailable("ohttp.answer", 1, "the answer broke off, or is too long for one envelope");
     let (head, body) = answer.into_parts();
-    let body = Limited::new(body, OHTTP_ANSWER_BYTES_MAX).collect().await.map_err(|_| Unsealed::Problem(broken()))?;
-    let trailers = body.trailers().cloned().unwrap_or_default();
-    let message =
-        [bhttp::response_head(head.status, &head.headers), bhttp::content(&body.to_bytes()), bhttp::end(&trailers)];
-    let sealed = sealer.seal(&message.concat(), b"").ok_or_else(|| Unsealed::Problem(broken()))?;
+    let mut message = bhttp::response_head(head.status, &head.headers);
+    let sealed = match collected(body).await {
+        Some((content, trailers)) => {
+            message.extend_from_slice(&bhttp::content(&content));
+            message.extend_from_slice(&bhttp::end(&trailers));
+            sealer.seal(&message, b"")
+        }
+        None => None,
+    };
+    let broken = || Problem::unavailable("ohttp.answer", 1, "the answer broke off, or is too long for one envelope");
+    let sealed = sealed.ok_or_else(|| Unsealed::Problem(broken()))?;
     Ok(Body::from([nonce, sealed].concat()))
+}
+
+/// Content and trailers. Trailers are the end: whoever sent them waits until they were taken.
+async fn collected(mut body: Body) -> Option<(Vec<u8>, HeaderMap)> {
+    let mut content = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame.ok()?.into_data() {
+            Ok(data) if content.len().saturating_add(data.len()) > OHTTP_ANSWER_BYTES_MAX => return None,
+            Ok(data) => content.extend_from_slice(&data),
+            Err(frame) => return Some((content, frame.into_trailers().unwrap_or_default())),
+        }
+    }
+    Some((content, HeaderMap::new()))
 }
 
 fn chunked(mut sealer: ResponseSealer, nonce: Vec<u8>, answer: Response) -> Body {
     let (head, body) = answer.into_parts();
     let first = chunk(&mut sealer, &bhttp::response_head(head.status, &head.headers));
     let first = Some(first.map(|chunk| [nonce, chunk].concat().into()).ok_or(BrokeOff));
-    Body::new(ChunkedAnswer { body: Some(body), sealer, first, trailers: HeaderMap::new() })
+    Body::new(ChunkedAnswer { body: Some(body), sealer, first })
 }
 
 fn chunk(sealer: &mut ResponseSealer, message: &[u8]) -> Option<Vec<u8>> {
@@ -216,7 +234,6 @@ struct ChunkedAnswer {
     body: Option<Body>,
     sealer: ResponseSealer,
     first: Option<Result<Bytes, BrokeOff>>,
-    trailers: HeaderMap,
 }
 
 /// The answer broke off; there will be no last chunk.
@@ -229,10 +246,10 @@ impl ChunkedAnswer {
         chunk(&mut self.sealer, &bhttp::content(data)).map(Bytes::from)
     }
 
-    fn end(&mut self) -> Option<Bytes> {
+    fn end(&mut self, trailers: &HeaderMap) -> Option<Bytes> {
         let mut out = Vec::new();
         put_varint(0, &mut out);
-        out.extend_from_slice(&self.sealer.seal(&bhttp::end(&self.trailers), FINAL)?);
+        out.extend_from_slice(&self.sealer.seal(&bhttp::end(trailers), FINAL)?);
         Some(out.into())
     }
 }
@@ -252,15 +269,16 @@ impl http_body::Body for ChunkedAnswer {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => continue,
                     Ok(data) => this.content(&data),
+                    // Trailers are the end: whoever sent them waits until they were taken.
                     Err(frame) => {
-                        this.trailers = frame.into_trailers().unwrap_or_default();
-                        continue;
+                        this.body = None;
+                        this.end(&frame.into_trailers().unwrap_or_default())
                     }
                 },
                 Some(Err(_)) => None,
                 None => {
                     this.body = None;
-                    this.end()
+                    this.end(&HeaderMap::new())
                 }
             };
             if sealed.is_none() {

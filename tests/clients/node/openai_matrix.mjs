@@ -100,6 +100,20 @@ const CHECKS = {
     const chunks = await text(await client.completions.create(request));
     assert.equal(chunks.map((chunk) => chunk.choices[0]?.text ?? "").join(""), answer.choices[0].text);
   },
+  async responses() {
+    const request = { model, input: "Write one sentence about the sea.", max_output_tokens: 8, temperature: 0 };
+    const answer = await client.responses.create(request);
+    assert.equal(answer.object, "response");
+    assert.ok(answer.output_text.length > 0);
+    assert.equal(answer.usage.total_tokens, answer.usage.input_tokens + answer.usage.output_tokens);
+    const events = await text(await client.responses.create({ ...request, stream: true }));
+    assert.equal(events.at(-1).type, "response.completed");
+    const deltas = events.filter((event) => event.type === "response.output_text.delta").map((event) => event.delta);
+    assert.equal(deltas.join(""), answer.output_text);
+    const final = await client.responses.stream(request).finalResponse();
+    assert.equal(final.output_text, answer.output_text);
+    assert.equal((await refusal(400, () => client.responses.create({ ...request, previous_response_id: "resp_1" }))).param, "previous_response_id");
+  },
   async error_unknown_model() {
     assert.equal((await refusal(404, () => ask({ model: "no-such-model" }))).code, "model_not_found");
   },

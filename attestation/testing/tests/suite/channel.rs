@@ -1,8 +1,8 @@
 //! One report for many clients: each finds its own leaf, nobody else's.
 
 use attestation::{
-    Batch, BatchPosition, ChannelView, Exporter, Hex32, Nonce, ReportDataInputs, Role, Sha256Digest, Transcript,
-    batch_leaf,
+    ALGO_OHTTP, AttestationDocument, Batch, BatchPosition, ChannelView, Exporter, Hex32, KeyEntry, Nonce,
+    ReportDataInputs, Role, Sha256Digest, Transcript, batch_leaf,
 };
 use attestation_testing::AcceptedCase;
 
@@ -186,4 +186,52 @@ fn a_boot_report_ties_the_keyset_and_no_channel() {
     let case = AcceptedCase::new(pki());
     let appraisal = appraise_document(&case, &case.document(), &demo_policy()).unwrap();
     assert_eq!(code(&appraisal.verify_keyset_report(&mut Transcript::new())), "channel.role");
+}
+
+/// What binds an envelope's report: role, nonce, keyset, and that the keyset has one key for envelopes.
+#[test]
+fn envelopes_are_bound_to_one_key_of_the_keyset() {
+    let key = |id: &str, algo: &str, public_key: &str| KeyEntry {
+        key_id: id.to_owned(),
+        algo: algo.to_owned(),
+        public_key: public_key.to_owned(),
+    };
+    let one = key("ohttp", ALGO_OHTTP, &"0a".repeat(32));
+    let bound = |keys: Vec<KeyEntry>, spoil: &dyn Fn(&mut AcceptedCase<'_>, &mut AttestationDocument)| {
+        let mut case = AcceptedCase::new(pki());
+        case.role = Role::Ohttp;
+        case.keyset.e2ee_public_keys = keys;
+        let (nonce, mut document) = (case.view.nonce, case.document());
+        spoil(&mut case, &mut document);
+        let appraisal = appraise_document(&case, &document, &demo_policy()).unwrap();
+        appraisal.bind_envelopes(&nonce, &mut Transcript::new()).map(|bound| *bound.key())
+    };
+    let unspoiled = |keys| bound(keys, &|_, _| {});
+    assert_eq!(unspoiled(vec![one.clone()]), Ok([0x0a; 32]));
+    // Keys for something else are no keys for envelopes, and two are not one.
+    let other = key("other", "x25519-of-another-protocol", &"0b".repeat(32));
+    assert_eq!(unspoiled(vec![other.clone(), one.clone()]), Ok([0x0a; 32]));
+    let second = key("ohttp-2", ALGO_OHTTP, &"0c".repeat(32));
+    let short = key("ohttp", ALGO_OHTTP, "0a");
+    for keys in [vec![], vec![other], vec![one.clone(), second], vec![short]] {
+        assert_eq!(code(&unspoiled(keys)), "channel.no_envelope_key");
+    }
+    let spoilt = |spoil: &dyn Fn(&mut AcceptedCase<'_>, &mut AttestationDocument)| {
+        let bound = bound(vec![one.clone()], spoil);
+        code(&bound)
+    };
+    assert_eq!(spoilt(&|_, document| document.role = Role::Tls), "channel.role");
+    assert_eq!(spoilt(&|_, document| document.nonce = Nonce([0x12; 32])), "channel.nonce_mismatch");
+    assert_eq!(spoilt(&|_, document| document.batch.tree_size = 2), "channel.batch_path");
+    let swapped = spoilt(&|_, document| {
+        document.keyset.e2ee_public_keys[0].public_key = "0d".repeat(32);
+        document.keyset_digest = document.keyset.digest();
+    });
+    assert_eq!(swapped, "channel.report_data_mismatch");
+    // A report for a channel, whose role in the document was changed.
+    let channels = spoilt(&|case, document| {
+        case.role = Role::Tls;
+        *document = AttestationDocument { role: Role::Ohttp, ..case.document() };
+    });
+    assert_eq!(channels, "channel.report_data_mismatch");
 }

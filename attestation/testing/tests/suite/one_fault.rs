@@ -357,6 +357,8 @@ fn every_code_has_a_row() {
             || code.starts_with("azure.")
             || code.starts_with("reference.")
             || *code == "chain.length"
+            // What the caller's side of an envelope finds: `channel::envelopes_are_bound_to_one_key_of_the_keyset`.
+            || *code == "channel.no_envelope_key"
     };
     let missing: Vec<_> = all.difference(&covered).filter(|code| !elsewhere(code)).collect();
     assert!(missing.is_empty(), "codes without a row: {missing:?}");
