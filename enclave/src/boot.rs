@@ -37,10 +37,7 @@ pub const OFFER_PURPOSE: &str = "cloister/offer/v1";
 pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
     let Booted { guardian, tinfoil } = boot(config, clock).await?;
     let guardian = Arc::new(guardian);
-    let mut serving = listen(&guardian).await?;
-    if let Some((config, face)) = tinfoil {
-        serving.push(listen_elsewhere(&guardian, config, face).await?);
-    }
+    let serving = listen(&guardian, tinfoil).await?;
     if let Some(MetricsConfig { listen, interval_secs }) = guardian.config.metrics {
         metrics::publish(Arc::clone(&guardian), listen, Duration::from_secs(interval_secs)).await?;
     }
@@ -62,7 +59,10 @@ pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Resul
 }
 
 /// Opens the sockets of the measured configuration. From here on clients can appraise this node.
-async fn listen(guardian: &Arc<Guardian>) -> anyhow::Result<Vec<JoinHandle<anyhow::Result<()>>>> {
+async fn listen(
+    guardian: &Arc<Guardian>,
+    tinfoil: Option<(TinfoilConfig, TinfoilFace)>,
+) -> anyhow::Result<Vec<JoinHandle<anyhow::Result<()>>>> {
     let tls = listener::tls_config(&guardian.keys.tls)?;
     let router = routes::router(Arc::clone(guardian));
     let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), guardian.work.draining.subscribe());
@@ -70,6 +70,9 @@ async fn listen(guardian: &Arc<Guardian>) -> anyhow::Result<Vec<JoinHandle<anyho
     let tcp = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let local = tcp.local_addr()?;
     let mut serving = Vec::new();
+    if let Some((config, face)) = tinfoil {
+        serving.push(listen_for_tinfoil(guardian, &entrance, config, face).await?);
+    }
     if let Some(port) = guardian.config.listen_vsock {
         let vsock = VsockListener::bind(port).with_context(|| format!("listen on vsock port {port}"))?;
         serving.push(tokio::spawn(entrance.clone().serve(vsock)));
@@ -81,14 +84,15 @@ async fn listen(guardian: &Arc<Guardian>) -> anyhow::Result<Vec<JoinHandle<anyho
 }
 
 /// Opens the entrance for clients of Tinfoil.
-async fn listen_elsewhere(
+async fn listen_for_tinfoil(
     guardian: &Arc<Guardian>,
+    beside: &Entrance,
     config: TinfoilConfig,
     face: TinfoilFace,
 ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
     let tls = listener::tls_config(&face.tls)?;
     let router = tinfoil::routes(&Arc::new(face), routes::router_elsewhere(Arc::clone(guardian)));
-    let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), guardian.work.draining.subscribe());
+    let entrance = beside.beside(tls, router);
     let tcp = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
     tracing::info!(tinfoil = %tcp.local_addr()?, "listening for clients of Tinfoil");
     Ok(tokio::spawn(entrance.serve(tcp)))

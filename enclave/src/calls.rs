@@ -59,15 +59,22 @@ async fn call(
     guardian: Arc<Guardian>,
     endpoint: Endpoint,
     headers: HeaderMap,
-    Payload { body, sent }: Payload,
+    payload: Payload,
 ) -> Result<Response, Problem> {
-    let request = request::parse(endpoint, &body);
+    let body = &payload.body;
+    let request = request::parse(endpoint, body);
     let bound = request.as_ref().ok().and_then(|request| cost_bound(&guardian, request)).map(Credits::get);
     let Authenticated { tab, idempotency_key } =
-        admission::authenticate(&guardian, "POST", endpoint.path(), &headers, &sent, bound)?;
-    let digest = Sha256Digest::of(&body);
+        admission::authenticate(&guardian, "POST", endpoint.path(), &headers, payload.sent(), bound)?;
+    payload.require_named(&tab.id)?;
+    let digest = Sha256Digest::of(body);
     let mut refused = Refused { endpoint, request: digest, forwarded: None };
     let served = match request {
+        Ok(request) if request.stream && payload.answered_at_once => Err(Problem::invalid(
+            "ohttp.stream",
+            "stream",
+            "a stream needs an envelope that is answered in chunks: message/ohttp-chunked-req",
+        )),
         Ok(request) => admit(Arc::clone(&guardian), &tab, &idempotency_key, request, &mut refused).await,
         Err(problem) => Err(problem),
     };

@@ -39,7 +39,7 @@ pub async fn ask(engine: &Engine, canary: &CanaryConfig) -> Result<String, Engin
         prompt_tokens_bound: 0,
         stop_bytes: 0,
         forward: forward.as_object().cloned().unwrap_or_else(Map::new),
-        echo: Map::new(),
+        echo: std::sync::Arc::default(),
     };
     // A salt of its own each time: an answer from the prefix cache would prove less.
     let salt = attestation::Nonce::random().map_err(|_| EngineError::Unavailable)?.to_string();

@@ -6,8 +6,8 @@ use std::time::Duration;
 pub const REQUEST_BODY_BYTES_MAX: usize = 1 << 20;
 /// Largest Oblivious HTTP envelope: such a body, its head, and what sealing adds.
 pub const OHTTP_ENVELOPE_BYTES_MAX: usize = REQUEST_BODY_BYTES_MAX + (128 << 10);
-/// Chunks of one envelope.
-pub const OHTTP_CHUNKS_MAX: usize = 4096;
+/// Sealed parts of one request: chunks of an envelope, or frames.
+pub const SEALED_PARTS_MAX: usize = 4096;
 /// Largest answer that is sealed into one envelope (`ohttp.answer`); answers in chunks have no such limit.
 pub const OHTTP_ANSWER_BYTES_MAX: usize = 9 << 20;
 /// Largest sealed body of an EHBP request.
@@ -41,7 +41,8 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(20);
 pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Streams one HTTP/2 connection may have open.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
-/// Attestation documents one connection may ask for (`attestation.rate`): a channel needs one; the rest is for re-attestation.
+/// Attestation documents one connection may ask for (`attestation.rate`): a channel needs one; the rest is for re-attestation. An envelope
+/// asks once; those of a relay's clients share a queue of their own, and its connection has [`STREAMS_PER_CONNECTION_MAX`].
 pub const ATTESTATIONS_PER_CONNECTION_MAX: u32 = 16;
 /// Time between the starts of two reports. Clients that ask meanwhile share the next one.
 pub const ATTESTATION_BATCH_INTERVAL: Duration = Duration::from_millis(100);
@@ -91,6 +92,14 @@ pub const TEMPLATE_TOKENS_PER_MESSAGE: u64 = 16;
 pub const TEMPLATE_TOKENS_BASE: u64 = 64;
 /// Bytes of text in one answer of the Responses API, whose events repeat it (`engine.failed`).
 pub const RESPONSE_BYTES_MAX: usize = 1 << 20;
+/// What an item of such an answer counts for beside its text.
+pub const RESPONSE_ITEM_BYTES: usize = 1024;
+/// Pairs of `metadata` that an answer of the Responses API repeats, bytes of their names, and bytes of their values, as with OpenAI.
+pub const METADATA_PAIRS_MAX: usize = 16;
+/// See [`METADATA_PAIRS_MAX`].
+pub const METADATA_KEY_BYTES_MAX: usize = 64;
+/// See [`METADATA_PAIRS_MAX`].
+pub const METADATA_VALUE_BYTES_MAX: usize = 512;
 /// Largest plain response accepted from the engine.
 pub const ENGINE_BODY_BYTES_MAX: usize = 8 << 20;
 /// Largest answer of the engine to a question of the guardian's own, and largest refusal.

@@ -100,6 +100,12 @@ impl Entrance {
         Self { acceptor, router, slots: Arc::new(Semaphore::new(connections_max(files))), metrics, stop }
     }
 
+    /// An entrance of other keys and routes, under the same limit on connections.
+    #[must_use]
+    pub fn beside(&self, tls: ServerConfig, router: Router) -> Self {
+        Self { acceptor: TlsAcceptor::from(Arc::new(tls)), router, ..self.clone() }
+    }
+
     /// Serves until the entrance closes, then lets open connections finish what they are doing.
     pub async fn serve(self, listener: impl Accept) -> anyhow::Result<()> {
         let mut stop = self.stop.clone();

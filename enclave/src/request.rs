@@ -4,6 +4,8 @@
 //! deliberately dropped. vLLM accepts far more than OpenAI documents (embeddings, URLs, templates, cache salts): what is not in
 //! `FORWARDED` never reaches it.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::aci;
@@ -57,11 +59,12 @@ const CHAT_READ_OR_DROPPED: &[&str] = &[
     "safety_identifier",
     "prompt_cache_key",
     "provider",
+    "cloister_tab",
 ];
 
 /// The same for `/v1/completions`.
 const COMPLETIONS_READ_OR_DROPPED: &[&str] =
-    &["model", "prompt", "stream", "stream_options", "max_tokens", "n", "user", "provider"];
+    &["model", "prompt", "stream", "stream_options", "max_tokens", "n", "user", "provider", "cloister_tab"];
 
 #[derive(Clone, Copy)]
 enum Shape {
@@ -112,7 +115,7 @@ pub struct InferenceRequest {
     /// Members for the engine: `messages` or `prompt`, and those that are forwarded.
     pub forward: Map<String, Value>,
     /// Members that an answer of the Responses API repeats.
-    pub echo: Map<String, Value>,
+    pub echo: Arc<str>,
 }
 
 impl std::fmt::Debug for InferenceRequest {
@@ -134,7 +137,7 @@ pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<InferenceRequest, Proble
     }
     let AsChat { members, echo } = as_chat(&members)?;
     let request = parse_members(Endpoint::Chat, &members).map_err(as_asked)?;
-    Ok(InferenceRequest { endpoint, echo, ..request })
+    Ok(InferenceRequest { endpoint, echo: echo.into(), ..request })
 }
 
 /// A refusal of a chat, in the words of the response that was asked for.
@@ -180,7 +183,7 @@ fn parse_members(endpoint: Endpoint, members: &Map<String, Value>) -> Result<Inf
         prompt_tokens_bound,
         stop_bytes: stop_bytes(members)?,
         forward,
-        echo: Map::new(),
+        echo: Arc::default(),
     })
 }
 

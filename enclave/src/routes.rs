@@ -198,7 +198,8 @@ fn authenticated_tab(
     payload: &Payload,
 ) -> Result<Arc<crate::tabs::Tab>, Problem> {
     let path = format!("/v1/tabs/{id}{suffix}");
-    let authenticated = admission::authenticate(guardian, method, &path, headers, &payload.sent, None)?;
+    let authenticated = admission::authenticate(guardian, method, &path, headers, payload.sent(), None)?;
+    payload.require_named(&authenticated.tab.id)?;
     if authenticated.tab.id.to_string() == id { Ok(authenticated.tab) } else { Err(nothing_here()) }
 }
 
@@ -232,7 +233,7 @@ async fn receipt(
     payload: Payload,
 ) -> Result<Response, Problem> {
     let path = format!("/v1/aci/receipts/{id}");
-    let tab = admission::authenticate_reader(&guardian, &path, &headers, &payload.sent).map_err(aci_refusal)?;
+    let tab = admission::authenticate_reader(&guardian, &path, &headers, payload.sent()).map_err(aci_refusal)?;
     let receipt = guardian.receipt(&tab, &id).ok_or_else(no_receipt)?;
     Ok(axum::Json(&*receipt).into_response())
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
-use crate::chunk::{EngineChoice, EngineChunk, Kept};
+use crate::chunk::{EngineChunk, Kept};
 use crate::endpoint::Endpoint;
 use crate::engine_body::{Arrived, EngineBody};
 use crate::inference::{self, EngineError, Usage};
@@ -97,16 +97,16 @@ impl Call {
         let endpoint = self.request.endpoint;
         let mut recount = Recount::default();
         let kept = Kept { choices: answer.choices(), members: endpoint.choice_members() };
-        recount.relayed(kept.text_bytes().map_err(|_| malformed())?);
+        let mut response = self.response();
+        let told = match &mut response {
+            Some(response) => response.tell(kept.choices, &mut Vec::new()).ok(),
+            None => kept.text_bytes().ok(),
+        };
+        recount.relayed(told.ok_or_else(malformed)?);
         let metered = self.meter(usage, &recount);
         let mut body = Vec::new();
-        match self.response() {
-            Some(response) => {
-                let [choice] = kept.choices else { return Err(malformed()) };
-                let message = choice.part("message").ok_or_else(malformed)?;
-                let whole = response.whole(message, choice.part("finish_reason"), &metered).map_err(|_| malformed())?;
-                body = whole.to_string().into_bytes();
-            }
+        match response {
+            Some(response) => body = response.whole(&metered).into_bytes(),
             None => self.say(endpoint.object(), kept, Some(Some(&metered)), &mut body).ok_or_else(malformed)?,
         }
         let (mut output, channel) = Output::new(self.shaping());
@@ -133,7 +133,7 @@ impl Call {
         let CallFacts { chat_id, model, .. } = &self.facts;
         let made = || {
             let now = self.guardian.clock.now().0;
-            ResponseInProgress::new(chat_id, model, now, self.request.echo.clone())
+            ResponseInProgress::new(chat_id, model, now, Arc::clone(&self.request.echo))
         };
         (self.request.endpoint == Endpoint::Responses).then(made)
     }
@@ -333,13 +333,6 @@ struct Relay<'a> {
     journalled_cost: Credits,
 }
 
-/// Tells an event of the engine as events of a response. Nothing when it cannot be told.
-fn tell(response: &mut ResponseInProgress, choices: &[EngineChoice<'_>], events: &mut Vec<u8>) -> Option<()> {
-    let [choice] = choices else { return None };
-    events.clear();
-    response.said(choice.part("delta")?, choice.part("finish_reason"), events).ok()
-}
-
 enum Step {
     Continue,
     Done,
@@ -452,16 +445,15 @@ impl Relay<'_> {
             return Step::Continue;
         }
         let kept = Kept { choices, members: self.call.request.endpoint.chunk_choice_members() };
-        let Ok(text_bytes) = kept.text_bytes() else { return Step::Failed };
-        self.recount.relayed(text_bytes);
+        self.event.clear();
         let told = match &mut self.response {
-            Some(response) => tell(response, choices, &mut self.event),
-            None => self.call.chunk(kept, None, &mut self.event),
+            Some(response) => response.tell(choices, &mut self.event).ok(),
+            None => kept.text_bytes().ok().filter(|_| self.call.chunk(kept, None, &mut self.event).is_some()),
         };
-        if told.is_none() {
-            return Step::Failed;
-        }
+        let Some(text_bytes) = told else { return Step::Failed };
+        // What tells nothing is no event of the client's.
         if !self.event.is_empty() {
+            self.recount.relayed(text_bytes);
             output.say(&self.event);
         }
         self.finished = self.finished.saturating_add(u64::try_from(finishes).unwrap_or(0));

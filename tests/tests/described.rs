@@ -72,9 +72,10 @@ fn started() -> (World, tokio::runtime::Runtime, ScriptedEngine) {
     (world, runtime, engine)
 }
 
+/// Envelopes are left to a client that can seal them (`oblivious.rs`).
 fn without_payment(examples: u32, cases_min: u64) {
     let (world, _runtime, _engine) = started();
-    let (report, cases) = schemathesis(&world, &world.guardian_url(), CHECKS, examples, &[]);
+    let (report, cases) = schemathesis(&world, &world.guardian_url(), CHECKS, examples, &["--exclude-path", "/ohttp"]);
     assert!(cases >= cases_min, "{cases} cases\n{report}");
 }
 

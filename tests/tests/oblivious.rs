@@ -83,10 +83,13 @@ async fn whole(port: u16, keys: &[u8], inner: &[u8]) -> Message {
     Message::read_bhttp(&mut Cursor::new(inner)).unwrap()
 }
 
-/// An envelope in chunks, and how its answer is opened: as far as it goes, and whether that was all.
+/// Opens an answer as far as it goes; whether that was all.
+type Opener = dyn Fn(&[u8]) -> (Vec<u8>, bool);
+
+/// An envelope in chunks, and how its answer is opened.
 struct Chunked {
     envelope: Vec<u8>,
-    open: Box<dyn Fn(&[u8]) -> (Vec<u8>, bool)>,
+    open: Box<Opener>,
 }
 
 impl Chunked {
@@ -157,7 +160,6 @@ async fn all_that_tls_clients_do_can_be_done_in_envelopes() {
         ("plain", false, false, Mode::KnownLength),
         ("plain-chunked", false, true, Mode::IndeterminateLength),
         ("stream", true, true, Mode::KnownLength),
-        ("stream-whole", true, false, Mode::IndeterminateLength),
     ] {
         let body = json!({"model": MODEL, "max_tokens": 12, "stream": stream, "temperature": 0,
             "messages": [{"role": "user", "content": "Say hello."}]})
@@ -184,6 +186,13 @@ async fn all_that_tls_clients_do_can_be_done_in_envelopes() {
         receipt.check_request_body(Sha256Digest::of(body.as_bytes())).unwrap();
         receipt.check_response_body(Sha256Digest::of(answer.content())).unwrap();
     }
+    // A stream in one envelope would be paid for before any of it leaves.
+    let body = json!({"model": MODEL, "stream": true, "messages": [{"role": "user", "content": "x"}]}).to_string();
+    let now = WallClock.now().0;
+    let headers = sign_request(&spend.tab_key, "POST", CHAT, &spend.public.nullifier, "whole", body.as_bytes(), now);
+    let refused =
+        whole(port, &keys, &message("POST", CHAT, &headers.pairs(), body.as_bytes(), Mode::KnownLength)).await;
+    assert_eq!((status(&refused), code(&refused).as_str()), (400, "ohttp.stream"));
     let path = format!("/v1/tabs/{}/close", spend.public.nullifier);
     let headers = sign_request(&spend.tab_key, "POST", &path, &spend.public.nullifier, "close", b"", WallClock.now().0);
     let closed = whole(port, &keys, &message("POST", &path, &headers.pairs(), b"", Mode::KnownLength)).await;

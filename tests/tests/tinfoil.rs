@@ -53,9 +53,11 @@ fn signed(spend: &PreparedSpend, idempotency: &str, body: &str) -> Value {
     json!({"path": CHAT, "body": body, "sign": sign})
 }
 
-fn question(stream: bool) -> String {
+/// A question that names the tab it is to be paid from.
+fn question(stream: bool, spend: &PreparedSpend) -> String {
     let messages = json!([{"role": "user", "content": "Say hello."}]);
-    json!({"model": MODEL, "max_tokens": 12, "stream": stream, "temperature": 0, "messages": messages}).to_string()
+    let tab = spend.public.nullifier;
+    json!({"model": MODEL, "max_tokens": 12, "stream": stream, "temperature": 0, "messages": messages, "cloister_tab": tab}).to_string()
 }
 
 fn code(answer: &Value) -> String {
@@ -96,7 +98,7 @@ async fn the_protocols_own_client_verifies_pays_and_is_answered() {
     let mut payer = Payer::new(&world, 1_000_000).await.unwrap();
     let spend = payer.prepare(16_384, 600).unwrap();
     let open = serde_json::to_string(&payer.tab_request(&spend).unwrap()).unwrap();
-    let (plain, stream) = (question(false), question(true));
+    let (plain, stream) = (question(false, &spend), question(true, &spend));
     let close = format!("/v1/tabs/{}/close", spend.public.nullifier);
     let requests = json!([
         {"path": "/v1/tabs", "body": open},
@@ -162,6 +164,7 @@ async fn bodies_that_are_not_whole_or_not_for_this_node_reach_no_route() {
     let keys = keys(&report(port).await);
     let mut payer = Payer::new(&world, 1_000_000).await.unwrap();
     let spend = payer.prepare(16_384, 600).unwrap();
+    let thief = payer.opened(16_384, 600).await.unwrap();
     let open = serde_json::to_string(&payer.tab_request(&spend).unwrap()).unwrap();
     let spoilt = |spoil: Value| json!({"path": "/v1/tabs", "body": open, "spoil": spoil});
     let (not_ours, malformed) = ((422, ""), (400, "ehbp.malformed"));
@@ -192,14 +195,35 @@ async fn bodies_that_are_not_whole_or_not_for_this_node_reach_no_route() {
             assert!(text.contains("urn:ietf:params:ehbp:error:key-config"));
         }
     }
-    // What only changes nothing is served; what was signed is what was sent, so a body cannot be put behind another's signature.
+    // What only changes nothing is served. What is sealed names who pays: whoever sees it can sign it with a tab of his own, and gets
+    // neither an answer nor a receipt with its digests. Nor does it help to sign in another's name.
     let padded = spoilt(json!({"append": "0000000000000000"}));
-    let unsigned = json!({"path": CHAT, "body": question(false), "spoil": {"append": "00000000"}});
-    let mut swapped = signed(&spend, "swapped", &question(false));
-    swapped["sign"]["seed"] = json!("07".repeat(32));
-    let answers = tokio::task::block_in_place(|| ehbp(port, &keys, &json!([padded, unsigned, swapped])));
-    let said: Vec<_> = answers.iter().map(|answer| (answer["status"].as_u64().unwrap(), code(answer))).collect();
-    let expected = [(200, ""), (402, "payment.required"), (403, "tab.key_mismatch")];
-    assert_eq!(said, expected.map(|(status, code)| (status, code.to_owned())));
+    let body = question(false, &spend);
+    let unsigned = json!({"path": CHAT, "body": body, "spoil": {"append": "00000000"}});
+    let stolen = signed(&thief, "stolen", &body);
+    let nameless = signed(
+        &thief,
+        "nameless",
+        &json!({"model": MODEL, "messages": [{"role": "user", "content": "x"}]}).to_string(),
+    );
+    let no_json = signed(&thief, "no-json", "no json");
+    let mut forged = signed(&spend, "forged", &body);
+    forged["sign"]["seed"] = json!("07".repeat(32));
+    let requests = json!([padded, unsigned, stolen, nameless, no_json, forged, signed(&spend, "own", &body)]);
+    let answers = tokio::task::block_in_place(|| ehbp(port, &keys, &requests));
+    let said: Vec<_> = answers
+        .iter()
+        .map(|answer| (answer["status"].as_u64().unwrap(), code(answer), answer["receiptId"].is_string()))
+        .collect();
+    let expected = [
+        (200, "", false),
+        (402, "payment.required", false),
+        (403, "tab.not_named", false),
+        (403, "tab.not_named", false),
+        (403, "tab.not_named", false),
+        (403, "tab.key_mismatch", false),
+        (200, "", true),
+    ];
+    assert_eq!(said, expected.map(|(status, code, receipt)| (status, code.to_owned(), receipt)));
     drop(tokio::task::spawn_blocking(move || drop(world)).await);
 }

@@ -21,8 +21,9 @@ use tokio::time::timeout;
 use crate::bundle::ReceiptBundle;
 use crate::fetch::{ANSWER_BYTES_MAX, NodeError, collect, refusal, send};
 use crate::receipts::{CheckedReceipt, Expected, ReceiptError, Usage, check_receipt, is_receipt_id};
+use crate::response_gate::ResponseGate;
 use crate::session::{JSON, Session, SessionError};
-use crate::sse::{DoneGate, Marker, SseError};
+use crate::sse::{DoneGate, SseError};
 use crate::tab::Tab;
 
 /// Longest wait for the first byte of an answer, and between two pieces of it.
@@ -150,7 +151,19 @@ struct Asked {
 
 enum Gate {
     Stream(DoneGate),
+    Response(ResponseGate),
     Whole(Vec<u8>),
+}
+
+impl Gate {
+    /// What holds back the end of an answer at this path.
+    fn of(path: &str, is_stream: bool) -> Self {
+        match (is_stream, path) {
+            (false, _) => Self::Whole(Vec::new()),
+            (true, "/v1/responses") => Self::Response(ResponseGate::default()),
+            (true, _) => Self::Stream(DoneGate::default()),
+        }
+    }
 }
 
 /// Tells the tab's account that a request is under way, and how it ended.
@@ -211,7 +224,7 @@ impl Session {
             session: self.clone(),
             tab: Arc::clone(tab),
             ticket,
-            gate: if is_stream { Gate::Stream(DoneGate::new(Marker::of(asked.path))) } else { Gate::Whole(Vec::new()) },
+            gate: Gate::of(asked.path, is_stream),
             asked,
             status: head.status,
             receipt_id: text("x-receipt-id").filter(|id| is_receipt_id(id)),
@@ -274,7 +287,7 @@ impl Exchange {
     /// Whether the answer is a stream of events.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        matches!(self.gate, Gate::Stream(_))
+        matches!(self.gate, Gate::Stream(_) | Gate::Response(_))
     }
 
     /// The next bytes that may be shown; nothing when the answer ended.
@@ -311,6 +324,7 @@ impl Exchange {
         self.digest.update(data);
         match &mut self.gate {
             Gate::Stream(gate) => gate.push(data).map_err(ExchangeError::Stream),
+            Gate::Response(gate) => gate.push(data).map_err(ExchangeError::Stream),
             Gate::Whole(whole) if whole.len() + data.len() <= WHOLE_BYTES_MAX => {
                 whole.extend_from_slice(data);
                 Ok(Vec::new())
@@ -329,6 +343,7 @@ impl Exchange {
         }
         let marked = match &self.gate {
             Gate::Stream(gate) => gate.is_done(),
+            Gate::Response(gate) => gate.is_done(),
             Gate::Whole(_) => true,
         };
         let found = self.find_receipt().await;
@@ -344,6 +359,7 @@ impl Exchange {
         let bundle = ReceiptBundle::new(&self.session, &self.tab, &checked, &self.expected(Some(response_digest)));
         let tail = match self.gate {
             Gate::Stream(gate) => gate.into_held(),
+            Gate::Response(gate) => gate.into_held(),
             Gate::Whole(whole) => whole,
         };
         Ok(Answer { receipt: checked, bundle, tail: tail.into() })

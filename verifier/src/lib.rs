@@ -27,6 +27,7 @@ pub mod payment;
 pub mod proxy;
 pub mod receipts;
 pub mod release;
+pub mod response_gate;
 pub mod session;
 pub mod sse;
 pub mod tab;

@@ -1,75 +1,15 @@
 //! Server-sent events as OpenAI's clients read them, without changing a byte.
 //!
 //! Decides: how much of a stream may be shown before its receipt is verified, and whether the stream said that it is complete.
-//! Trusts on entry: nothing; chunks split anywhere. Holds on exit: bytes from the line on that says the stream is complete are held
-//! back, so that nobody sees a finished stream whose receipt was not verified (threat N9).
+//! Trusts on entry: nothing; chunks split anywhere. Holds on exit: bytes from the `data: [DONE]` line on are held back, so that
+//! nobody sees a finished stream whose receipt was not verified (threat N9).
 
-/// Longest line that could be an end marker; a longer one is not held back.
+/// Longest line that could be a `data: [DONE]` line; a longer one is not held back.
 const DONE_LINE_BYTES_MAX: usize = 64;
 /// Longest single event payload kept for reading.
 pub const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most bytes that may follow the `[DONE]` line.
 const TAIL_BYTES_MAX: usize = 1024;
-/// Most bytes of a response's last event, which repeats all of it.
-const LAST_EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// How a stream says that it is complete.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Marker {
-    /// `data: [DONE]`, and nothing after it.
-    #[default]
-    Done,
-    /// `event: response.completed`, and that event's data.
-    Completed,
-}
-
-impl Marker {
-    /// The marker of answers at this path.
-    #[must_use]
-    pub fn of(path: &str) -> Self {
-        if path == "/v1/responses" { Self::Completed } else { Self::Done }
-    }
-
-    /// Name and value of its line.
-    fn line(self) -> (&'static [u8], &'static [u8]) {
-        match self {
-            Self::Done => (b"data:", b"[DONE]"),
-            Self::Completed => (b"event:", b"response.completed"),
-        }
-    }
-
-    fn is(self, line: &[u8]) -> bool {
-        let (name, value) = self.line();
-        line.trim_ascii_end().strip_prefix(name).is_some_and(|rest| rest.trim_ascii_start() == value)
-    }
-
-    /// Whether the beginning of a line may become it.
-    fn may_be(self, line: &[u8]) -> bool {
-        let (name, value) = self.line();
-        if line.len() > DONE_LINE_BYTES_MAX {
-            return false;
-        }
-        match line.strip_prefix(name) {
-            None => name.starts_with(line),
-            Some(rest) => {
-                let rest = rest.trim_ascii_start();
-                value.starts_with(rest) || rest.strip_prefix(value).is_some_and(|rest| rest.trim_ascii().is_empty())
-            }
-        }
-    }
-
-    /// Whether these bytes, which begin with the marker, may be the end of a stream.
-    fn may_end(self, held: &[u8]) -> bool {
-        let mut lines = held.split(|byte| matches!(byte, b'\n' | b'\r'));
-        let marker_first = lines.next().is_some_and(|line| self.is(line));
-        let mut rest = lines.filter(|line| !line.is_empty() && !line.starts_with(b":"));
-        let data = match self {
-            Self::Done => true,
-            Self::Completed => rest.next().is_some_and(|line| line.starts_with(b"data:")),
-        };
-        marker_first && data && rest.next().is_none()
-    }
-}
 
 /// Why a stream cannot be relayed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -83,7 +23,6 @@ pub enum SseError {
 /// Splits a stream into what may be shown now and what waits for the receipt.
 #[derive(Debug, Default)]
 pub struct DoneGate {
-    marker: Marker,
     /// Start of a line that may turn out to be the end marker, or, once `done`, everything from that marker on.
     held: Vec<u8>,
     /// The current line is already known not to be the end marker.
@@ -92,12 +31,6 @@ pub struct DoneGate {
 }
 
 impl DoneGate {
-    /// A gate that waits for this marker.
-    #[must_use]
-    pub fn new(marker: Marker) -> Self {
-        Self { marker, ..Self::default() }
-    }
-
     /// Takes the next bytes; returns those that may be shown.
     ///
     /// # Errors
@@ -117,10 +50,10 @@ impl DoneGate {
         Ok(shown)
     }
 
-    /// Whether the marker was seen as a whole line, with what must follow it.
+    /// Whether `data: [DONE]` was seen as a whole line.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.done && self.marker.may_end(&self.held)
+        self.done
     }
 
     /// The bytes held back. Show them only after the receipt was verified.
@@ -134,11 +67,11 @@ impl DoneGate {
             shown.extend_from_slice(part);
         } else {
             self.held.extend_from_slice(part);
-            if complete && self.marker.is(&self.held) {
+            if complete && is_done_line(&self.held) {
                 self.done = true;
                 return;
             }
-            if complete || !self.marker.may_be(&self.held) {
+            if complete || !may_become_done(&self.held) {
                 shown.append(&mut self.held);
                 self.passing = true;
             }
@@ -150,12 +83,10 @@ impl DoneGate {
 
     fn hold_tail(&mut self, tail: &[u8]) -> Result<(), SseError> {
         self.held.extend_from_slice(tail);
-        let fits = match self.marker {
-            Marker::Done => self.held.len() <= TAIL_BYTES_MAX && self.marker.may_end(&self.held),
-            // It is long; what it is is looked at once, when it is whole.
-            Marker::Completed => self.held.len() <= LAST_EVENT_BYTES_MAX,
-        };
-        if fits { Ok(()) } else { Err(SseError::AfterDone) }
+        let mut lines = self.held.split(|byte| matches!(byte, b'\n' | b'\r'));
+        let marker_first = lines.next().is_some_and(is_done_line);
+        let only_blank = lines.all(|line| line.is_empty() || line.starts_with(b":"));
+        if marker_first && only_blank && self.held.len() <= TAIL_BYTES_MAX { Ok(()) } else { Err(SseError::AfterDone) }
     }
 }
 
@@ -167,6 +98,26 @@ fn split_line(bytes: &[u8]) -> (&[u8], &[u8], bool) {
             (line, after, true)
         }
         None => (bytes, &[], false),
+    }
+}
+
+fn is_done_line(line: &[u8]) -> bool {
+    let line = line.trim_ascii_end();
+    line.strip_prefix(b"data:").is_some_and(|value| value.trim_ascii_start() == b"[DONE]")
+}
+
+fn may_become_done(line: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"data:";
+    if line.len() > DONE_LINE_BYTES_MAX {
+        return false;
+    }
+    match line.strip_prefix(PREFIX) {
+        None => PREFIX.starts_with(line),
+        Some(value) => {
+            let value = value.trim_ascii_start();
+            b"[DONE]".starts_with(value)
+                || value.strip_prefix(b"[DONE]").is_some_and(|rest| rest.trim_ascii().is_empty())
+        }
     }
 }
 
@@ -254,34 +205,6 @@ mod tests {
             all.extend(gate.into_held());
             assert_eq!(all, &STREAM[..cut]);
         }
-    }
-
-    #[test]
-    fn a_response_is_held_from_its_last_event_on() {
-        let shown_part = b"event: response.created\ndata: {\"type\":\"response.completed\"}\n\n: .\n\n";
-        let last = b"event: response.completed\ndata: {\"a\":\"b\"}\n\n: ...\n\n";
-        let stream = [&shown_part[..], last].concat();
-        for size in 1..=stream.len() {
-            let mut gate = DoneGate::new(Marker::of("/v1/responses"));
-            let shown: Vec<u8> = stream.chunks(size).flat_map(|chunk| gate.push(chunk).unwrap()).collect();
-            assert!(gate.is_done(), "size {size}");
-            assert_eq!((shown, gate.into_held()), (shown_part.to_vec(), last.to_vec()));
-        }
-        for bad in [
-            "event: response.completed\n",
-            "event: response.completed\n\n",
-            "event: response.completed\ndata: {}\n\ndata: {}\n\n",
-            "event: response.completed\nevent: x\ndata: {}\n\n",
-            "event: response.completedx\ndata: {}\n\n",
-            "data: [DONE]\n\n",
-        ] {
-            let mut gate = DoneGate::new(Marker::Completed);
-            gate.push(bad.as_bytes()).unwrap();
-            assert!(!gate.is_done(), "{bad:?}");
-        }
-        let mut gate = DoneGate::new(Marker::Completed);
-        gate.push(b"event: response.completed\n").unwrap();
-        assert_eq!(gate.push(&vec![b'x'; LAST_EVENT_BYTES_MAX]), Err(SseError::AfterDone));
     }
 
     #[test]

@@ -3,12 +3,16 @@
 //! On entry parts of an engine's answer, which may be hostile. On exit OpenAI's members only. An answer is a row of items: what the model
 //! thought, what it says, which functions it calls. All of an item is repeated when it is done, so it is kept, within a limit.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::limits::RESPONSE_BYTES_MAX;
+use crate::chunk::EngineChoice;
+use crate::limits::{RESPONSE_BYTES_MAX, RESPONSE_ITEM_BYTES};
 use crate::receipt::Metered;
+use crate::responses::item::{Item, Kind};
 
 /// It cannot be told as a response.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,80 +41,20 @@ struct SaidFunction {
     arguments: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Reasoning,
-    Message,
-    /// The engine's number of the call.
-    Call(u64),
-}
-
-impl Kind {
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::Reasoning => "rs",
-            Self::Message => "msg",
-            Self::Call(_) => "fc",
-        }
-    }
-
-    /// How events that tell its text are called.
-    fn text_event(self) -> &'static str {
-        match self {
-            Self::Reasoning => "reasoning_text",
-            Self::Message => "output_text",
-            Self::Call(_) => "function_call_arguments",
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Item {
-    kind: Kind,
-    id: String,
-    text: String,
-    call_id: String,
-    name: String,
-}
-
-impl Item {
-    fn part(&self, text: &str) -> Value {
-        match self.kind {
-            Kind::Reasoning => json!({"type": "reasoning_text", "text": text}),
-            Kind::Message | Kind::Call(_) => {
-                json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
-            }
-        }
-    }
-
-    fn as_json(&self, status: &str, is_empty: bool) -> Value {
-        let text = if is_empty { "" } else { self.text.as_str() };
-        let parts = if is_empty { Vec::new() } else { vec![self.part(text)] };
-        let Self { id, call_id, name, .. } = self;
-        match self.kind {
-            Kind::Reasoning => {
-                json!({"id": id, "type": "reasoning", "status": status, "summary": [], "content": parts})
-            }
-            Kind::Message => {
-                json!({"id": id, "type": "message", "role": "assistant", "status": status, "content": parts})
-            }
-            Kind::Call(_) => json!({"id": id, "type": "function_call", "status": status, "call_id": call_id,
-                "name": name, "arguments": text}),
-        }
-    }
-}
-
 /// A response as it grows.
 #[derive(Debug)]
 pub struct ResponseInProgress {
     id: String,
     model: String,
     created: u64,
-    echo: Map<String, Value>,
+    echo: Arc<str>,
     items: Vec<Item>,
     /// Whether the last item is still being said.
     open: bool,
+    /// What it takes in memory, roughly.
     bytes: usize,
+    /// Bytes of text that were told.
+    told: u64,
     finish_reason: Option<String>,
     begun: bool,
     sequence: u64,
@@ -119,7 +63,7 @@ pub struct ResponseInProgress {
 impl ResponseInProgress {
     /// A response that says nothing yet.
     #[must_use]
-    pub fn new(id: &str, model: &str, created: u64, echo: Map<String, Value>) -> Self {
+    pub fn new(id: &str, model: &str, created: u64, echo: Arc<str>) -> Self {
         Self {
             id: id.to_owned(),
             model: model.to_owned(),
@@ -128,45 +72,45 @@ impl ResponseInProgress {
             items: Vec::new(),
             open: false,
             bytes: 0,
+            told: 0,
             finish_reason: None,
             begun: false,
             sequence: 0,
         }
     }
 
-    /// The whole response of a plain answer.
-    ///
-    /// # Errors
-    /// [`Untold`].
-    pub fn whole(
-        mut self,
-        message: &RawValue,
-        finish_reason: Option<&RawValue>,
-        metered: &Metered,
-    ) -> Result<Value, Untold> {
-        let mut unused = Vec::new();
-        self.said(message, finish_reason, &mut unused)?;
-        self.close(&mut unused);
-        Ok(self.as_json(Some(metered)))
+    /// The whole response, once a plain answer was said.
+    #[must_use]
+    pub fn whole(mut self, metered: &Metered) -> String {
+        self.close(&mut Vec::new());
+        self.as_json(Some(metered))
     }
 
-    /// Takes what an event of the engine adds; appends the events that tell it.
+    /// Takes what an event of the engine adds, or all of a plain answer; appends the events that tell it. How many bytes of what was said
+    /// are told: what is not cannot be charged.
     ///
     /// # Errors
-    /// [`Untold`].
-    pub fn said(
+    /// [`Untold`], also when there is not one choice.
+    pub fn tell(&mut self, choices: &[EngineChoice<'_>], events: &mut Vec<u8>) -> Result<u64, Untold> {
+        let [choice] = choices else { return Err(Untold) };
+        let said = choice.part("delta").or_else(|| choice.part("message")).ok_or(Untold)?;
+        self.said(said, choice.part("finish_reason"), events)
+    }
+
+    fn said(
         &mut self,
         delta: &RawValue,
         finish_reason: Option<&RawValue>,
         events: &mut Vec<u8>,
-    ) -> Result<(), Untold> {
+    ) -> Result<u64, Untold> {
+        let told_before = self.told;
         self.begin(events);
         let said: Said = serde_json::from_str(delta.get()).map_err(|_| Untold)?;
         for (kind, text) in
             [(Kind::Reasoning, said.reasoning.or(said.reasoning_content)), (Kind::Message, said.content)]
         {
             if let Some(text) = text.filter(|text| !text.is_empty()) {
-                self.open(kind, events);
+                self.open(kind, events)?;
                 self.add(&text, events)?;
             }
         }
@@ -178,22 +122,20 @@ impl ResponseInProgress {
             let reason: Option<String> = serde_json::from_str(reason.get()).map_err(|_| Untold)?;
             self.finish_reason = reason.or(self.finish_reason.take());
         }
-        Ok(())
+        Ok(self.told.saturating_sub(told_before))
     }
 
     /// Appends the last events.
     pub fn end(&mut self, metered: &Metered, events: &mut Vec<u8>) {
         self.begin(events);
         self.close(events);
-        let response = self.as_json(Some(metered));
-        self.event("response.completed", json!({"response": response}), events);
+        self.response_event("response.completed", Some(metered), events);
     }
 
     fn begin(&mut self, events: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.begun, true) {
             for name in ["response.created", "response.in_progress"] {
-                let response = self.as_json(None);
-                self.event(name, json!({"response": response}), events);
+                self.response_event(name, None, events);
             }
         }
     }
@@ -207,9 +149,9 @@ impl ResponseInProgress {
             if self.items.iter().any(|item| item.kind == kind) {
                 return Err(Untold);
             }
-            let (call_id, name) = (call.id.unwrap_or_default(), name.ok_or(Untold)?);
-            self.count(call_id.len().saturating_add(name.len()))?;
-            self.start(kind, call_id, name, events);
+            let (call_id, name) = (call.id.unwrap_or_default(), name.filter(|name| !name.is_empty()).ok_or(Untold)?);
+            self.told(call_id.len().saturating_add(name.len()))?;
+            self.start(kind, call_id, name, events)?;
         }
         match arguments.filter(|arguments| !arguments.is_empty()) {
             Some(arguments) => self.add(&arguments, events),
@@ -221,13 +163,13 @@ impl ResponseInProgress {
         self.open && self.items.last().is_some_and(|item| item.kind == kind)
     }
 
-    fn open(&mut self, kind: Kind, events: &mut Vec<u8>) {
-        if !self.is_open(kind) {
-            self.start(kind, String::new(), String::new(), events);
-        }
+    fn open(&mut self, kind: Kind, events: &mut Vec<u8>) -> Result<(), Untold> {
+        if self.is_open(kind) { Ok(()) } else { self.start(kind, String::new(), String::new(), events) }
     }
 
-    fn start(&mut self, kind: Kind, call_id: String, name: String, events: &mut Vec<u8>) {
+    fn start(&mut self, kind: Kind, call_id: String, name: String, events: &mut Vec<u8>) -> Result<(), Untold> {
+        // Each costs memory, however little it says.
+        self.count(RESPONSE_ITEM_BYTES)?;
         self.close(events);
         let index = self.items.len();
         let digits = self.id.strip_prefix("resp_").unwrap_or(&self.id);
@@ -240,6 +182,13 @@ impl ResponseInProgress {
         if !matches!(kind, Kind::Call(_)) {
             self.event("response.content_part.added", part, events);
         }
+        Ok(())
+    }
+
+    /// So much text is told.
+    fn told(&mut self, bytes: usize) -> Result<(), Untold> {
+        self.told = self.told.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.count(bytes)
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), Untold> {
@@ -248,7 +197,7 @@ impl ResponseInProgress {
     }
 
     fn add(&mut self, text: &str, events: &mut Vec<u8>) -> Result<(), Untold> {
-        self.count(text.len())?;
+        self.told(text.len())?;
         let index = self.items.len().saturating_sub(1);
         let item = self.items.last_mut().ok_or(Untold)?;
         item.text.push_str(text);
@@ -291,6 +240,14 @@ impl ResponseInProgress {
         events.extend_from_slice(format!("event: {name}\ndata: {members}\n\n").as_bytes());
     }
 
+    /// Appends an event that has the whole response in it.
+    fn response_event(&mut self, name: &str, metered: Option<&Metered>, events: &mut Vec<u8>) {
+        let (response, number) = (self.as_json(metered), self.sequence);
+        self.sequence = self.sequence.saturating_add(1);
+        let data = format!("{{\"type\":\"{name}\",\"sequence_number\":{number},\"response\":{response}}}");
+        events.extend_from_slice(format!("event: {name}\ndata: {data}\n\n").as_bytes());
+    }
+
     fn incomplete(&self) -> Option<&'static str> {
         match self.finish_reason.as_deref() {
             Some("length") => Some("max_output_tokens"),
@@ -299,19 +256,18 @@ impl ResponseInProgress {
         }
     }
 
-    fn as_json(&self, metered: Option<&Metered>) -> Value {
+    fn as_json(&self, metered: Option<&Metered>) -> String {
         let incomplete = metered.and(self.incomplete());
         let status = match (metered, incomplete) {
             (None, _) => "in_progress",
             (Some(_), None) => "completed",
             (Some(_), Some(_)) => "incomplete",
         };
-        let echoed = |name: &str, default: Value| self.echo.get(name).cloned().unwrap_or(default);
         let output: Vec<Value> = match metered {
             None => Vec::new(),
             Some(_) => self.items.iter().map(|item| item.as_json("completed", false)).collect(),
         };
-        json!({
+        let response = json!({
             "id": self.id,
             "object": "response",
             "created_at": self.created,
@@ -325,17 +281,10 @@ impl ResponseInProgress {
             "background": false,
             "previous_response_id": null,
             "truncation": "disabled",
-            "instructions": echoed("instructions", Value::Null),
-            "max_output_tokens": echoed("max_output_tokens", Value::Null),
-            "metadata": echoed("metadata", json!({})),
-            "parallel_tool_calls": echoed("parallel_tool_calls", json!(true)),
-            "temperature": echoed("temperature", Value::Null),
-            "text": echoed("text", json!({"format": {"type": "text"}})),
-            "tool_choice": echoed("tool_choice", json!("auto")),
-            "tools": echoed("tools", json!([])),
-            "top_p": echoed("top_p", Value::Null),
-            "user": echoed("user", Value::Null),
         })
+        .to_string();
+        let members = response.strip_suffix('}').unwrap_or_default();
+        format!("{members},{}}}", self.echo)
     }
 }
 
@@ -371,10 +320,10 @@ fn usage(metered: &Metered) -> Value {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use serde_json::value::RawValue;
-    use serde_json::{Map, Value, json};
+    use serde_json::{Value, json};
 
     use super::{ResponseInProgress, Untold};
-    use crate::limits::RESPONSE_BYTES_MAX;
+    use crate::limits::{RESPONSE_BYTES_MAX, RESPONSE_ITEM_BYTES};
     use crate::receipt::Metered;
 
     fn raw(value: &Value) -> Box<RawValue> {
@@ -386,7 +335,7 @@ mod tests {
     }
 
     fn fresh() -> ResponseInProgress {
-        ResponseInProgress::new("resp_01", "m", 7, Map::new())
+        ResponseInProgress::new("resp_01", "m", 7, "\"tools\":[]".into())
     }
 
     /// Names and members of events.
@@ -456,7 +405,12 @@ mod tests {
             {"id": "c0", "function": {"name": "f", "arguments": "{}"}},
             {"id": "c1", "function": {"name": "g", "arguments": "{}"}},
         ]});
-        let response = fresh().whole(&raw(&message), Some(&raw(&json!("tool_calls"))), &metered()).unwrap();
+        let whole = |message: &Value| -> Value {
+            let mut response = fresh();
+            response.said(&raw(message), Some(&raw(&json!("tool_calls"))), &mut Vec::new()).unwrap();
+            serde_json::from_str(&response.whole(&metered())).unwrap()
+        };
+        let response = whole(&message);
         let types: Vec<&str> = response
             .get("output")
             .unwrap()
@@ -467,7 +421,8 @@ mod tests {
             .collect();
         assert_eq!(types, ["reasoning", "message", "function_call", "function_call"]);
         assert_eq!(response.get("status").unwrap(), "completed");
-        let empty = fresh().whole(&raw(&json!({"content": null})), None, &metered()).unwrap();
+        let empty = whole(&json!({"content": null}));
+        assert_eq!(empty.get("tools").unwrap(), &json!([]));
         assert_eq!(empty.get("output").unwrap(), &json!([]));
     }
 
@@ -475,7 +430,12 @@ mod tests {
     fn what_a_hostile_engine_says_is_no_response() {
         let call = |index: u64, name: Value| json!({"tool_calls": [{"index": index, "function": {"name": name, "arguments": "x"}}]});
         let long = json!({"content": "x".repeat(RESPONSE_BYTES_MAX + 1)});
+        let many: Vec<Value> = (0..RESPONSE_BYTES_MAX / RESPONSE_ITEM_BYTES + 1)
+            .map(|number| json!({"index": number, "function": {"name": "f"}}))
+            .collect();
         let rows = [
+            vec![json!({"tool_calls": many})],
+            vec![call(0, json!(""))],
             vec![json!([])],
             vec![json!({"content": 1})],
             vec![json!({"tool_calls": {}})],
@@ -486,8 +446,20 @@ mod tests {
         for deltas in rows {
             let (mut response, mut events) = (fresh(), Vec::new());
             let told: Result<(), Untold> =
-                deltas.iter().try_for_each(|delta| response.said(&raw(delta), None, &mut events));
+                deltas.iter().try_for_each(|delta| response.said(&raw(delta), None, &mut events).map(drop));
             assert_eq!(told, Err(Untold));
         }
+    }
+
+    #[test]
+    fn only_what_is_told_counts() {
+        let (mut response, mut events) = (fresh(), Vec::new());
+        let mut told = |delta: Value| {
+            events.clear();
+            (response.said(&raw(&delta), None, &mut events).unwrap(), events.is_empty())
+        };
+        assert_eq!(told(json!({"content": "four"})), (4, false));
+        assert_eq!(told(json!({"junk": "x".repeat(1000), "role": "assistant"})), (0, true));
+        assert_eq!(told(json!({"content": "", "reasoning": null, "tool_calls": []})), (0, true));
     }
 }

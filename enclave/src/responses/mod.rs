@@ -5,4 +5,5 @@
 //! has no such API, keeps limits, prices and the allow-list in one place (docs/decisions/0022).
 
 pub mod answer;
+mod item;
 pub mod request;

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::limits::{METADATA_KEY_BYTES_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_BYTES_MAX};
 use crate::problem::Problem;
 
 /// Members that are understood; all others are refused.
@@ -33,20 +34,22 @@ pub const MEMBERS: &[&str] = &[
     "safety_identifier",
     "prompt_cache_key",
     "provider",
+    "cloister_tab",
 ];
 
-/// Members that the answer repeats as they came.
-const ECHOED: &[&str] = &[
-    "instructions",
-    "max_output_tokens",
-    "metadata",
-    "parallel_tool_calls",
-    "temperature",
-    "text",
-    "tool_choice",
-    "tools",
-    "top_p",
-    "user",
+/// Members that the answer repeats, and what stands there when they were not given. All of them are bounded: by themselves, or since the
+/// engine is sent them too and their length is in the price.
+const ECHOED: &[(&str, &str)] = &[
+    ("instructions", "null"),
+    ("max_output_tokens", "null"),
+    ("metadata", "null"),
+    ("parallel_tool_calls", "true"),
+    ("temperature", "null"),
+    ("text", "{\"format\":{\"type\":\"text\"}}"),
+    ("tool_choice", "\"auto\""),
+    ("tools", "[]"),
+    ("top_p", "null"),
+    ("user", "null"),
 ];
 
 /// Members whose meaning a chat request has under the same name.
@@ -57,8 +60,8 @@ const SAME: &[&str] = &["model", "temperature", "top_p", "parallel_tool_calls", 
 pub struct AsChat {
     /// The chat request's members.
     pub members: Map<String, Value>,
-    /// What the answer repeats.
-    pub echo: Map<String, Value>,
+    /// What the answer repeats: members of an object, as JSON, without its braces.
+    pub echo: String,
 }
 
 fn invalid(param: &str, text: impl Into<String>) -> Problem {
@@ -104,8 +107,40 @@ pub fn as_chat(asked: &Map<String, Value>) -> Result<AsChat, Problem> {
         members.insert("tool_choice".to_owned(), tool_choice(choice)?);
     }
     members.insert("messages".to_owned(), messages(given("instructions"), given("input"))?.into());
-    let echo = ECHOED.iter().filter_map(|name| Some(((*name).to_owned(), given(name)?.clone()))).collect();
+    few_words("metadata", given("metadata"))?;
+    if given("user").is_some_and(|user| !is_short(user, METADATA_VALUE_BYTES_MAX)) {
+        return Err(invalid("user", format!("must be a text of at most {METADATA_VALUE_BYTES_MAX} bytes")));
+    }
+    let echoed = |(name, default): &(&str, &str)| match given(name) {
+        Some(value) => format!("\"{name}\":{value}"),
+        None => format!("\"{name}\":{default}"),
+    };
+    let echo = ECHOED.iter().map(echoed).collect::<Vec<_>>().join(",");
     Ok(AsChat { members, echo })
+}
+
+fn is_short(value: &Value, limit: usize) -> bool {
+    value.as_str().is_some_and(|text| text.len() <= limit)
+}
+
+/// A few short texts, as OpenAI limits them.
+fn few_words(name: &str, words: Option<&Value>) -> Result<(), Problem> {
+    let fits = |words: &Map<String, Value>| {
+        words.len() <= METADATA_PAIRS_MAX
+            && words
+                .iter()
+                .all(|(key, value)| key.len() <= METADATA_KEY_BYTES_MAX && is_short(value, METADATA_VALUE_BYTES_MAX))
+    };
+    match words {
+        None => Ok(()),
+        Some(words) if words.as_object().is_some_and(fits) => Ok(()),
+        Some(_) => Err(invalid(
+            name,
+            format!(
+                "must be at most {METADATA_PAIRS_MAX} texts of {METADATA_VALUE_BYTES_MAX} bytes, with names of {METADATA_KEY_BYTES_MAX}"
+            ),
+        )),
+    }
 }
 
 /// Nothing outlives the answer here, and nothing runs after it.
@@ -143,8 +178,8 @@ fn text_format(text: &Value) -> Result<Map<String, Value>, Problem> {
     let Some(format) = text.get("format").filter(|format| !format.is_null()) else { return Ok(Map::new()) };
     let format = format.as_object().ok_or_else(|| invalid("text.format", "must be an object"))?;
     let response_format = match format.get("type").and_then(Value::as_str) {
-        Some("text") => return Ok(Map::new()),
-        Some("json_object") => json!({"type": "json_object"}),
+        Some("text") if format.len() == 1 => return Ok(Map::new()),
+        Some("json_object") if format.len() == 1 => json!({"type": "json_object"}),
         Some("json_schema") => {
             let mut schema = format.clone();
             schema.remove("type");
@@ -169,8 +204,13 @@ fn tool(tool: &Value) -> Result<Value, Problem> {
 fn tool_choice(choice: &Value) -> Result<Value, Problem> {
     match choice {
         Value::String(_) => Ok(choice.clone()),
-        Value::Object(object) if object.get("type").and_then(Value::as_str) == Some("function") => {
-            Ok(json!({"type": "function", "function": {"name": object.get("name")}}))
+        Value::Object(object)
+            if object.len() == 2 && object.get("type").and_then(Value::as_str) == Some("function") =>
+        {
+            let name = object.get("name").filter(|name| name.is_string());
+            Ok(
+                json!({"type": "function", "function": {"name": name.ok_or_else(|| invalid("tool_choice", "needs a name"))?}}),
+            )
         }
         _ => Err(invalid("tool_choice", "must be auto, none, required or a function")),
     }
@@ -247,9 +287,9 @@ fn content(content: Option<&Value>) -> Result<Value, &'static str> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::{Map, Value, json};
 
     use super::{AsChat, as_chat};
 
@@ -292,8 +332,11 @@ mod tests {
                 "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": true}},
         });
         assert_eq!(Value::Object(members), expected);
-        let repeated: Vec<&str> = echo.keys().map(String::as_str).collect();
-        assert_eq!(repeated, ["instructions", "max_output_tokens", "text", "tool_choice", "tools"]);
+        let repeated: Value = serde_json::from_str(&format!("{{{echo}}}")).unwrap();
+        for name in ["instructions", "max_output_tokens", "text", "tool_choice", "tools"] {
+            assert_eq!(repeated.get(name), asked.get(name), "{name}");
+        }
+        assert_eq!((&repeated["parallel_tool_calls"], &repeated["user"]), (&json!(true), &Value::Null));
     }
 
     #[test]
@@ -313,6 +356,13 @@ mod tests {
             (json!({"tool_choice": {"type": "web_search"}}), "tool_choice"),
             (json!({"text": {"format": {"type": "grammar"}}}), "text.format"),
             (json!({"text": {"verbosity": "low"}}), "text.verbosity"),
+            (json!({"text": {"format": {"type": "text", "more": []}}}), "text.format"),
+            (json!({"tool_choice": {"type": "function", "name": "f", "more": []}}), "tool_choice"),
+            (json!({"metadata": [{}]}), "metadata"),
+            (json!({"metadata": {"a": {}}}), "metadata"),
+            (json!({"metadata": {"a": "x".repeat(513)}}), "metadata"),
+            (json!({"metadata": (0..17).map(|n| (n.to_string(), json!("x"))).collect::<Map<_, _>>()}), "metadata"),
+            (json!({"user": []}), "user"),
             (json!({"input": []}), "input"),
             (json!({"input": null}), "input"),
             (json!({"input": ["x"]}), "input[0]"),

@@ -7,7 +7,8 @@
 //!   with `[DONE]` and the receipt.
 //! - The receipt has digests of what was said, from which a reader could tell a guess from a wrong one. Its trailer is sealed like one more
 //!   frame, with the trailer's name as associated data.
-//! - Payment signs the content as it is sent, which is sealed: a digest of the open text would tell the same.
+//! - Payment signs the content as it is sent, which is sealed: a digest of the open text would tell the same. And what is sealed names the
+//!   tab that pays: else whoever sees a sealed body could put it under a tab of his own, and have its receipt.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use serde_json::json;
 
 use super::hpke::{Aead, Received, RecipientKey, X25519_BYTES};
 use super::response::ResponseSealer;
-use crate::limits::EHBP_BODY_BYTES_MAX;
+use crate::limits::{EHBP_BODY_BYTES_MAX, SEALED_PARTS_MAX};
 use crate::payload::ContentAsSent;
 use crate::problem::Problem;
 use crate::routes::read_body_within;
@@ -102,8 +103,12 @@ fn encapsulated_key(headers: &HeaderMap) -> Option<[u8; X25519_BYTES]> {
 }
 
 fn open_frames(received: &mut Received, mut sent: &[u8]) -> Result<Vec<u8>, Unopened> {
-    let mut text = Vec::new();
+    let (mut text, mut frames) = (Vec::new(), 0);
     while !sent.is_empty() {
+        frames += 1;
+        if frames > SEALED_PARTS_MAX {
+            return Err(malformed("too many frames"));
+        }
         let (length, rest) = sent.split_first_chunk().ok_or_else(|| malformed("a frame is cut off"))?;
         let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
         let (frame, rest) = rest.split_at_checked(length).ok_or_else(|| malformed("a frame is cut off"))?;

@@ -31,7 +31,8 @@ use super::hpke::{Aead, KDF_SHA256, KEM_X25519, Received, X25519_BYTES};
 use super::key_config;
 use super::response::ResponseSealer;
 use crate::attestation_api::Channel;
-use crate::limits::{OHTTP_ANSWER_BYTES_MAX, OHTTP_CHUNKS_MAX, OHTTP_ENVELOPE_BYTES_MAX};
+use crate::limits::{OHTTP_ANSWER_BYTES_MAX, OHTTP_ENVELOPE_BYTES_MAX, SEALED_PARTS_MAX};
+use crate::payload::AnsweredAtOnce;
 use crate::problem::Problem;
 use crate::routes::{method_not_allowed, read_body_within};
 use crate::state::Guardian;
@@ -124,7 +125,7 @@ async fn serve(State(gateway): State<Gateway>, headers: HeaderMap, body: Body) -
     let envelope = read_body_within(body, OHTTP_ENVELOPE_BYTES_MAX).await.map_err(Unsealed::Problem)?;
     let Opened { message, sealer, nonce } = open(&gateway.guardian, &form, &envelope).ok_or(Unsealed::NotOurs)?;
     let answer = match bhttp::read_request(&message) {
-        Ok(request) => answer(gateway.api, request).await,
+        Ok(request) => answer(gateway.api, request, form.chunked).await,
         Err(error) => Problem::invalid("ohttp.malformed", "body", error.to_string()).into_response(),
     };
     let body = if form.chunked { chunked(sealer, nonce, answer) } else { whole(sealer, nonce, answer).await? };
@@ -134,8 +135,11 @@ async fn serve(State(gateway): State<Gateway>, headers: HeaderMap, body: Body) -
     Ok(response)
 }
 
-async fn answer(mut api: Router, request: Request<Bytes>) -> Response {
+async fn answer(mut api: Router, request: Request<Bytes>, chunked: bool) -> Response {
     let mut request = request.map(Body::from);
+    if !chunked {
+        request.extensions_mut().insert(AnsweredAtOnce);
+    }
     request.extensions_mut().insert(Arc::new(Channel::sealed()));
     // A router is always ready, and does not fail.
     let Ok(answer) = Service::call(&mut api, request).await;
@@ -169,7 +173,7 @@ fn open(guardian: &Guardian, form: &Form, envelope: &[u8]) -> Option<Opened> {
 /// Opens the chunks of a message. All of them, or nothing: one that was cut off has no last chunk.
 fn open_chunks(received: &mut Received, mut sealed: &[u8]) -> Option<Vec<u8>> {
     let mut message = Vec::new();
-    for _ in 0..OHTTP_CHUNKS_MAX {
+    for _ in 0..SEALED_PARTS_MAX {
         let length = usize::try_from(take_varint(&mut sealed)?).ok()?;
         if length == 0 {
             message.extend_from_slice(&received.open(sealed, FINAL)?);
@@ -185,6 +189,8 @@ fn open_chunks(received: &mut Received, mut sealed: &[u8]) -> Option<Vec<u8>> {
 /// The whole answer in one envelope. One that breaks off has none.
 async fn whole(mut sealer: ResponseSealer, nonce: Vec<u8>, answer: Response) -> Result<Body, Unsealed> {
     let (head, body) = answer.into_parts();
+    // What was taken counts as sent, although it leaves only when it is whole: a client that is gone by then asks again, under the same
+    // idempotency key, and is not charged twice.
     let mut message = bhttp::response_head(head.status, &head.headers);
     let sealed = match collected(body).await {
         Some((content, trailers)) => {

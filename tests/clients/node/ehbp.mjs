@@ -3,7 +3,7 @@
 // usage: node ehbp.mjs PORT SPKI_SHA256 HPKE_KEY < requests.json
 //
 // Reads a list of {path, body, sign: {seed, tab, idempotency}?, spoil: {flip?, cut?, append?, key?, repeat?}?}; prints a list of
-// {status, type, sealed, text, error, receipt}. The connection's key must have that digest. `spoil` changes what is sent: a byte, the
+// {status, sealed, receiptId, text, receipt}. The connection's key must have that digest. `spoil` changes what is sent: a byte, the
 // length, more bytes, the encapsulated key, or that key twice.
 
 import assert from "node:assert/strict";
@@ -73,7 +73,7 @@ async function ask({ path, body, sign, spoil = {} }) {
   const headers = { "content-type": "application/json", te: "trailers", "ehbp-encapsulated-key": key };
   const answer = await post(path, { ...headers, ...payment }, content);
   const nonce = answer.headers["ehbp-response-nonce"];
-  const said = { status: answer.statusCode, type: answer.headers["content-type"], sealed: nonce !== undefined };
+  const said = { status: answer.statusCode, sealed: nonce !== undefined, receiptId: answer.headers["x-receipt-id"] };
   if (!said.sealed) return { ...said, text: await text(answer) };
   const chunks = [];
   for await (const chunk of answer) chunks.push(chunk);

@@ -1,0 +1,167 @@
+//! The stream of a response (`/v1/responses`), shown event by event up to the one that says it is complete.
+//!
+//! Decides: which events may be shown before the receipt is verified. Trusts on entry: nothing; chunks split anywhere. Holds on exit: an
+//! event is shown only when it is whole and neither its name nor the type in its data says that the response has ended, since clients go
+//! by either; from that event on all is held back (threat N9).
+
+use serde::Deserialize;
+
+use crate::sse::{EventReader, SseError};
+
+/// Most bytes of one event. The last one repeats the whole answer.
+const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What clients may take for the end.
+const ENDS: [&str; 3] = ["response.completed", "response.incomplete", "response.failed"];
+
+/// Splits a stream into what may be shown now and what waits for the receipt.
+#[derive(Debug, Default)]
+pub struct ResponseGate {
+    /// The event that is not whole yet or, once `ended`, everything from the last event on.
+    held: Vec<u8>,
+    /// Bytes of the current line.
+    line: usize,
+    after_cr: bool,
+    ended: bool,
+}
+
+impl ResponseGate {
+    /// Takes the next bytes; returns those that may be shown.
+    ///
+    /// # Errors
+    /// When an event is too long, or anything but comments follows the last one.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<Vec<u8>, SseError> {
+        let mut shown = Vec::with_capacity(chunk.len());
+        for &byte in chunk {
+            self.held.push(byte);
+            let second_half = byte == b'\n' && self.after_cr;
+            match byte {
+                // It belongs to the line before, which may have ended an event that is shown.
+                b'\n' if second_half && self.held.len() == 1 => shown.append(&mut self.held),
+                b'\n' if second_half => {}
+                b'\n' | b'\r' if self.line == 0 => self.end_event(&mut shown),
+                b'\n' | b'\r' => self.line = 0,
+                _ => self.line = self.line.saturating_add(1),
+            }
+            self.after_cr = byte == b'\r';
+        }
+        if self.held.len() > EVENT_BYTES_MAX { Err(SseError::AfterDone) } else { Ok(shown) }
+    }
+
+    /// Whether the stream ended as a response does, and with nothing after it.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        let mut types = Vec::new();
+        EventReader::default().push(&self.held, |data| types.push(end_in(data)));
+        let whole = self.line == 0 && (self.held.ends_with(b"\n") || self.held.ends_with(b"\r"));
+        self.ended && whole && types == [Some("response.completed")]
+    }
+
+    /// The bytes held back. Show them only after the receipt was verified.
+    #[must_use]
+    pub fn into_held(self) -> Vec<u8> {
+        self.held
+    }
+
+    fn end_event(&mut self, shown: &mut Vec<u8>) {
+        if !self.ended && !says_end(&self.held) {
+            shown.append(&mut self.held);
+        } else {
+            self.ended = true;
+        }
+    }
+}
+
+/// The end that an event's data tells of, if it does.
+fn end_in(data: &[u8]) -> Option<&'static str> {
+    #[derive(Deserialize)]
+    struct Typed {
+        r#type: String,
+    }
+
+    let typed: Typed = serde_json::from_slice(data).ok()?;
+    ENDS.into_iter().find(|end| *end == typed.r#type)
+}
+
+/// Whether a whole event may be taken for the end, by its name or its data.
+fn says_end(event: &[u8]) -> bool {
+    let event = event.strip_prefix(b"\xef\xbb\xbf").unwrap_or(event);
+    let named = event.split(|byte| matches!(byte, b'\n' | b'\r')).any(|line| {
+        let name = line.strip_prefix(b"event:").map(<[u8]>::trim_ascii);
+        name.is_some_and(|name| ENDS.iter().any(|end| end.as_bytes() == name))
+    });
+    let mut typed = false;
+    EventReader::default().push(event, |data| typed |= end_in(data).is_some());
+    named || typed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOWN: &str = "event: response.created\ndata: {\"type\":\"response.created\"}\n\n: .\n\n\
+        event: response.output_text.delta\r\ndata: {\"delta\":\"response.completed\",\"type\":\"x\"}\r\n\r\n";
+    const LAST: &str = "event: response.completed\ndata: {\"type\":\"response.completed\"}\n\n";
+
+    fn gated(stream: &str, size: usize) -> (Vec<u8>, ResponseGate) {
+        let mut gate = ResponseGate::default();
+        let shown = stream.as_bytes().chunks(size).flat_map(|chunk| gate.push(chunk).unwrap()).collect();
+        (shown, gate)
+    }
+
+    #[test]
+    fn every_split_shows_the_same_bytes_and_holds_the_last_event() {
+        let stream = format!("{SHOWN}{LAST}: ...\n\n");
+        for size in 1..=stream.len() {
+            let (shown, gate) = gated(&stream, size);
+            assert!(gate.is_done(), "size {size}");
+            assert_eq!(String::from_utf8(shown).unwrap(), SHOWN, "size {size}");
+            assert_eq!(gate.into_held(), format!("{LAST}: ...\n\n").as_bytes());
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_incomplete_and_shows_no_half_event() {
+        let stream = format!("{SHOWN}{LAST}");
+        for cut in 0..stream.len() {
+            let (shown, gate) = gated(stream.get(..cut).unwrap(), 7);
+            assert!(!gate.is_done(), "cut {cut}");
+            assert!(
+                shown.is_empty()
+                    || shown.ends_with(b"\n\n")
+                    || shown.ends_with(b"\r\n\r")
+                    || shown.ends_with(b"\n\r\n")
+            );
+        }
+    }
+
+    #[test]
+    fn an_end_is_held_back_however_it_is_told() {
+        for end in [
+            "data: {\"type\":\"response.completed\"}\n\n",
+            "data: {\"type\":\"response.completed\"}\nevent: other\n\n",
+            "event: other\ndata: {\"type\":\ndata: \"response.incomplete\"}\n\n",
+            "event:response.failed\ndata: {}\n\n",
+            "\u{feff}event: response.completed\rdata: {}\r\r",
+        ] {
+            let (shown, _) = gated(end, 3);
+            assert!(shown.is_empty(), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_is_not_a_completed_response_is_no_end() {
+        for end in [
+            "event: response.completed\ndata: {}\n\n",
+            "event: response.failed\ndata: {\"type\":\"response.failed\"}\n\n",
+            &format!("{LAST}data: {{}}\n\n"),
+            &format!("{LAST}{LAST}"),
+            &format!("{LAST}data: unfinished"),
+            "data: [DONE]\n\n",
+        ] {
+            assert!(!gated(end, 5).1.is_done(), "{end:?}");
+        }
+        let long = vec![b'x'; EVENT_BYTES_MAX + 1];
+        assert_eq!(ResponseGate::default().push(&long), Err(SseError::AfterDone));
+    }
+}
