@@ -4,9 +4,9 @@
 //! event is shown only when it is whole and neither its name nor the type in its data says that the response has ended, since clients go
 //! by either; from that event on all is held back (threat N9).
 
-use serde::Deserialize;
+use serde_json::Value;
 
-use crate::sse::{EventReader, SseError};
+use crate::sse::SseError;
 
 /// Most bytes of one event. The last one repeats the whole answer.
 const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -51,8 +51,7 @@ impl ResponseGate {
     /// Whether the stream ended as a response does, and with nothing after it.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        let mut types = Vec::new();
-        EventReader::default().push(&self.held, |data| types.push(end_in(data)));
+        let types: Vec<_> = data_of_events(&self.held).iter().map(|data| end_in(data)).collect();
         let whole = self.line == 0 && (self.held.ends_with(b"\n") || self.held.ends_with(b"\r"));
         self.ended && whole && types == [Some("response.completed")]
     }
@@ -74,13 +73,10 @@ impl ResponseGate {
 
 /// The end that an event's data tells of, if it does.
 fn end_in(data: &[u8]) -> Option<&'static str> {
-    #[derive(Deserialize)]
-    struct Typed {
-        r#type: String,
-    }
-
-    let typed: Typed = serde_json::from_slice(data).ok()?;
-    ENDS.into_iter().find(|end| *end == typed.r#type)
+    // Of a member that is there twice the last one counts, as for clients.
+    let data: Value = serde_json::from_slice(data).ok()?;
+    let kind = data.get("type")?.as_str()?;
+    ENDS.into_iter().find(|end| *end == kind)
 }
 
 /// Whether a whole event may be taken for the end, by its name or its data.
@@ -90,9 +86,27 @@ fn says_end(event: &[u8]) -> bool {
         let name = line.strip_prefix(b"event:").map(<[u8]>::trim_ascii);
         name.is_some_and(|name| ENDS.iter().any(|end| end.as_bytes() == name))
     });
-    let mut typed = false;
-    EventReader::default().push(event, |data| typed |= end_in(data).is_some());
-    named || typed
+    named || data_of_events(event).iter().any(|data| end_in(data).is_some())
+}
+
+/// The data of each whole event that has some, as clients put its lines together.
+fn data_of_events(events: &[u8]) -> Vec<Vec<u8>> {
+    let (mut whole, mut current): (Vec<Vec<u8>>, Option<Vec<u8>>) = (Vec::new(), None);
+    // The two halves of a line's end look like an empty line, which ends nothing that has not begun.
+    for line in events.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)) {
+        for line in line.split(|byte| *byte == b'\r') {
+            if line.is_empty() {
+                whole.extend(current.take());
+            } else if let Some(value) = line.strip_prefix(b"data:") {
+                let value = value.strip_prefix(b" ").unwrap_or(value);
+                match &mut current {
+                    Some(data) => data.extend([b"\n", value].concat()),
+                    None => current = Some(value.to_vec()),
+                }
+            }
+        }
+    }
+    whole
 }
 
 #[cfg(test)]
@@ -141,6 +155,7 @@ mod tests {
             "data: {\"type\":\"response.completed\"}\n\n",
             "data: {\"type\":\"response.completed\"}\nevent: other\n\n",
             "event: other\ndata: {\"type\":\ndata: \"response.incomplete\"}\n\n",
+            "data: {\"type\":\"x\",\"type\":\"response.completed\"}\n\n",
             "event:response.failed\ndata: {}\n\n",
             "\u{feff}event: response.completed\rdata: {}\r\r",
         ] {
@@ -161,6 +176,11 @@ mod tests {
         ] {
             assert!(!gated(end, 5).1.is_done(), "{end:?}");
         }
+        // A long one is one all the same.
+        let text = "x".repeat(6 << 20);
+        let last =
+            format!("event: response.completed\ndata: {{\"type\":\"response.completed\",\"text\":\"{text}\"}}\n\n");
+        assert!(gated(&last, 1 << 16).1.is_done());
         let long = vec![b'x'; EVENT_BYTES_MAX + 1];
         assert_eq!(ResponseGate::default().push(&long), Err(SseError::AfterDone));
     }

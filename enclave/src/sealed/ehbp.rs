@@ -24,9 +24,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Frame;
-use serde_json::json;
 
 use super::hpke::{Aead, Received, RecipientKey, X25519_BYTES};
+use super::not_sealed_to_us;
 use super::response::ResponseSealer;
 use crate::limits::{EHBP_BODY_BYTES_MAX, SEALED_PARTS_MAX};
 use crate::payload::ContentAsSent;
@@ -54,12 +54,7 @@ impl IntoResponse for Unopened {
         match self {
             Self::Problem(problem) => problem.into_response(),
             Self::NotOurs => {
-                let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];
-                let body = json!({
-                    "type": "urn:ietf:params:ehbp:error:key-config",
-                    "title": "the body is not sealed to this node's key; the node may have restarted: verify it again",
-                });
-                (StatusCode::UNPROCESSABLE_ENTITY, content_type, body.to_string()).into_response()
+                not_sealed_to_us(StatusCode::UNPROCESSABLE_ENTITY, "urn:ietf:params:ehbp:error:key-config")
             }
         }
     }

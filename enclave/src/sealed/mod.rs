@@ -11,7 +11,18 @@ pub mod ohttp;
 pub mod response;
 pub mod tinfoil;
 
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
 use hpke::{Aead, KDF_SHA256, KEM_X25519, RecipientKey};
+
+/// What a client is told whose message cannot be opened, whatever the cause (RFC 9457).
+fn not_sealed_to_us(status: StatusCode, kind: &'static str) -> Response {
+    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];
+    let title = "this is not sealed to this node's key; the node may have restarted: verify it again";
+    (status, content_type, json!({"type": kind, "title": title}).to_string()).into_response()
+}
 
 /// The key and the suites that senders may choose from (RFC 9458 §3).
 #[must_use]

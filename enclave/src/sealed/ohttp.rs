@@ -23,13 +23,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body::Frame;
 use http_body_util::BodyExt;
-use serde_json::json;
 use tower_service::Service;
 
 use super::bhttp::{self, put_varint, take_varint};
 use super::hpke::{Aead, KDF_SHA256, KEM_X25519, Received, X25519_BYTES};
-use super::key_config;
 use super::response::ResponseSealer;
+use super::{key_config, not_sealed_to_us};
 use crate::attestation_api::Channel;
 use crate::limits::{OHTTP_ANSWER_BYTES_MAX, OHTTP_ENVELOPE_BYTES_MAX, SEALED_PARTS_MAX};
 use crate::payload::AnsweredAtOnce;
@@ -105,12 +104,7 @@ impl IntoResponse for Unsealed {
             Self::Problem(problem) => problem.into_response(),
             // RFC 9458 §5.3: the client takes it as a reason to fetch the keys again.
             Self::NotOurs => {
-                let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];
-                let body = json!({
-                    "type": "https://iana.org/assignments/http-problem-types#ohttp-key",
-                    "title": "the envelope is not sealed to this node's key; the node may have restarted: verify it again",
-                });
-                (StatusCode::BAD_REQUEST, content_type, body.to_string()).into_response()
+                not_sealed_to_us(StatusCode::BAD_REQUEST, "https://iana.org/assignments/http-problem-types#ohttp-key")
             }
         }
     }
