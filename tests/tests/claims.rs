@@ -97,6 +97,23 @@ fn every_claim_and_met_threat_names_a_test_that_exists() {
     assert!(count >= 20, "SECURITY.md has only {count} rows with a test");
 }
 
+/// So does every line of the page on what parties learn, or it says that there is none.
+#[test]
+fn every_line_on_what_parties_learn_names_a_test_that_exists() {
+    let tests = test_names();
+    let text = fs::read_to_string(root().join("docs/who-learns-what.md")).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    for line in &lines {
+        let cell = line.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let named = tests_named(cell);
+        assert!(!named.is_empty() || cell == "none yet", "no test named: {line}");
+        for name in named {
+            assert!(tests.contains(&name), "there is no test `{name}`");
+        }
+    }
+    assert!(lines.len() > 10);
+}
+
 /// The catalogue of threats is closed: each id is either met (with a test) or listed as open, once.
 #[test]
 fn every_threat_is_met_or_listed_as_open() {

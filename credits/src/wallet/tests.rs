@@ -7,6 +7,7 @@ mod schedule;
 use self::fake::{FakeLedger, SEED, inputs};
 use super::*;
 use crate::fixture::{TestRng, credits, params};
+use crate::ledger::ReserveRequest;
 use crate::spend::prove;
 
 fn amounts(balance: Balance) -> [u64; 3] {
@@ -82,6 +83,65 @@ fn prepared_spends_are_provable() {
     assert_eq!(next.witness.note.rho, spend.public.nullifier.0);
     let proof = prove(params(), &next.public, &next.witness, &mut rng).unwrap();
     assert_eq!(verifying.verify(&next.public, &proof).map(|spend| *spend.public()), Ok(next.public));
+}
+
+/// All texts in a JSON value that are 32 bytes or more in hex.
+fn long_hex(value: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+    match value {
+        serde_json::Value::String(text) if text.len() >= 64 => drop(found.insert(text.clone())),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| long_hex(item, found)),
+        serde_json::Value::Object(members) => members.values().for_each(|member| long_hex(member, found)),
+        _ => {}
+    }
+}
+
+fn long_hex_of(value: &impl serde::Serialize) -> std::collections::BTreeSet<String> {
+    let mut found = std::collections::BTreeSet::new();
+    long_hex(&serde_json::to_value(value).unwrap(), &mut found);
+    found
+}
+
+/// What ledger and nodes see of a wallet's spends, deposits included: nothing that is in one is in another, but for what the node, the
+/// ledger and the public tree give to everybody.
+#[test]
+fn two_spends_of_one_wallet_share_no_field() {
+    let mut ledger = FakeLedger::with_vk(params().verifying().digest());
+    let mut wallet = funded(&mut ledger, 1_000, 2);
+    let mut rng = TestRng::new(31);
+    let mut spends = Vec::new();
+    // Two notes of one deposit, and what is left of the first.
+    for _ in 0..3 {
+        let spend = wallet.prepare_spend(credits(128), inputs(&ledger, 500)).unwrap();
+        let proof = prove(params(), &spend.public, &spend.witness, &mut rng).unwrap();
+        ledger.reserve(&spend).unwrap();
+        ledger.settle(spend.public.nullifier, credits(1));
+        ledger.sync(&mut wallet);
+        let SpendPublic { root, nullifier, inner_next, c_max, .. } = spend.public;
+        spends.push(ReserveRequest { root, nullifier, inner_next, c_max, context: spend.context, proof });
+    }
+    let everybodys = {
+        let SpendContext { ledger_id, vk_digest, keyset_digest, settle_key, payee, price_sheet_digest, .. } =
+            spends[0].context;
+        let roots = spends.iter().map(|spend| spend.root.to_string());
+        let given = [ledger_id, vk_digest, keyset_digest, settle_key, payee, price_sheet_digest];
+        given.iter().map(ToString::to_string).chain(roots).collect::<std::collections::BTreeSet<String>>()
+    };
+    let entries = ledger.page(0, 100).entries;
+    assert!(entries.len() >= 2 + 2 * spends.len(), "deposits, reservations, settlements");
+    for spend in &spends {
+        let own: Vec<String> = long_hex_of(spend).difference(&everybodys).cloned().collect();
+        assert!(own.len() >= 4, "nullifier, successor, tab key and proof: {own:?}");
+        for other in spends.iter().filter(|other| other.nullifier != spend.nullifier) {
+            let shared: Vec<&String> = own.iter().filter(|field| long_hex_of(other).contains(*field)).collect();
+            assert!(shared.is_empty(), "{shared:?}");
+        }
+        for entry in entries.iter().map(long_hex_of) {
+            if !entry.contains(&spend.nullifier.to_string()) {
+                let shared: Vec<&String> = own.iter().filter(|field| entry.contains(*field)).collect();
+                assert!(shared.is_empty(), "an entry of something else has {shared:?}");
+            }
+        }
+    }
 }
 
 #[test]
