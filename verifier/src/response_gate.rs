@@ -29,7 +29,7 @@ impl ResponseGate {
     /// Takes the next bytes; returns those that may be shown.
     ///
     /// # Errors
-    /// When an event is too long, or anything but comments follows the last one.
+    /// When an event is too long. What follows the last one is held with it, and [`ResponseGate::is_done`] then says no.
     pub fn push(&mut self, chunk: &[u8]) -> Result<Vec<u8>, SseError> {
         let mut shown = Vec::with_capacity(chunk.len());
         for &byte in chunk {
