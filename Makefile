@@ -24,9 +24,12 @@ help: ## Show this list
 check-tools:
 	@bash engine/check_tools.sh
 
+# With one small example beside the programs cargo chooses the features that tests need too, so that tests find everything compiled.
+BUILD := cargo build --workspace --example seeds --locked
+
 build: check-tools ## Build the programs
 	@echo "== build"
-	@cargo build --workspace --bins --locked
+	@$(BUILD) --bins
 
 engine: check-tools ## Install the engine (ENGINE=light or vllm), pinned and hash-checked
 	@echo "== engine ($(ENGINE))"
@@ -80,7 +83,7 @@ lint: check-tools ## Format, clippy, house style, layering, licences
 	@python3 -m compileall -q engine tests/clients attestation/peers/python
 
 claims: build ## Every claim and threat of SECURITY.md names a test that exists
-	@cargo nextest run -p acceptance --locked -E 'test(/^claims::/)'
+	@$(NEXTEST) --locked -E 'test(/^claims::/)'
 
 bench: peers engine ## Ratios: to nginx and haproxy, to bare primitives, to other verifiers (takes root once for nginx and haproxy)
 	@tests/benches/proxies/tools.sh
@@ -102,7 +105,7 @@ coverage: check-tools ## Line coverage of the parsers under the corpus and the s
 	@attestation/fuzz/coverage.sh
 
 image-tools: check-tools
-	@cargo build --workspace --bin cloister-image --locked
+	@$(BUILD) --bin cloister-image
 
 image: image-tools ## Build the measured VM image (FLAVOUR=cpu, debug, test, cpu-vllm or gpu; GUARDIAN=its configuration)
 	@image/tools.sh build

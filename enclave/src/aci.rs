@@ -70,7 +70,7 @@ impl AciReporter {
 
     async fn ask(&self, report_data: [u8; 64]) -> Result<Report, AttesterError> {
         let gpu = match &self.gpus {
-            Some(gpus) => Some(gpus.fresh(&self.attester).await?),
+            Some(gpus) => Some(gpus.fresh().await?),
             None => None,
         };
         Ok(Report { attested: self.attester.attest(report_data).await?, gpu })

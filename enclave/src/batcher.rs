@@ -168,7 +168,7 @@ impl Maker {
 
     async fn report(&self, batch: &Batch) -> Result<(Attested, Option<Arc<GpuSection>>), AttesterError> {
         let gpu = match &self.gpus {
-            Some(gpus) => Some(gpus.fresh(&self.attester).await?),
+            Some(gpus) => Some(gpus.fresh().await?),
             None => None,
         };
         let inputs = ReportDataInputs {

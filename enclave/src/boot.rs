@@ -20,7 +20,7 @@ use crate::aci::AciReporter;
 use crate::attester::{Attested, Attester};
 use crate::batcher::{Batcher, Binding};
 use crate::config::{GuardianConfig, MetricsConfig, TinfoilConfig};
-use crate::gpu::Gpus;
+use crate::gpu::{GpuFault, Gpus};
 use crate::inference::Engine;
 use crate::keys::{self, BootKeys};
 use crate::limits::{DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT};
@@ -43,13 +43,18 @@ pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Resul
     }
     let expiry = tokio::spawn(settlement::expiry_loop(Arc::clone(&guardian)));
     let replays = tokio::spawn(settlement::replay_loop(Arc::clone(&guardian)));
-    let ended = tokio::select! {
-        stopped = stop_signal() => stopped,
-        failed = bring_up_engine(&guardian) => failed,
+    let (ended, patience) = tokio::select! {
+        stopped = stop_signal() => (stopped, DRAIN_TIMEOUT),
+        failed = bring_up_engine(&guardian) => (failed, DRAIN_TIMEOUT),
+        // Answers under way come from hardware that is not what clients believe in.
+        fault = watch_gpus(&guardian) => (Err(fault.into()), Duration::ZERO),
     };
     tracing::info!("stopping: no new work");
     guardian.work.draining.send_replace(true);
-    drain(&guardian).await;
+    drain(&guardian, patience).await;
+    if let Some(gpus) = &guardian.gpus {
+        gpus.release().await;
+    }
     expiry.abort();
     replays.abort();
     settlement::settle_all(&guardian).await;
@@ -113,6 +118,14 @@ async fn bring_up_engine(guardian: &Guardian) -> anyhow::Result<()> {
     Err(wrong.into())
 }
 
+/// Returns when the GPUs may take no more work.
+async fn watch_gpus(guardian: &Guardian) -> GpuFault {
+    let Some(gpus) = &guardian.gpus else { return std::future::pending().await };
+    let fault = gpus.watch().await;
+    tracing::error!(code = fault.code(), "{fault}");
+    fault
+}
+
 async fn wait_for_engine(engine: &Engine) {
     while !engine.is_ready().await {
         tokio::time::sleep(ENGINE_POLL_INTERVAL).await;
@@ -126,10 +139,11 @@ struct Booted {
 
 async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Booted> {
     let keys = keys::generate(clock.now()).context("make the boot keys")?;
-    let attester = Attester::from_config(&config.tee);
-    let gpus = Gpus::attest(&attester, keys.keyset_digest).await.context("obtain GPU evidence")?.map(Arc::new);
+    let attester = Attester::from_config(&config.tee, config.gpu.as_ref());
+    let gpus = Gpus::take(&attester, config.gpu.as_ref(), Arc::clone(&clock), keys.keyset_digest).await;
+    let gpus = gpus.context("judge the GPUs")?.map(Arc::new);
     let boot_gpu = match &gpus {
-        Some(gpus) => Some(gpus.fresh(&attester).await.context("obtain GPU evidence")?),
+        Some(gpus) => Some(gpus.fresh().await.context("obtain GPU evidence")?),
         None => None,
     };
     let data = attestation_api::boot_report_data(&keys, boot_gpu.as_deref());
@@ -149,13 +163,14 @@ async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<B
     let binding = Binding { leaf_spki_sha256: keys.tls.spki_sha256, keyset_digest: keys.keyset_digest };
     let aci = AciReporter::new(attester.clone(), gpus.clone());
     let envelope_reports = Batcher::start(attester.clone(), gpus.clone(), binding, Role::Ohttp);
-    let reports = Batcher::start(attester, gpus, binding, Role::Tls);
+    let reports = Batcher::start(attester, gpus.clone(), binding, Role::Tls);
     let guardian = Guardian {
         config,
         keys,
         reports,
         envelope_reports,
         aci,
+        gpus,
         boot_gpu,
         boot_report,
         launch_digest,
@@ -222,9 +237,9 @@ async fn stop_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets requests finish; cuts those that take longer than the drain time.
-async fn drain(guardian: &Guardian) {
-    let deadline = Instant::now() + DRAIN_TIMEOUT;
+/// Lets requests finish; cuts those that take longer than `patience`.
+async fn drain(guardian: &Guardian, patience: Duration) {
+    let deadline = Instant::now() + patience;
     while guardian.tabs().iter().any(|tab| tab.in_flight()) {
         if Instant::now() >= deadline {
             for tab in guardian.tabs() {

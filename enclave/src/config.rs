@@ -21,6 +21,9 @@ pub struct GuardianConfig {
     pub listen_vsock: Option<u32>,
     /// Where attestation reports come from.
     pub tee: TeeConfig,
+    /// The GPUs; without it this node has none.
+    #[serde(default)]
+    pub gpu: Option<GpuConfig>,
     /// The ledger this node is paid on.
     pub ledger: LedgerConfig,
     /// The engine and the one model it serves.
@@ -121,9 +124,6 @@ pub enum TeeConfig {
     ReportSocket {
         /// Path of the socket.
         path: PathBuf,
-        /// Whether it answers for a GPU too.
-        #[serde(default)]
-        gpu: bool,
     },
     /// The same service outside the virtual machine, reached by vsock. It is no more trusted than the socket: the host is asked.
     ReportVsock {
@@ -131,9 +131,6 @@ pub enum TeeConfig {
         cid: u32,
         /// Its port.
         port: u32,
-        /// Whether it answers for a GPU too.
-        #[serde(default)]
-        gpu: bool,
     },
     /// The kernel's report interface, on SEV-SNP and TDX.
     ConfigfsTsm {
@@ -142,6 +139,31 @@ pub enum TeeConfig {
         /// The service that has what the vendor says about this machine. It is not trusted for it.
         collateral: ServiceAddress,
     },
+}
+
+/// The GPUs, and what the guardian judges them by before they take work. Clients judge them again, by their own lights.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GpuConfig {
+    /// NVIDIA's driver; without it the service of `[tee]` answers for the GPU too.
+    #[serde(default)]
+    pub nvml: Option<NvmlConfig>,
+    /// The roots that devices and manifests must end in, PEM; without them, NVIDIA's.
+    #[serde(default)]
+    pub roots: Option<String>,
+    /// The appraisal policy, TOML, of which the tables `[gpu.*]` count; without it, the strict one.
+    #[serde(default)]
+    pub policy: Option<String>,
+}
+
+/// The way to NVIDIA's driver.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NvmlConfig {
+    /// Socket of `cloister-nvml`.
+    pub socket: PathBuf,
+    /// The service that has NVIDIA's manifests and OCSP responses. It is not trusted for them.
+    pub collateral: ServiceAddress,
 }
 
 /// Where a service is.
@@ -282,6 +304,10 @@ impl GuardianConfig {
         if self.engine.model.is_empty() || self.engine.context_tokens_max == 0 {
             return refuse("engine", "needs a model name and a context window");
         }
+        let signs_for_gpus = !matches!(self.tee, TeeConfig::ConfigfsTsm { .. });
+        if self.gpu.as_ref().is_some_and(|gpu| gpu.nvml.is_none() && !signs_for_gpus) {
+            return refuse("gpu.nvml", "is missing: the kernel has reports of the CPU only");
+        }
         if self.listen_vsock.is_some_and(|port| !(vsock::PORT_MIN..=vsock::PORT_MAX).contains(&port)) {
             return refuse("listen_vsock", "must be a port from 1024 on: lower ones need a privilege");
         }
@@ -357,7 +383,7 @@ mod tests {
         assert_eq!(config.listen_vsock, None);
         let config = parsed("listen_vsock = 8443", "kind = \"report-vsock\"\ncid = 2\nport = 7900").unwrap();
         assert_eq!(config.listen_vsock, Some(8443));
-        assert!(matches!(config.tee, TeeConfig::ReportVsock { cid: 2, port: 7900, gpu: false }));
+        assert!(matches!(config.tee, TeeConfig::ReportVsock { cid: 2, port: 7900 }));
     }
 
     #[test]

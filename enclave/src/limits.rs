@@ -57,8 +57,15 @@ pub const ATTESTATION_TIMEOUT: Duration = Duration::from_secs(10);
 pub const COLLATERAL_AGE_MAX: Duration = Duration::from_secs(10 * 60);
 /// Time for the host to answer that; after it, what it said before is handed out.
 pub const COLLATERAL_TIMEOUT: Duration = Duration::from_secs(3);
-/// Age at which GPU evidence is renewed before it is handed out again.
+/// Age at which GPU evidence is handed out no more; without newer one the node ends.
 pub const GPU_EVIDENCE_AGE_MAX: Duration = Duration::from_secs(9 * 60);
+/// Age at which it is renewed.
+pub const GPU_EVIDENCE_RENEWAL_AGE: Duration = Duration::from_secs(8 * 60);
+/// Time between two questions what the driver says of the GPUs. With two tries of [`GPU_STATE_TIMEOUT`] each a node knows of a change
+/// within five seconds.
+pub const GPU_WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// See [`GPU_WATCH_INTERVAL`].
+pub const GPU_STATE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Open tabs at once (`tab.too_many`).
 pub const TABS_MAX: usize = 10_000;
 /// Spend proofs verified at once: one per core keeps junk proofs from starving requests (C12).

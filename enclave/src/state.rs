@@ -14,6 +14,7 @@ use crate::aci::AciReporter;
 use crate::attester::Attested;
 use crate::batcher::Batcher;
 use crate::config::GuardianConfig;
+use crate::gpu::Gpus;
 use crate::inference::Engine;
 use crate::keys::BootKeys;
 use crate::limits::{
@@ -36,6 +37,8 @@ pub struct Guardian {
     pub envelope_reports: Batcher,
     /// Reports for clients of the ACI protocol.
     pub aci: AciReporter,
+    /// The GPUs, if this node has any.
+    pub gpus: Option<Arc<Gpus>>,
     /// The evidence the boot report names.
     pub boot_gpu: Option<Arc<GpuSection>>,
     /// The boot report (role `keyset`): lets a third party check a receipt later.

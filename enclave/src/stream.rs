@@ -246,6 +246,9 @@ impl Call {
             Outcome::UpstreamError => {
                 fail(&tx, shaping, "engine.failed", "the engine failed; the rest costs nothing").await;
             }
+            Outcome::TabExpired if self.guardian.is_draining() => {
+                fail(&tx, shaping, "node.draining", "this node is stopping; use another one").await;
+            }
             Outcome::TabExpired => fail(&tx, shaping, "tab.expired", "the tab reached its end").await,
         }
         // The receipt must be on its way before the ledger hears of the charge: wait until the connection has taken it.

@@ -4,6 +4,8 @@
 //! out is signed by the vendor, and every client checks it. Files are read at each question, so a newer revocation list counts at
 //! once.
 
+mod gpus;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +13,11 @@ use anyhow::{Context, bail};
 use attestation::snp::{SigningKey, SnpReport};
 use attestation::tdx::{COLLATERAL_BYTES_MAX, TdxCollateral};
 use attestation::{Base64, CpuEvidence, Endorsements, EvidenceFormat, Product, SnpEndorsements};
+use platform_service::{Answer, Question};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use crate::output;
-use crate::service::{self, Answer, Question};
 
 /// AMD's key distribution service (AMD 57230).
 const KDS: &str = "https://kdsintf.amd.com";
@@ -34,14 +36,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if !args.dir.is_dir() {
         bail!("{} is not a directory", args.dir.display());
     }
-    service::serve("collateral", &args.socket, &|question| answer(&args.dir, question))
+    platform_service::serve("collateral", &args.socket, &output::note, &|question| answer(&args.dir, question))
 }
 
 fn answer(dir: &Path, question: Question) -> anyhow::Result<Answer> {
-    let Question::Endorse(evidence) = question else { bail!("this service signs nothing; it has endorsements only") };
+    let found = match question {
+        Question::Endorse(evidence) => endorsements(dir, &evidence).map(Answer::Endorsements),
+        Question::EndorseGpus(evidence) => gpus::endorsements(dir, &evidence).map(Answer::GpuEndorsements),
+        _ => bail!("this service signs nothing; it has endorsements only"),
+    };
     // The operator reads this; whoever asked is told the same.
-    let found = endorsements(dir, &evidence).inspect_err(|error| output::note(&format!("{error:#}")));
-    Ok(Answer::Endorsements(found?))
+    found.inspect_err(|error| output::note(&format!("{error:#}")))
 }
 
 fn endorsements(dir: &Path, evidence: &CpuEvidence) -> anyhow::Result<Endorsements> {

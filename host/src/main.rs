@@ -9,7 +9,6 @@ mod launch;
 mod ledger_cmd;
 mod measure;
 mod output;
-mod service;
 mod sim_tee;
 
 use std::process::ExitCode;

@@ -13,17 +13,18 @@ use anyhow::{Context, bail};
 use attestation::STRICT_POLICY;
 use attestation_testing::launch_digest_of;
 use attestation_testing::tdx::simulated_measurement;
+use platform_service::{Answer, Question, exactly};
 
 use crate::cli::{Launched, SimTee};
 use crate::output;
-use crate::service::{self, Answer, Question};
+
 use platform::Platform;
 
 pub(crate) fn run(command: SimTee) -> anyhow::Result<()> {
     match command {
         SimTee::Serve { state, socket, launched, tee, gpu } => {
             let platform = Platform::open(&state, tee, gpu, Measurements::of(&launched)?)?;
-            service::serve("simulated TEE", &socket, &|question| answer(&platform, question))
+            platform_service::serve("simulated TEE", &socket, &output::note, &|question| answer(&platform, question))
         }
         SimTee::Measure { launched, json } => {
             let digest = hex::encode(Measurements::of(&launched)?.launch);
@@ -97,10 +98,7 @@ fn answer(platform: &Platform, question: Question) -> anyhow::Result<Answer> {
             Ok(Answer::Gpu { evidence, endorsements })
         }
         Question::Endorse(evidence) => Ok(Answer::Endorsements(platform.endorsements_of(&evidence)?)),
+        Question::EndorseGpus(_) => Ok(Answer::GpuEndorsements(platform.gpu([0; 32])?.1)),
+        Question::GpuState | Question::GpusReady(_) => anyhow::bail!("there is no driver on the simulated platform"),
     }
-}
-
-fn exactly<const N: usize>(name: &str, text: &str) -> anyhow::Result<[u8; N]> {
-    let bytes = hex::decode(text).map_err(|_| anyhow::anyhow!("{name} is not hex"))?;
-    bytes.try_into().map_err(|_| anyhow::anyhow!("{name} must be {N} bytes"))
 }

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod engine;
 pub mod hardware;
 pub mod mitm;
+pub mod nvml_double;
 pub mod payer;
 pub mod processes;
 pub mod proxy;

@@ -7,11 +7,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use attestation_testing::gpu::GpuKeys;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::engine::{Engine, EngineKind};
 pub use crate::hardware::Hardware;
+use crate::nvml_double::NvmlDouble;
 use crate::processes::{Process, bin_dir, free_port};
 use crate::tsm_double::TsmDouble;
 
@@ -29,6 +31,7 @@ pub struct WorldBuilder {
     guardian_port: Option<u16>,
     hardware: Hardware,
     by_kernel: bool,
+    nvml: bool,
     tinfoil: bool,
 }
 
@@ -48,6 +51,8 @@ pub struct World {
     hardware: Hardware,
     /// Unmounted before its directory goes.
     kernel: Option<TsmDouble>,
+    nvml: Option<NvmlDouble>,
+    nvml_service: Option<Process>,
     _temp: Option<TempDir>,
 }
 
@@ -61,6 +66,7 @@ impl Default for WorldBuilder {
             guardian_port: None,
             hardware: Hardware::default(),
             by_kernel: false,
+            nvml: false,
             tinfoil: false,
         }
     }
@@ -83,6 +89,12 @@ impl WorldBuilder {
     #[must_use]
     pub fn by_kernel(self) -> Self {
         Self { by_kernel: true, ..self }
+    }
+
+    /// The guardian asks NVIDIA's driver about the GPU, as on hardware, and the platform's socket for endorsements only.
+    #[must_use]
+    pub fn by_nvml(self) -> Self {
+        Self { nvml: true, hardware: Hardware::SnpWithGpu, ..self }
     }
 
     /// The guardian has an entrance for clients of Tinfoil.
@@ -133,11 +145,16 @@ impl WorldBuilder {
             tinfoil_port: if self.tinfoil { Some(free_port()?) } else { None },
             hardware: self.hardware,
             kernel: None,
+            nvml: None,
+            nvml_service: None,
             _temp: temp,
         };
         if self.by_kernel {
             let (entry, signer) = (world.dir.join("tsm"), world.tee_socket());
             world.kernel = Some(TsmDouble::mount(&entry, &signer, self.hardware.provider())?);
+        }
+        if self.hardware.has_gpu() {
+            world.make_gpu(self.nvml)?;
         }
         say("engine");
         world.start_engine()?;
@@ -295,6 +312,51 @@ impl World {
     #[must_use]
     pub fn kernel(&self) -> Option<&TsmDouble> {
         self.kernel.as_ref()
+    }
+
+    /// Makes the simulated GPU's keys before anything else: the guardian's configuration names its roots.
+    fn make_gpu(&mut self, by_nvml: bool) -> anyhow::Result<()> {
+        let file = self.gpu_keys_file();
+        if !file.exists() {
+            std::fs::write(&file, GpuKeys::generate()?.to_json()?)?;
+        }
+        if by_nvml {
+            let keys = GpuKeys::from_json(&std::fs::read(&file)?)?;
+            self.nvml = Some(NvmlDouble::start(&self.dir.join("sockets"), keys)?);
+            self.start_nvml_service()?;
+        }
+        Ok(())
+    }
+
+    fn gpu_keys_file(&self) -> PathBuf {
+        self.dir.join("sim/gpu.json")
+    }
+
+    /// The double of NVIDIA's driver, in a world that has one.
+    #[must_use]
+    pub fn nvml(&self) -> Option<&NvmlDouble> {
+        self.nvml.as_ref()
+    }
+
+    fn nvml_socket(&self) -> PathBuf {
+        self.dir.join("sockets/nvml.sock")
+    }
+
+    /// Starts the service that speaks to the driver.
+    pub fn start_nvml_service(&mut self) -> anyhow::Result<()> {
+        let double = self.nvml.as_ref().context("there is no driver")?;
+        let socket = self.nvml_socket();
+        let mut command = double.command(self.program("cloister-nvml"));
+        command.args(["serve", "--socket"]).arg(&socket);
+        let mut process = Process::start("cloister-nvml", &mut command)?;
+        process.wait_until(READY, |process| process.stderr().contains("ready on"))?;
+        self.nvml_service = Some(process);
+        Ok(())
+    }
+
+    /// Kills it.
+    pub fn kill_nvml_service(&mut self) -> anyhow::Result<()> {
+        self.nvml_service.take().context("no service for GPUs runs")?.kill()
     }
 
     /// Where endorsements come from, when reports come from the kernel.

@@ -16,8 +16,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("credits", &[]),
     ("ledger", &["credits"]),
     ("ledger/client", &["credits"]),
-    ("enclave", &["attestation", "credits", "ledger-client"]),
-    ("host", &["attestation", "attestation-testing", "credits", "ledger"]),
+    ("enclave", &["attestation", "credits", "ledger-client", "platform-service"]),
+    ("enclave/nvml", &["attestation", "platform-service"]),
+    ("enclave/platform", &["attestation"]),
+    ("host", &["attestation", "attestation-testing", "credits", "ledger", "platform-service"]),
     ("verifier", &["attestation", "credits", "ledger-client"]),
     ("image/init", &[]),
     ("image/builder", &["attestation", "credits", "measured-init", "verifier"]),
@@ -32,6 +34,8 @@ const OURS: &[&str] = &[
     "ledger",
     "ledger-client",
     "enclave",
+    "platform-service",
+    "nvml-service",
     "host",
     "verifier",
     "acceptance",
@@ -66,7 +70,7 @@ fn names_bring_no_unicode_tables() {
 #[test]
 fn production_binaries_never_link_test_roots() {
     for folder in
-        ["enclave", "verifier", "ledger", "ledger/client", "credits", "attestation", "image/init", "image/builder"]
+        ["enclave", "enclave/nvml", "enclave/platform", "verifier", "ledger", "ledger/client", "credits", "attestation", "image/init", "image/builder"]
     {
         assert!(!dependencies(folder).contains("attestation-testing"), "{folder} links the signing fakes");
         assert!(!dependencies(folder).contains("attestation-peers"), "{folder} links other verifiers");

@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use attestation::gpu::{GpuEndorsements, GpuEvidence, GpuReport};
 use attestation::snp::{SigningKey, SnpReport};
 use attestation::{CpuEvidence, Endorsements, EvidenceFormat};
 use tokio::sync::Mutex;
@@ -14,23 +15,28 @@ use super::AttesterError;
 use super::service::Service;
 use crate::limits::{COLLATERAL_AGE_MAX, COLLATERAL_TIMEOUT};
 
-/// The host's service, and what it said last.
+/// What is said about reports of this machine.
+pub(super) type CpuCollateral = Collateral<Subject, Endorsements>;
+/// What is said about its GPUs.
+pub(super) type GpuCollateral = Collateral<Vec<GpuSubject>, GpuEndorsements>;
+
+/// The host's service, and what it said last about a subject.
 #[derive(Debug)]
-pub(super) struct Collateral {
+pub(super) struct Collateral<S, E> {
     service: Service,
-    held: Mutex<Option<Held>>,
+    held: Mutex<Option<Held<S, E>>>,
 }
 
 #[derive(Debug)]
-struct Held {
-    of: Subject,
-    endorsements: Endorsements,
+struct Held<S, E> {
+    of: S,
+    endorsements: E,
     ask_again: Instant,
 }
 
 /// What endorsements are about: a chip and its signing key at one state of its firmware, or an Intel platform, whose quote names its own key.
 #[derive(Debug, PartialEq, Eq)]
-enum Subject {
+pub(super) enum Subject {
     Snp { chip_id: [u8; 64], reported_tcb: [u8; 8], signing_key: SigningKey },
     Tdx,
 }
@@ -52,41 +58,78 @@ impl Subject {
     }
 }
 
-impl From<Service> for Collateral {
+/// A device, and what runs on it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct GpuSubject {
+    certificate_chain: Vec<u8>,
+    driver_version: Option<String>,
+    vbios_version: Option<String>,
+}
+
+impl GpuSubject {
+    fn of(evidence: &GpuEvidence) -> Result<Self, AttesterError> {
+        let report = GpuReport::parse(&evidence.report)
+            .map_err(|rejection| AttesterError::Refused(format!("not a GPU's report: {rejection}")))?;
+        Ok(Self {
+            certificate_chain: evidence.certificate_chain.clone(),
+            driver_version: report.opaque.driver_version,
+            vbios_version: report.opaque.vbios_version,
+        })
+    }
+}
+
+impl<S, E> From<Service> for Collateral<S, E> {
     fn from(service: Service) -> Self {
         Self { service, held: Mutex::new(None) }
     }
 }
 
-impl Collateral {
-    /// Endorsements of `evidence`, of its own kind.
-    pub(super) async fn of(&self, evidence: &CpuEvidence) -> Result<Endorsements, AttesterError> {
-        let of = Subject::of(evidence)?;
+impl<S: PartialEq, E: Clone> Collateral<S, E> {
+    /// What is known about `of`, or what `asking` says when it is not known, or not lately.
+    async fn about(
+        &self,
+        of: S,
+        asking: impl Future<Output = Result<E, AttesterError>>,
+    ) -> Result<E, AttesterError> {
+        let asking = async { tokio::time::timeout(COLLATERAL_TIMEOUT, asking).await.map_err(|_| AttesterError::Timeout)? };
         let mut held = self.held.lock().await;
         if let Some(known) = held.as_mut().filter(|held| held.of == of) {
             if Instant::now() >= known.ask_again {
                 // First, since a caller may give up while the host is asked.
                 known.ask_again = Instant::now() + COLLATERAL_AGE_MAX;
-                match self.ask(evidence).await {
+                match asking.await {
                     Ok(endorsements) => known.endorsements = endorsements,
                     Err(error) => tracing::warn!(%error, "no newer endorsements"),
                 }
             }
             return Ok(known.endorsements.clone());
         }
-        let endorsements = self.ask(evidence).await?;
+        let endorsements = asking.await?;
         *held = Some(Held { of, endorsements: endorsements.clone(), ask_again: Instant::now() + COLLATERAL_AGE_MAX });
         Ok(endorsements)
     }
+}
 
-    async fn ask(&self, evidence: &CpuEvidence) -> Result<Endorsements, AttesterError> {
-        let asked = tokio::time::timeout(COLLATERAL_TIMEOUT, self.service.endorse(evidence)).await;
-        let endorsements = asked.map_err(|_| AttesterError::Timeout)??;
-        match (evidence.format, &endorsements) {
-            (EvidenceFormat::SevSnpReportV1, Endorsements::SevSnp(_))
-            | (EvidenceFormat::TdxQuoteV1, Endorsements::Tdx(_)) => Ok(endorsements),
-            _ => Err(AttesterError::Refused("endorsements of another platform".to_owned())),
-        }
+impl CpuCollateral {
+    /// Endorsements of `evidence`, of its own kind.
+    pub(super) async fn of(&self, evidence: &CpuEvidence) -> Result<Endorsements, AttesterError> {
+        let asking = async {
+            let endorsements = self.service.endorse(evidence).await?;
+            match (evidence.format, &endorsements) {
+                (EvidenceFormat::SevSnpReportV1, Endorsements::SevSnp(_))
+                | (EvidenceFormat::TdxQuoteV1, Endorsements::Tdx(_)) => Ok(endorsements),
+                _ => Err(AttesterError::Refused("endorsements of another platform".to_owned())),
+            }
+        };
+        self.about(Subject::of(evidence)?, asking).await
+    }
+}
+
+impl GpuCollateral {
+    /// Endorsements of `evidence`.
+    pub(super) async fn of(&self, evidence: &[GpuEvidence]) -> Result<GpuEndorsements, AttesterError> {
+        let subjects = evidence.iter().map(GpuSubject::of).collect::<Result<_, _>>()?;
+        self.about(subjects, self.service.endorse_gpus(evidence)).await
     }
 }
 
@@ -99,7 +142,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixListener;
 
-    use super::Collateral;
+    use super::CpuCollateral;
     use crate::attester::AttesterError;
     use crate::attester::service::Service;
 
@@ -134,7 +177,7 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         let members: serde_json::Value = serde_json::from_slice(&std::fs::read(REAL).unwrap()).unwrap();
         let answer = format!("{}\n", serde_json::json!({"endorsements": {"tdx": members}}));
-        let collateral = Collateral::from(Service::Socket(path.clone()));
+        let collateral = CpuCollateral::from(Service::Socket(path.clone()));
         let asked = quote();
         let (first, ()) = tokio::join!(collateral.of(&asked), host(listener, answer, 1));
         let first = first.unwrap();
@@ -153,7 +196,7 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         let snp = serde_json::json!({"vek": "AA==", "intermediate": "AA==", "root": "AA==", "crl": null});
         let answer = format!("{}\n", serde_json::json!({"endorsements": {"sev-snp": snp}}));
-        let collateral = Collateral::from(Service::Socket(path.clone()));
+        let collateral = CpuCollateral::from(Service::Socket(path.clone()));
         let asked = quote();
         let (refused, ()) = tokio::join!(collateral.of(&asked), host(listener, answer, 1));
         std::fs::remove_file(&path).unwrap();

@@ -1,36 +1,40 @@
 //! Where reports come from. The only code of the guardian that speaks to the platform.
 //!
 //! On entry: 64 bytes of REPORT_DATA. On exit: the platform's report and what endorses it, neither of them trusted here; clients
-//! appraise both. On hardware the report comes from the kernel (`configfs_tsm.rs`) and the endorsements from the host
-//! (`collateral.rs`); a simulated platform is a `service.rs` that has both.
+//! appraise both. On hardware the report comes from the kernel (`configfs_tsm.rs`), GPU evidence from the driver (`gpus.rs`), and the
+//! endorsements of both from the host (`collateral.rs`); a simulated platform is a `service.rs` that has all.
 
 mod collateral;
 mod configfs_tsm;
+mod gpus;
 mod service;
 
 use std::sync::Arc;
 
 use attestation::gpu::{GpuEndorsements, GpuEvidence};
 use attestation::{CpuEvidence, Endorsements};
+use platform_service::GpuState;
 
-use crate::config::TeeConfig;
+use crate::config::{GpuConfig, TeeConfig};
 use crate::limits::ATTESTATION_TIMEOUT;
-use collateral::Collateral;
+use collateral::CpuCollateral;
 pub use configfs_tsm::ReportEntry;
+use gpus::Driver;
 use service::Service;
 
 /// The configured platform. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Attester {
     source: Arc<Source>,
+    driver: Option<Arc<Driver>>,
 }
 
 #[derive(Debug)]
 enum Source {
-    /// A service that signs by itself, and answers for a GPU if `gpu` says so.
-    Service { service: Service, gpu: bool },
-    /// The kernel's report interface. GPUs join it with the driver's own interface.
-    Kernel { entry: ReportEntry, collateral: Box<Collateral> },
+    /// A service that signs by itself, for a GPU too if it has one.
+    Service(Service),
+    /// The kernel's report interface.
+    Kernel { entry: ReportEntry, collateral: Box<CpuCollateral> },
 }
 
 /// A report with what the platform supplied to verify it.
@@ -62,20 +66,17 @@ pub enum AttesterError {
 impl Attester {
     /// The source named by the measured configuration.
     #[must_use]
-    pub fn from_config(config: &TeeConfig) -> Self {
+    pub fn from_config(config: &TeeConfig, gpu: Option<&GpuConfig>) -> Self {
         let source = match config {
-            TeeConfig::ReportSocket { path, gpu } => {
-                Source::Service { service: Service::Socket(path.clone()), gpu: *gpu }
-            }
-            TeeConfig::ReportVsock { cid, port, gpu } => {
-                Source::Service { service: Service::vsock(*cid, *port), gpu: *gpu }
-            }
+            TeeConfig::ReportSocket { path } => Source::Service(Service::Socket(path.clone())),
+            TeeConfig::ReportVsock { cid, port } => Source::Service(Service::vsock(*cid, *port)),
             TeeConfig::ConfigfsTsm { entry, collateral } => Source::Kernel {
                 entry: ReportEntry::at(entry.clone()),
-                collateral: Box::new(Collateral::from(Service::from_config(collateral))),
+                collateral: Box::new(CpuCollateral::from(Service::from_config(collateral))),
             },
         };
-        Self { source: Arc::new(source) }
+        let driver = gpu.and_then(|gpu| gpu.nvml.as_ref()).map(|nvml| Arc::new(Driver::from_config(nvml)));
+        Self { source: Arc::new(source), driver }
     }
 
     /// Obtains one report over `report_data`.
@@ -85,7 +86,7 @@ impl Attester {
     pub async fn attest(&self, report_data: [u8; 64]) -> Result<Attested, AttesterError> {
         in_time(async {
             match &*self.source {
-                Source::Service { service, .. } => service.attest(report_data).await,
+                Source::Service(service) => service.attest(report_data).await,
                 Source::Kernel { entry, collateral } => {
                     let evidence = entry.report(report_data).await?;
                     let endorsements = collateral.of(&evidence).await?;
@@ -96,27 +97,38 @@ impl Attester {
         .await
     }
 
-    /// Whether this node has GPUs to attest.
-    #[must_use]
-    pub fn has_gpus(&self) -> bool {
-        match &*self.source {
-            Source::Service { gpu, .. } => *gpu,
-            Source::Kernel { .. } => false,
-        }
-    }
-
     /// Obtains the GPUs' evidence for one nonce.
     ///
     /// # Errors
-    /// [`AttesterError`]; within [`ATTESTATION_TIMEOUT`].
+    /// [`AttesterError`]; within twice [`ATTESTATION_TIMEOUT`].
     pub async fn attest_gpus(&self, nonce: [u8; 32]) -> Result<(Vec<GpuEvidence>, GpuEndorsements), AttesterError> {
-        in_time(async {
-            match &*self.source {
-                Source::Service { service, .. } => service.attest_gpus(nonce).await,
-                Source::Kernel { .. } => Err(AttesterError::Refused("no GPU is configured".to_owned())),
-            }
-        })
-        .await
+        match (&self.driver, &*self.source) {
+            (Some(driver), _) => driver.attest(nonce).await,
+            (None, Source::Service(service)) => in_time(service.attest_gpus(nonce)).await,
+            (None, Source::Kernel { .. }) => Err(AttesterError::Refused("the kernel has no report of a GPU".to_owned())),
+        }
+    }
+
+    /// What the driver says of the GPUs; nothing where there is no driver to ask.
+    ///
+    /// # Errors
+    /// [`AttesterError`]; within twice [`crate::limits::GPU_STATE_TIMEOUT`].
+    pub async fn gpu_state(&self) -> Result<Option<GpuState>, AttesterError> {
+        match &self.driver {
+            Some(driver) => driver.state().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Lets the GPUs take work, or no longer. Where there is no driver there is nobody to tell.
+    ///
+    /// # Errors
+    /// [`AttesterError`]; within [`ATTESTATION_TIMEOUT`].
+    pub async fn set_gpus_ready(&self, ready: bool) -> Result<(), AttesterError> {
+        match &self.driver {
+            Some(driver) => driver.set_ready(ready).await,
+            None => Ok(()),
+        }
     }
 }
 

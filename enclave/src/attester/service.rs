@@ -1,21 +1,17 @@
 //! A service on a socket: one JSON line asked, one JSON line answered, connection closed. A simulated platform answers all
-//! questions; a host answers the one that needs no key, what the vendor says about a report.
+//! questions; a host answers those that need no key, what vendors say about evidence; the service for GPUs those about the driver.
 
 use std::path::PathBuf;
 
 use attestation::gpu::{GpuEndorsements, GpuEvidence};
 use attestation::{CpuEvidence, Endorsements};
-use serde::{Deserialize, Serialize};
+use platform_service::{ANSWER_BYTES_MAX, Answer, GpuState, Question};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-
 use tokio::net::UnixStream;
 
 use super::{Attested, AttesterError};
 use crate::config::ServiceAddress;
 use crate::vsock::{self, VsockAddress};
-
-/// Largest answer line: GPU evidence with two reference manifests and their OCSP responses, in base64.
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
 /// Where the service is.
 #[derive(Debug)]
@@ -24,23 +20,6 @@ pub(super) enum Service {
     Socket(PathBuf),
     /// On another machine, usually the host.
     Vsock(VsockAddress),
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Question<'a> {
-    ReportData(String),
-    GpuNonce(String),
-    Endorse(&'a CpuEvidence),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-enum Answer {
-    Report { evidence: CpuEvidence, endorsements: Endorsements },
-    Gpu { evidence: Vec<GpuEvidence>, endorsements: GpuEndorsements },
-    Endorsements(Endorsements),
-    Error { message: String },
 }
 
 impl Service {
@@ -57,9 +36,9 @@ impl Service {
 
     /// A report over these bytes, and what endorses it.
     pub(super) async fn attest(&self, report_data: [u8; 64]) -> Result<Attested, AttesterError> {
-        match ask(self.connect().await?, &Question::ReportData(hex::encode(report_data))).await? {
+        match self.ask(&Question::ReportData(hex::encode(report_data))).await? {
             Answer::Report { evidence, endorsements } => Ok(Attested { evidence, endorsements }),
-            other => Err(other.refused()),
+            other => Err(refused(other)),
         }
     }
 
@@ -68,18 +47,54 @@ impl Service {
         &self,
         nonce: [u8; 32],
     ) -> Result<(Vec<GpuEvidence>, GpuEndorsements), AttesterError> {
-        match ask(self.connect().await?, &Question::GpuNonce(hex::encode(nonce))).await? {
+        match self.ask(&Question::GpuNonce(hex::encode(nonce))).await? {
             Answer::Gpu { evidence, endorsements } => Ok((evidence, endorsements)),
-            other => Err(other.refused()),
+            other => Err(refused(other)),
         }
     }
 
-    /// What endorses this report.
-    pub(super) async fn endorse(&self, evidence: &CpuEvidence) -> Result<Endorsements, AttesterError> {
-        match ask(self.connect().await?, &Question::Endorse(evidence)).await? {
-            Answer::Endorsements(endorsements) => Ok(endorsements),
-            other => Err(other.refused()),
+    /// The GPUs' evidence for this nonce, from who has nothing else.
+    pub(super) async fn gpu_evidence(&self, nonce: [u8; 32]) -> Result<Vec<GpuEvidence>, AttesterError> {
+        match self.ask(&Question::GpuNonce(hex::encode(nonce))).await? {
+            Answer::GpuEvidence(evidence) => Ok(evidence),
+            other => Err(refused(other)),
         }
+    }
+
+    /// What the driver says of the GPUs.
+    pub(super) async fn gpu_state(&self) -> Result<GpuState, AttesterError> {
+        match self.ask(&Question::GpuState).await? {
+            Answer::GpuState(state) => Ok(state),
+            other => Err(refused(other)),
+        }
+    }
+
+    /// Lets the GPUs take work, or no longer.
+    pub(super) async fn set_gpus_ready(&self, ready: bool) -> Result<(), AttesterError> {
+        match self.ask(&Question::GpusReady(ready)).await? {
+            Answer::GpusReady(set) if set == ready => Ok(()),
+            other => Err(refused(other)),
+        }
+    }
+
+    /// What endorses a report.
+    pub(super) async fn endorse(&self, evidence: &CpuEvidence) -> Result<Endorsements, AttesterError> {
+        match self.ask(&Question::Endorse(evidence.clone())).await? {
+            Answer::Endorsements(endorsements) => Ok(endorsements),
+            other => Err(refused(other)),
+        }
+    }
+
+    /// What endorses the evidence of GPUs.
+    pub(super) async fn endorse_gpus(&self, evidence: &[GpuEvidence]) -> Result<GpuEndorsements, AttesterError> {
+        match self.ask(&Question::EndorseGpus(evidence.to_vec())).await? {
+            Answer::GpuEndorsements(endorsements) => Ok(endorsements),
+            other => Err(refused(other)),
+        }
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Answer, AttesterError> {
+        ask(self.connect().await?, question).await
     }
 
     async fn connect(&self) -> Result<UnixStream, AttesterError> {
@@ -91,19 +106,15 @@ impl Service {
     }
 }
 
-impl Answer {
-    /// Why an answer is none to the question that was asked.
-    fn refused(self) -> AttesterError {
-        AttesterError::Refused(match self {
-            Self::Error { message } => message,
-            Self::Report { .. } | Self::Gpu { .. } | Self::Endorsements(_) => {
-                "the answer to another question".to_owned()
-            }
-        })
-    }
+/// Why an answer is none to the question that was asked.
+fn refused(answer: Answer) -> AttesterError {
+    AttesterError::Refused(match answer {
+        Answer::Error { message } => message,
+        _ => "the answer to another question".to_owned(),
+    })
 }
 
-async fn ask<S>(mut stream: S, question: &Question<'_>) -> Result<Answer, AttesterError>
+async fn ask<S>(mut stream: S, question: &Question) -> Result<Answer, AttesterError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -121,7 +132,9 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::super::AttesterError;
-    use super::{Answer, Question, ask};
+    use platform_service::{Answer, Question};
+
+    use super::{ask, refused};
 
     /// What a service that answers `answer` was asked, and what the client made of it.
     async fn asked(answer: &str) -> (String, Result<(), AttesterError>) {
@@ -136,7 +149,7 @@ mod tests {
         let (question, answered) = tokio::join!(service, ask(ours, &asked));
         let answered = answered.and_then(|answer| match answer {
             Answer::Report { .. } => Ok(()),
-            other => Err(other.refused()),
+            other => Err(refused(other)),
         });
         (question, answered)
     }

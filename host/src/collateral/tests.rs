@@ -8,7 +8,7 @@ use attestation::{Base64, CpuEvidence, Endorsements, EvidenceFormat, Product};
 use tempfile::TempDir;
 
 use super::{answer, endorsements, vcek};
-use crate::service::Question;
+use platform_service::Question;
 
 fn vectors() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors")

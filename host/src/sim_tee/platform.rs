@@ -22,8 +22,14 @@ use crate::{clock, output};
 /// What signs.
 pub(super) struct Platform {
     cpu: Cpu,
-    gpu: Option<GpuKeys>,
+    gpu: Option<SimulatedGpu>,
     measurements: Measurements,
+}
+
+struct SimulatedGpu {
+    keys: GpuKeys,
+    /// As they were signed at the start: a device keeps its leaf until it is reset.
+    certificate_chain: Vec<u8>,
 }
 
 enum Cpu {
@@ -39,7 +45,13 @@ impl Platform {
             Tee::Snp => Cpu::Snp(Box::new(snp_keys(state)?)),
             Tee::Tdx => Cpu::Tdx(Box::new(FakeTdx::accepted())),
         };
-        let gpu = if with_gpu { Some(gpu_keys(state)?) } else { None };
+        let gpu = if with_gpu {
+            let keys = gpu_keys(state)?;
+            let certificate_chain = FakeGpu::accepted(&keys, clock::now()).evidence([0; 32]).certificate_chain;
+            Some(SimulatedGpu { keys, certificate_chain })
+        } else {
+            None
+        };
         let platform = Self { cpu, gpu, measurements };
         fs::write(state.join("root.pem"), platform.roots_pem())?;
         Ok(platform)
@@ -50,7 +62,7 @@ impl Platform {
             Cpu::Snp(pki) => pki.ark_pem(),
             Cpu::Tdx(fake) => pem(fake.root_der()),
         };
-        let gpu = self.gpu.iter().flat_map(|keys| keys.roots()).map(|root| pem(root));
+        let gpu = self.gpu.iter().flat_map(|gpu| gpu.keys.roots()).map(|root| pem(root));
         std::iter::once(cpu).chain(gpu).collect()
     }
 
@@ -84,9 +96,11 @@ impl Platform {
 
     /// The GPU's answer to `nonce`, and what verifies it.
     pub(super) fn gpu(&self, nonce: [u8; 32]) -> anyhow::Result<(Vec<GpuEvidence>, GpuEndorsements)> {
-        let keys = self.gpu.as_ref().context("this platform has no GPU; start it with --gpu")?;
+        let SimulatedGpu { keys, certificate_chain } =
+            self.gpu.as_ref().context("this platform has no GPU; start it with --gpu")?;
         let gpu = FakeGpu::accepted(keys, clock::now());
-        Ok((vec![gpu.evidence(nonce)], gpu.endorsements()))
+        let evidence = GpuEvidence { certificate_chain: certificate_chain.clone(), ..gpu.evidence(nonce) };
+        Ok((vec![evidence], gpu.endorsements()))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The guardian's configuration file.
 
 use anyhow::Context;
+use attestation_testing::gpu::GpuKeys;
+use attestation_testing::pem;
 use serde_json::Value;
 
 use super::World;
@@ -22,7 +24,7 @@ listen = "127.0.0.1:{port}"
 [tee]
 {tee}
 
-[ledger]
+{gpu}[ledger]
 url = "{ledger}"
 ledger_id = "{ledger_id}"
 ledger_key = "{ledger_key}"
@@ -45,6 +47,7 @@ tab_secs_max = {tab_secs_max}
 "#,
             port = self.guardian_port,
             tee = self.tee_table(),
+            gpu = self.gpu_table()?,
             ledger = self.ledger_url(),
             ledger_id = field("ledger_id")?,
             ledger_key = field("ledger_key")?,
@@ -67,9 +70,25 @@ tab_secs_max = {tab_secs_max}
                 kernel.entry().display(),
                 self.collateral_socket().display()
             ),
-            None => {
-                format!("kind = \"report-socket\"\npath = \"{}\"\ngpu = {}", socket.display(), self.hardware.has_gpu())
-            }
+            None => format!("kind = \"report-socket\"\npath = \"{}\"", socket.display()),
         }
+    }
+
+    /// The simulated GPU is judged under its own roots.
+    fn gpu_table(&self) -> anyhow::Result<String> {
+        if !self.hardware.has_gpu() {
+            return Ok(String::new());
+        }
+        let keys = GpuKeys::from_json(&std::fs::read(self.gpu_keys_file())?)?;
+        let roots: String = keys.roots().iter().map(|root| pem(root)).collect();
+        let nvml = match self.nvml {
+            Some(_) => format!(
+                "nvml = {{ socket = \"{}\", collateral = {{ socket = \"{}\" }} }}\n",
+                self.nvml_socket().display(),
+                self.collateral_socket().display()
+            ),
+            None => String::new(),
+        };
+        Ok(format!("[gpu]\n{nvml}roots = \"\"\"\n{roots}\"\"\"\n\n"))
     }
 }

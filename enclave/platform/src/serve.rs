@@ -9,51 +9,35 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use attestation::gpu::{GpuEndorsements, GpuEvidence};
-use attestation::{CpuEvidence, Endorsements};
 use rustix::fs::Mode;
-use serde::{Deserialize, Serialize};
 
-use crate::output;
+use crate::{Answer, QUESTION_BYTES_MAX, Question};
 
-/// Longest question: a quote in base64 inside a small object.
-const QUESTION_BYTES_MAX: u64 = 64 << 10;
 /// Time for a client to ask it.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is asked: a report over these bytes, the GPU's answer to this nonce, or what the vendor says about the machine of this
-/// report.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Question {
-    ReportData(String),
-    GpuNonce(String),
-    Endorse(CpuEvidence),
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Answer {
-    Report { evidence: CpuEvidence, endorsements: Endorsements },
-    Gpu { evidence: Vec<GpuEvidence>, endorsements: GpuEndorsements },
-    Endorsements(Endorsements),
-    Error { message: String },
-}
+/// Threads that answer on one socket: a question that takes long does not keep others waiting.
+const ANSWERING: usize = 4;
 
 /// How a service answers; an error is said to whoever asked.
-pub(crate) type Answers<'a> = &'a (dyn Fn(Question) -> anyhow::Result<Answer> + Sync);
+pub type Answers<'a> = &'a (dyn Fn(Question) -> anyhow::Result<Answer> + Sync);
 
-/// Answers on all `sockets` until the process is ended.
-pub(crate) fn serve(name: &str, sockets: &[PathBuf], answers: Answers<'_>) -> anyhow::Result<()> {
+/// Answers on all `sockets` until the process is ended; what the operator should know goes to `say`.
+///
+/// # Errors
+/// If a socket cannot be bound.
+pub fn serve(name: &str, sockets: &[PathBuf], say: &(dyn Fn(&str) + Sync), answers: Answers<'_>) -> anyhow::Result<()> {
     // Whoever may connect gets reports of this machine: the sockets are the owner's from the moment they exist.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let listeners = sockets.iter().map(|socket| listen(socket)).collect::<anyhow::Result<Vec<_>>>()?;
     for socket in sockets {
-        output::note(&format!("{name} ready on {}", socket.display()));
+        say(&format!("{name} ready on {}", socket.display()));
     }
     std::thread::scope(|threads| {
         for listener in &listeners {
-            threads.spawn(move || answer_all(answers, listener));
+            for _ in 0..ANSWERING {
+                threads.spawn(move || answer_all(answers, say, listener));
+            }
         }
     });
     Ok(())
@@ -68,13 +52,13 @@ fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-fn answer_all(answers: Answers<'_>, listener: &UnixListener) {
+fn answer_all(answers: Answers<'_>, say: &(dyn Fn(&str) + Sync), listener: &UnixListener) {
     for stream in listener.incoming() {
         // One client that breaks off must not stop the others.
         if let Ok(stream) = stream
             && let Err(error) = answer(answers, stream)
         {
-            output::note(&format!("request failed: {error:#}"));
+            say(&format!("request failed: {error:#}"));
         }
     }
 }

@@ -1,0 +1,86 @@
+//! What NVIDIA says about GPUs: two reference manifests by the names that the report gives them, and OCSP responses.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use attestation::Base64;
+use attestation::gpu::{Architecture, GpuEndorsements, GpuEvidence, GpuReport, OcspAnswer, RimKind};
+use serde::Deserialize;
+
+/// NVIDIA's service for reference manifests.
+const RIM_SERVICE: &str = "https://rim.attestation.nvidia.com/v1/rim";
+/// NVIDIA's OCSP responder.
+const OCSP_RESPONDER: &str = "https://ocsp.ndis.nvidia.com";
+/// Where responses are, below the directory.
+const OCSP_DIR: &str = "ocsp";
+/// Longest manifest or response that is handed out.
+const FILE_BYTES_MAX: usize = 512 << 10;
+/// Most responses: of each certificate of one device and of two manifests, with room to spare.
+const OCSP_ANSWERS_MAX: usize = 32;
+
+/// What the service answers; the rest of it is about the manifest's history.
+#[derive(Deserialize)]
+struct RimAnswer {
+    rim: Base64,
+}
+
+pub(super) fn endorsements(dir: &Path, evidence: &[GpuEvidence]) -> anyhow::Result<GpuEndorsements> {
+    let first = evidence.first().context("no GPU is named")?;
+    let report = GpuReport::parse(&first.report)?;
+    Ok(GpuEndorsements {
+        driver_rim: Some(rim(dir, RimKind::Driver, &report)?),
+        vbios_rim: Some(rim(dir, RimKind::Vbios, &report)?),
+        ocsp: ocsp(&dir.join(OCSP_DIR))?,
+    })
+}
+
+/// The manifest, as XML or as the service's answer. Only the certificate says which chip it is; the names of both are tried.
+fn rim(dir: &Path, kind: RimKind, report: &GpuReport) -> anyhow::Result<Vec<u8>> {
+    let names: Vec<String> =
+        [Architecture::Hopper, Architecture::Blackwell].into_iter().filter_map(|chip| kind.id(report, chip)).collect();
+    let first = names.first().with_context(|| format!("the report does not say which {kind} the GPU has"))?;
+    for name in &names {
+        let (xml, json) = (dir.join(format!("{name}.xml")), dir.join(format!("{name}.json")));
+        if xml.exists() {
+            return bounded(&xml);
+        }
+        if json.exists() {
+            let answer: RimAnswer = serde_json::from_slice(&bounded(&json)?)
+                .with_context(|| format!("{} is not an answer of NVIDIA's service", json.display()))?;
+            return Ok(answer.rim.0);
+        }
+    }
+    bail!(
+        "{first}.xml is missing in {}; fetch it there: curl --fail --output {first}.json '{RIM_SERVICE}/{first}'",
+        dir.display()
+    )
+}
+
+fn ocsp(dir: &Path) -> anyhow::Result<Vec<OcspAnswer>> {
+    let mut files: Vec<_> = match fs::read_dir(dir) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?,
+        Err(_) => Vec::new(),
+    };
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "der"));
+    files.sort();
+    if files.is_empty() || files.len() > OCSP_ANSWERS_MAX {
+        bail!(
+            "{} has {} responses, not 1 to {OCSP_ANSWERS_MAX}; ask for one about each certificate of the device and of the manifests' \
+             signers but leaf and root, each day: openssl ocsp -no_nonce -issuer ISSUER.pem -cert CERTIFICATE.pem \
+             -url {OCSP_RESPONDER} -respout {}/CERTIFICATE.der",
+            dir.display(),
+            files.len(),
+            dir.display()
+        );
+    }
+    files.iter().map(|path| Ok(OcspAnswer { response: bounded(path)?, nonce: None })).collect()
+}
+
+fn bounded(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    if bytes.len() > FILE_BYTES_MAX {
+        bail!("{} is longer than {FILE_BYTES_MAX} bytes", path.display());
+    }
+    Ok(bytes)
+}
