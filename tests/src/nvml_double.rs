@@ -14,6 +14,8 @@ use attestation::UnixTime;
 use attestation::gpu::GpuEvidence;
 use attestation_testing::gpu::{FakeGpu, GpuKeys, SIMULATED_DRIVER, SIMULATED_VBIOS};
 
+use platform_service::exactly;
+
 use crate::processes::repo_root;
 use crate::world::run;
 
@@ -163,8 +165,7 @@ fn evidence(keys: &GpuKeys, played: &mut GpuPlayed, index: &str, nonce: &str) ->
     if let Some(replayed) = &played.replayed {
         return Ok(replayed.clone());
     }
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(nonce, &mut bytes)?;
+    let mut bytes: [u8; 32] = exactly("nonce", nonce)?;
     if played.other_nonce {
         bytes = bytes.map(|byte| byte ^ 1);
     }

@@ -186,7 +186,10 @@ async fn stops(world: &mut World, what: &str, code: &str, change: &fn(&mut GpuPl
     let (answer, whole) = streaming.await.unwrap().unwrap();
     assert!(changed.elapsed() < DRAIN, "{what}: {:?}", changed.elapsed());
     let text = String::from_utf8_lossy(&answer.body);
-    assert!(!whole && text.contains("word ") && text.contains("node.draining") && !text.contains("[DONE]"), "{what}: {text}");
+    assert!(
+        !whole && text.contains("word ") && text.contains("node.draining") && !text.contains("[DONE]"),
+        "{what}: {text}"
+    );
     let ended = tokio::task::block_in_place(|| world.wait_for_guardian("never said")).unwrap_err().to_string();
     assert!(ended.contains(code) && ended.contains("ended with exit status: 1"), "{what}: {ended}");
     assert_eq!(played(world).ready, 0, "{what}: it was told to take no more work");
@@ -227,7 +230,10 @@ fn what_the_driver_gives_is_passed_on_byte_by_byte() {
     let said = run(&mut nvml(&["evidence", "--nonce", &nonce])).unwrap();
     assert_eq!(GpuEvidence::list_from_json(said.as_bytes()).unwrap(), [real]);
     let state: Value = serde_json::from_str(&run(&mut nvml(&["state", "--json"])).unwrap()).unwrap();
-    assert_eq!((&state["confidential"], &state["dev_tools"], &state["ready"]), (&json!(true), &json!(false), &json!(true)));
+    assert_eq!(
+        (&state["confidential"], &state["dev_tools"], &state["ready"]),
+        (&json!(true), &json!(false), &json!(true))
+    );
     let told = run(&mut nvml(&["state"])).unwrap();
     assert!(told.contains("confidential      yes") && told.contains("GPU-11111111"), "{told}");
     for (arguments, reason) in [

@@ -69,9 +69,18 @@ fn names_bring_no_unicode_tables() {
 
 #[test]
 fn production_binaries_never_link_test_roots() {
-    for folder in
-        ["enclave", "enclave/nvml", "enclave/platform", "verifier", "ledger", "ledger/client", "credits", "attestation", "image/init", "image/builder"]
-    {
+    for folder in [
+        "enclave",
+        "enclave/nvml",
+        "enclave/platform",
+        "verifier",
+        "ledger",
+        "ledger/client",
+        "credits",
+        "attestation",
+        "image/init",
+        "image/builder",
+    ] {
         assert!(!dependencies(folder).contains("attestation-testing"), "{folder} links the signing fakes");
         assert!(!dependencies(folder).contains("attestation-peers"), "{folder} links other verifiers");
     }

@@ -45,7 +45,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print the GPUs' evidence, in NVIDIA's form, for `cloister appraise --gpu-evidence`.
+    /// Print the GPUs' evidence, in NVIDIA's form, for `cloister appraise --evidence`.
     Evidence {
         /// 32 bytes in hex that the devices must repeat.
         #[arg(long)]
@@ -80,7 +80,11 @@ fn run(args: Args) -> anyhow::Result<()> {
         }
         Command::Evidence { nonce } => {
             let nonce = exactly("--nonce", &nonce)?;
-            let list = nvml.evidence(nonce)?.iter().map(|one| in_nvidias_form(one, nonce)).collect::<anyhow::Result<Vec<_>>>()?;
+            let list = nvml
+                .evidence(nonce)?
+                .iter()
+                .map(|one| in_nvidias_form(one, nonce))
+                .collect::<anyhow::Result<Vec<_>>>()?;
             print(&serde_json::to_string(&list)?);
             Ok(())
         }

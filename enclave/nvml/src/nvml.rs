@@ -245,7 +245,8 @@ fn filled(function: &'static str, buffer: &[u8], size: c_uint) -> Result<Vec<u8>
 fn text(function: &'static str, buffer: &[std::ffi::c_char]) -> Result<String, NvmlError> {
     let bytes = buffer.iter().take_while(|byte| **byte != 0).map(|byte| u8::try_from(*byte).ok());
     let text: Option<Vec<u8>> = bytes.collect();
-    let printable = text.filter(|text| !text.is_empty() && text.len() < buffer.len() && text.iter().all(u8::is_ascii_graphic));
+    let printable =
+        text.filter(|text| !text.is_empty() && text.len() < buffer.len() && text.iter().all(u8::is_ascii_graphic));
     let text = printable.and_then(|text| String::from_utf8(text).ok());
     text.ok_or_else(|| NvmlError::Nonsense { function, what: "something that is no name".to_owned() })
 }

@@ -86,12 +86,9 @@ impl<S, E> From<Service> for Collateral<S, E> {
 
 impl<S: PartialEq, E: Clone> Collateral<S, E> {
     /// What is known about `of`, or what `asking` says when it is not known, or not lately.
-    async fn about(
-        &self,
-        of: S,
-        asking: impl Future<Output = Result<E, AttesterError>>,
-    ) -> Result<E, AttesterError> {
-        let asking = async { tokio::time::timeout(COLLATERAL_TIMEOUT, asking).await.map_err(|_| AttesterError::Timeout)? };
+    async fn about(&self, of: S, asking: impl Future<Output = Result<E, AttesterError>>) -> Result<E, AttesterError> {
+        let asking =
+            async { tokio::time::timeout(COLLATERAL_TIMEOUT, asking).await.map_err(|_| AttesterError::Timeout)? };
         let mut held = self.held.lock().await;
         if let Some(known) = held.as_mut().filter(|held| held.of == of) {
             if Instant::now() >= known.ask_again {

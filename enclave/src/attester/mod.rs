@@ -105,7 +105,9 @@ impl Attester {
         match (&self.driver, &*self.source) {
             (Some(driver), _) => driver.attest(nonce).await,
             (None, Source::Service(service)) => in_time(service.attest_gpus(nonce)).await,
-            (None, Source::Kernel { .. }) => Err(AttesterError::Refused("the kernel has no report of a GPU".to_owned())),
+            (None, Source::Kernel { .. }) => {
+                Err(AttesterError::Refused("the kernel has no report of a GPU".to_owned()))
+            }
         }
     }
 

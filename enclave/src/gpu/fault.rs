@@ -52,7 +52,9 @@ impl GpuFault {
     fn text(&self) -> String {
         match self {
             Self::Config(reason) => reason.clone(),
-            Self::NotConfidential => "the confidential mode is off; set it with NVIDIA's gpu-admin-tools and reset".to_owned(),
+            Self::NotConfidential => {
+                "the confidential mode is off; set it with NVIDIA's gpu-admin-tools and reset".to_owned()
+            }
             Self::NoHardware => "the confidential mode is not that of hardware".to_owned(),
             Self::DeveloperTools => "developers' tools may look into the GPU; turn that mode off and reset".to_owned(),
             Self::Joined(mode) => format!("several GPUs are joined ({mode:?}); this version attests one"),

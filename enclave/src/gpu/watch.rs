@@ -105,7 +105,8 @@ mod tests {
     #[test]
     fn only_a_confidential_gpu_that_stays_the_same_takes_work() {
         assert!(require_confidential(&state()).is_ok() && require_same(&state(), &state()).is_ok());
-        let faults: [(&str, fn(&mut GpuState)); 9] = [
+        type Fault = (&'static str, fn(&mut GpuState));
+        let faults: [Fault; 9] = [
             ("gpu.not_confidential", |state| state.confidential = false),
             ("gpu.developer_tools", |state| state.dev_tools = true),
             ("gpu.no_hardware", |state| state.environment = Environment::Simulation),

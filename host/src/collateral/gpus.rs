@@ -12,8 +12,8 @@ use serde::Deserialize;
 const RIM_SERVICE: &str = "https://rim.attestation.nvidia.com/v1/rim";
 /// NVIDIA's OCSP responder.
 const OCSP_RESPONDER: &str = "https://ocsp.ndis.nvidia.com";
-/// Where responses are, below the directory.
-const OCSP_DIR: &str = "ocsp";
+/// How the names of files with responses end, here as for `cloister appraise`.
+const OCSP_SUFFIX: &str = ".ocsp.der";
 /// Longest manifest or response that is handed out.
 const FILE_BYTES_MAX: usize = 512 << 10;
 /// Most responses: of each certificate of one device and of two manifests, with room to spare.
@@ -31,7 +31,7 @@ pub(super) fn endorsements(dir: &Path, evidence: &[GpuEvidence]) -> anyhow::Resu
     Ok(GpuEndorsements {
         driver_rim: Some(rim(dir, RimKind::Driver, &report)?),
         vbios_rim: Some(rim(dir, RimKind::Vbios, &report)?),
-        ocsp: ocsp(&dir.join(OCSP_DIR))?,
+        ocsp: ocsp(dir)?,
     })
 }
 
@@ -58,20 +58,17 @@ fn rim(dir: &Path, kind: RimKind, report: &GpuReport) -> anyhow::Result<Vec<u8>>
 }
 
 fn ocsp(dir: &Path) -> anyhow::Result<Vec<OcspAnswer>> {
-    let mut files: Vec<_> = match fs::read_dir(dir) {
-        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?,
-        Err(_) => Vec::new(),
-    };
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "der"));
+    let entries = fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?;
+    let mut files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    files.retain(|path| path.to_string_lossy().ends_with(OCSP_SUFFIX));
     files.sort();
     if files.is_empty() || files.len() > OCSP_ANSWERS_MAX {
         bail!(
-            "{} has {} responses, not 1 to {OCSP_ANSWERS_MAX}; ask for one about each certificate of the device and of the manifests' \
-             signers but leaf and root, each day: openssl ocsp -no_nonce -issuer ISSUER.pem -cert CERTIFICATE.pem \
-             -url {OCSP_RESPONDER} -respout {}/CERTIFICATE.der",
+            "{} has {} files *{OCSP_SUFFIX}, not 1 to {OCSP_ANSWERS_MAX}; ask each day about every certificate of the device and of the \
+             manifests' signers, leaf and root of a device excepted: openssl ocsp -no_nonce -issuer ISSUER.pem -cert NAME.pem \
+             -url {OCSP_RESPONDER} -respout NAME{OCSP_SUFFIX}",
             dir.display(),
             files.len(),
-            dir.display()
         );
     }
     files.iter().map(|path| Ok(OcspAnswer { response: bounded(path)?, nonce: None })).collect()

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use attestation::gpu::{GpuEvidence, OcspAnswer};
 use attestation::snp::SnpReport;
 use attestation::{Base64, CpuEvidence, Endorsements, EvidenceFormat, Product};
+use platform_service::{Answer, Question};
 use tempfile::TempDir;
 
 use super::{answer, endorsements, vcek};
-use platform_service::Question;
 
 fn vectors() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors")
@@ -105,4 +106,41 @@ fn intels_collateral_is_one_file() {
         fs::read_dir(vectors().join("tdx/collateral")).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
     fs::copy(real, &file).unwrap();
     assert!(matches!(endorsements(dir.path(), &evidence).unwrap(), Endorsements::Tdx(_)));
+}
+
+/// A real H100's evidence, and what NVIDIA says about its driver and its board under their own names.
+#[test]
+fn a_gpus_manifests_are_asked_for_by_the_names_that_its_report_gives_them() {
+    let captured = GpuEvidence::list_from_json(&vector("nvidia/real/h100-580.95.05-coco/evidence.json")).unwrap();
+    let dir = TempDir::new().unwrap();
+    let ask = || match answer(dir.path(), Question::EndorseGpus(captured.clone())) {
+        Ok(Answer::GpuEndorsements(found)) => Ok(found),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(format!("{error:#}")),
+    };
+    let driver = "NV_GPU_DRIVER_GH100_580.95.05";
+    let refused = ask().unwrap_err();
+    let curl = format!("curl --fail --output {driver}.json 'https://rim.attestation.nvidia.com/v1/rim/{driver}'");
+    assert!(refused.contains(&curl), "{refused}");
+    // As the service answers, and as a file of it.
+    let service = serde_json::json!({"id": driver, "rim": Base64(b"<driver/>".to_vec()), "sha256": "-"});
+    fs::write(dir.path().join(format!("{driver}.json")), service.to_string()).unwrap();
+    let refused = ask().unwrap_err();
+    let vbios = refused.split(".xml is missing").next().unwrap().to_owned();
+    assert!(vbios.starts_with("NV_GPU_VBIOS_") && refused.contains(&format!("/v1/rim/{vbios}'")), "{refused}");
+    fs::write(dir.path().join(format!("{vbios}.xml")), b"<vbios/>").unwrap();
+    let refused = ask().unwrap_err();
+    assert!(refused.contains("has 0 files *.ocsp.der") && refused.contains("openssl ocsp"), "{refused}");
+    fs::write(dir.path().join("brom.ocsp.der"), b"good").unwrap();
+    let found = ask().unwrap();
+    assert_eq!((found.driver_rim, found.vbios_rim), (Some(b"<driver/>".to_vec()), Some(b"<vbios/>".to_vec())));
+    assert_eq!(found.ocsp, [OcspAnswer { response: b"good".to_vec(), nonce: None }]);
+
+    fs::write(dir.path().join(format!("{driver}.json")), "{}").unwrap();
+    assert!(ask().unwrap_err().contains("not an answer of NVIDIA's service"));
+    fs::write(dir.path().join("brom.ocsp.der"), vec![0; (512 << 10) + 1]).unwrap();
+    fs::write(dir.path().join(format!("{driver}.json")), service.to_string()).unwrap();
+    assert!(ask().unwrap_err().contains("longer than"));
+    let nobody = answer(dir.path(), Question::EndorseGpus(Vec::new())).map(drop).unwrap_err().to_string();
+    assert!(nobody.contains("no GPU is named"), "{nobody}");
 }

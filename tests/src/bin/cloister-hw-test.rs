@@ -2,11 +2,16 @@
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
+use acceptance::clock::WallClock;
+use acceptance::processes::bin_dir;
+use acceptance::world::run;
 use anyhow::{Context, ensure};
-use attestation::{CpuEvidence, Nonce};
+use attestation::gpu::{GpuCache, GpuEndorsements, GpuEvidence, appraise};
+use attestation::{AppraisalPolicy, Clock, CpuEvidence, Nonce, STRICT_POLICY, Transcript, TrustRoots};
 use enclave::attester::ReportEntry;
+use platform_service::GpuState;
 
 const ENTRIES: &str = "/sys/kernel/config/tsm/report";
 
@@ -18,7 +23,7 @@ struct Item {
 
 const ITEMS: &[Item] = &[
     Item { id: "hw.tsm.report", needs: ENTRIES, run: report },
-    Item { id: "hw.gpu.evidence", needs: "/dev/nvidiactl", run: no_gpu_yet },
+    Item { id: "hw.gpu.evidence", needs: "/dev/nvidiactl", run: gpu },
 ];
 
 /// A report of this machine, through the guardian's own reader, over fresh bytes.
@@ -43,9 +48,37 @@ fn ask(entry: &Path) -> anyhow::Result<CpuEvidence> {
     Ok(evidence)
 }
 
-/// Honest until the code exists: hardware that cannot be used is a failure, not a pass.
-fn no_gpu_yet() -> anyhow::Result<String> {
-    anyhow::bail!("this version cannot read evidence from it yet")
+/// The policy for what this machine's driver gives by itself: manifests and OCSP responses are the operator's to fetch.
+fn without_endorsements() -> String {
+    let mut policy = STRICT_POLICY.to_owned();
+    for (from, to) in [
+        ("rim = \"required\"", "rim = \"unchecked\""),
+        ("device_ocsp = { max_age_secs = 86400 }", "device_ocsp = \"unchecked\""),
+        ("rim_ocsp = { max_age_secs = 86400, allow_hold = false }", "rim_ocsp = \"unchecked\""),
+    ] {
+        policy = policy.replace(from, to);
+    }
+    policy
+}
+
+/// The GPU's state and its answer to a fresh nonce, by the guardian's own service, under NVIDIA's root.
+fn gpu() -> anyhow::Result<String> {
+    let nvml = || Command::new(bin_dir().unwrap_or_default().join("cloister-nvml"));
+    let state: GpuState = serde_json::from_str(&run(nvml().args(["state", "--json"]))?)?;
+    ensure!(
+        state.confidential && !state.dev_tools,
+        "the GPU is not in confidential mode, or open to developers' tools"
+    );
+    let nonce = Nonce::random()?;
+    let evidence = run(nvml().args(["evidence", "--nonce", &hex::encode(nonce.0)]))?;
+    let evidence = GpuEvidence::list_from_json(evidence.as_bytes())?;
+    let policy = AppraisalPolicy::from_toml(&without_endorsements())?;
+    let (cache, mut transcript) = (GpuCache::default(), Transcript::new());
+    let roots = TrustRoots::vendor();
+    let none = GpuEndorsements::default();
+    let claims = appraise(&evidence, &none, &nonce.0, &roots, &policy, WallClock.now(), &cache, &mut transcript)?;
+    let devices: Vec<_> = claims.devices().iter().map(|device| device.driver_rim_id().unwrap_or("unnamed")).collect();
+    Ok(format!("{} devices, {}; unchecked: {}", devices.len(), devices.join(", "), claims.unchecked().join(", ")))
 }
 
 fn main() -> ExitCode {
