@@ -68,6 +68,7 @@ exhaustive: check-tools ## Every bit and every length of real evidence (part of 
 
 test-vllm: clients build ## The core suite on real vLLM
 	@$(MAKE) --no-print-directory engine ENGINE=vllm
+	@$(MAKE) --no-print-directory engine ENGINE=vllm-embeddings
 	@$(NEXTEST) --locked --profile vllm
 
 lint: check-tools ## Format, clippy, house style, layering, licences

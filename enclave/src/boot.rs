@@ -14,7 +14,7 @@ use credits::{ModelOffer, Offer};
 use ledger_client::{LedgerClient, Pins};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::aci::AciReporter;
 use crate::attester::{Attested, Attester};
@@ -23,7 +23,7 @@ use crate::config::{GuardianConfig, MetricsConfig, TinfoilConfig};
 use crate::gpu::{GpuFault, Gpus};
 use crate::inference::Engine;
 use crate::keys::{self, BootKeys};
-use crate::limits::{DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT};
+use crate::limits::{CUT_TIME, DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT};
 use crate::listener::{self, Entrance};
 use crate::sealed::tinfoil::{self, TinfoilFace};
 use crate::state::{Guardian, Work};
@@ -35,54 +35,97 @@ pub const OFFER_PURPOSE: &str = "cloister/offer/v1";
 
 /// Boots, serves until a signal, settles and returns.
 pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
-    let Booted { guardian, tinfoil } = boot(config, clock).await?;
+    let keys = keys::generate(clock.now()).context("make the boot keys")?;
+    let attester = Attester::from_config(&config.tee, config.gpu.as_ref());
+    let gpus = Gpus::take(&attester, config.gpu.as_ref(), Arc::clone(&clock), keys.keyset_digest).await;
+    let gpus = gpus.context("judge the GPUs")?.map(Arc::new);
+    let ended = serve(config, clock, keys, attester, gpus.clone()).await;
+    // Whatever ended it.
+    if let Some(gpus) = gpus {
+        gpus.release().await;
+    }
+    ended
+}
+
+async fn serve(
+    config: GuardianConfig,
+    clock: Arc<dyn Clock>,
+    keys: BootKeys,
+    attester: Attester,
+    gpus: Option<Arc<Gpus>>,
+) -> anyhow::Result<()> {
+    let Booted { guardian, tinfoil } = boot(config, clock, keys, attester, gpus).await?;
     let guardian = Arc::new(guardian);
-    let serving = listen(&guardian, tinfoil).await?;
+    let mut serving = listen(&guardian, tinfoil).await?;
     if let Some(MetricsConfig { listen, interval_secs }) = guardian.config.metrics {
         metrics::publish(Arc::clone(&guardian), listen, Duration::from_secs(interval_secs)).await?;
     }
-    let expiry = tokio::spawn(settlement::expiry_loop(Arc::clone(&guardian)));
-    let replays = tokio::spawn(settlement::replay_loop(Arc::clone(&guardian)));
-    let (ended, patience) = tokio::select! {
-        stopped = stop_signal() => (stopped, DRAIN_TIMEOUT),
-        failed = bring_up_engine(&guardian) => (failed, DRAIN_TIMEOUT),
-        // Answers under way come from hardware that is not what clients believe in.
-        fault = watch_gpus(&guardian) => (Err(fault.into()), Duration::ZERO),
+    let mut loops = JoinSet::new();
+    loops.spawn(settlement::expiry_loop(Arc::clone(&guardian)));
+    loops.spawn(settlement::replay_loop(Arc::clone(&guardian)));
+    let ended = until_the_end(&guardian, &mut serving, &mut loops).await;
+    loops.abort_all();
+    settlement::settle_all(&guardian).await;
+    serving.abort_all();
+    tracing::info!("stopped");
+    ended
+}
+
+/// Serves, and lets requests finish. When a GPU is not what clients believe in, nothing is finished.
+async fn until_the_end(
+    guardian: &Guardian,
+    serving: &mut JoinSet<anyhow::Result<()>>,
+    loops: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let fault = watch_gpus(guardian);
+    tokio::pin!(fault);
+    let ended = tokio::select! {
+        stopped = stop_signal() => stopped,
+        failed = bring_up_engine(guardian) => failed,
+        // Without them tabs would not end, or nobody be served, and nothing would say so.
+        Some(_) = loops.join_next() => Err(anyhow::anyhow!("a loop of the guardian ended")),
+        Some(_) = serving.join_next() => Err(anyhow::anyhow!("a listener ended")),
+        fault = &mut fault => return stop_at_once(guardian, fault).await,
     };
     tracing::info!("stopping: no new work");
     guardian.work.draining.send_replace(true);
-    drain(&guardian, patience).await;
+    tokio::select! {
+        () = drain(guardian) => ended,
+        fault = &mut fault => stop_at_once(guardian, fault).await,
+    }
+}
+
+async fn stop_at_once(guardian: &Guardian, fault: GpuFault) -> anyhow::Result<()> {
+    guardian.work.draining.send_replace(true);
+    cut(guardian);
+    tracing::error!(code = fault.code(), "stopping at once: {fault}");
     if let Some(gpus) = &guardian.gpus {
         gpus.release().await;
     }
-    expiry.abort();
-    replays.abort();
-    settlement::settle_all(&guardian).await;
-    serving.iter().for_each(JoinHandle::abort);
-    tracing::info!("stopped");
-    ended
+    tokio::time::sleep(CUT_TIME).await;
+    Err(fault.into())
 }
 
 /// Opens the sockets of the measured configuration. From here on clients can appraise this node.
 async fn listen(
     guardian: &Arc<Guardian>,
     tinfoil: Option<(TinfoilConfig, TinfoilFace)>,
-) -> anyhow::Result<Vec<JoinHandle<anyhow::Result<()>>>> {
+) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
     let tls = listener::tls_config(&guardian.keys.tls)?;
     let router = routes::router(Arc::clone(guardian));
     let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), guardian.work.draining.subscribe());
     let address = guardian.config.listen;
     let tcp = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let local = tcp.local_addr()?;
-    let mut serving = Vec::new();
+    let mut serving = JoinSet::new();
     if let Some((config, face)) = tinfoil {
-        serving.push(listen_for_tinfoil(guardian, &entrance, config, face).await?);
+        serving.spawn(listen_for_tinfoil(guardian, &entrance, config, face).await?);
     }
     if let Some(port) = guardian.config.listen_vsock {
         let vsock = VsockListener::bind(port).with_context(|| format!("listen on vsock port {port}"))?;
-        serving.push(tokio::spawn(entrance.clone().serve(vsock)));
+        serving.spawn(entrance.clone().serve(vsock));
     }
-    serving.push(tokio::spawn(entrance.serve(tcp)));
+    serving.spawn(entrance.serve(tcp));
     let vsock = guardian.config.listen_vsock;
     tracing::info!(listen = %local, vsock, keyset_digest = %guardian.keys.keyset_digest, "listening");
     Ok(serving)
@@ -94,13 +137,13 @@ async fn listen_for_tinfoil(
     beside: &Entrance,
     config: TinfoilConfig,
     face: TinfoilFace,
-) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + 'static> {
     let tls = listener::tls_config(&face.tls)?;
     let router = tinfoil::routes(&Arc::new(face), routes::router_elsewhere(Arc::clone(guardian)));
     let entrance = beside.beside(tls, router);
     let tcp = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
     tracing::info!(tinfoil = %tcp.local_addr()?, "listening for clients of Tinfoil");
-    Ok(tokio::spawn(entrance.serve(tcp)))
+    Ok(entrance.serve(tcp))
 }
 
 /// Lets requests in once the engine answers, and rightly. Returns only if it does not.
@@ -120,10 +163,10 @@ async fn bring_up_engine(guardian: &Guardian) -> anyhow::Result<()> {
 
 /// Returns when the GPUs may take no more work.
 async fn watch_gpus(guardian: &Guardian) -> GpuFault {
-    let Some(gpus) = &guardian.gpus else { return std::future::pending().await };
-    let fault = gpus.watch().await;
-    tracing::error!(code = fault.code(), "{fault}");
-    fault
+    match &guardian.gpus {
+        Some(gpus) => gpus.watch().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn wait_for_engine(engine: &Engine) {
@@ -137,11 +180,13 @@ struct Booted {
     tinfoil: Option<(TinfoilConfig, TinfoilFace)>,
 }
 
-async fn boot(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Booted> {
-    let keys = keys::generate(clock.now()).context("make the boot keys")?;
-    let attester = Attester::from_config(&config.tee, config.gpu.as_ref());
-    let gpus = Gpus::take(&attester, config.gpu.as_ref(), Arc::clone(&clock), keys.keyset_digest).await;
-    let gpus = gpus.context("judge the GPUs")?.map(Arc::new);
+async fn boot(
+    config: GuardianConfig,
+    clock: Arc<dyn Clock>,
+    keys: BootKeys,
+    attester: Attester,
+    gpus: Option<Arc<Gpus>>,
+) -> anyhow::Result<Booted> {
     let boot_gpu = match &gpus {
         Some(gpus) => Some(gpus.fresh().await.context("obtain GPU evidence")?),
         None => None,
@@ -237,17 +282,22 @@ async fn stop_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets requests finish; cuts those that take longer than `patience`.
-async fn drain(guardian: &Guardian, patience: Duration) {
-    let deadline = Instant::now() + patience;
+/// Lets requests finish; cuts those that take longer than the drain time.
+async fn drain(guardian: &Guardian) {
+    let deadline = Instant::now() + DRAIN_TIMEOUT;
     while guardian.tabs().iter().any(|tab| tab.in_flight()) {
         if Instant::now() >= deadline {
-            for tab in guardian.tabs() {
-                tab.cut.send_replace(true);
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            cut(guardian);
+            tokio::time::sleep(CUT_TIME).await;
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Breaks off all answers.
+fn cut(guardian: &Guardian) {
+    for tab in guardian.tabs() {
+        tab.cut.send_replace(true);
     }
 }

@@ -55,12 +55,28 @@ pub async fn responses(
     call(guardian.0, Endpoint::Responses, headers, payload).await
 }
 
+/// `POST /v1/embeddings`.
+pub async fn embeddings(
+    guardian: State<Arc<Guardian>>,
+    headers: HeaderMap,
+    payload: Payload,
+) -> Result<Response, Problem> {
+    call(guardian.0, Endpoint::Embeddings, headers, payload).await
+}
+
 async fn call(
     guardian: Arc<Guardian>,
     endpoint: Endpoint,
     headers: HeaderMap,
     payload: Payload,
 ) -> Result<Response, Problem> {
+    if !guardian.config.engine.makes.serves(endpoint) {
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "endpoint.not_served",
+            "the model of this node does not do this; see /openapi.json for what it does",
+        ));
+    }
     let body = &payload.body;
     let request = request::parse(endpoint, body);
     let bound = request.as_ref().ok().and_then(|request| cost_bound(&guardian, request)).map(Credits::get);
@@ -191,11 +207,27 @@ async fn forward(
     };
     refused_if.forwarded = Some(facts.forwarded);
     // The hold is dropped on any error below, which gives it back.
-    let engine_body = guardian.engine.infer(request.endpoint, body).await.map_err(Problem::from)?;
+    let tab = Arc::clone(hold.tab());
+    let asked = guardian.engine.infer(request.endpoint, body);
+    let engine_body = unless_cut(&guardian, &tab, asked).await?.map_err(Problem::from)?;
     let (receipt_id, streamed) = (facts.receipt_id.clone(), request.stream);
     let call = Call { guardian, hold, facts, request, completion_tokens_max, prices };
     let body = if streamed { call.stream(engine_body) } else { call.plain(engine_body).await? };
     Ok(response(&receipt_id, streamed, body))
+}
+
+/// Waits for the engine, unless the tab is cut off meanwhile.
+pub(crate) async fn unless_cut<T>(guardian: &Guardian, tab: &Tab, work: impl Future<Output = T>) -> Result<T, Problem> {
+    let mut cut = tab.cut.subscribe();
+    tokio::select! {
+        biased;
+        _ = cut.wait_for(|cut| *cut) => Err(if guardian.is_draining() {
+            admission::draining()
+        } else {
+            Problem::new(StatusCode::FORBIDDEN, "tab.expired", "the tab reached its end; nothing was charged")
+        }),
+        done = work => Ok(done),
+    }
 }
 
 /// Prefix caches are shared within a tab and with nobody else. Tab ids are public on the ledger, so the salt is keyed with

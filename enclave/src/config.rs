@@ -4,9 +4,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use attestation::{AppraisalPolicy, TrustRoots};
 use credits::{Bytes32, Credits};
 use serde::Deserialize;
 
+use crate::endpoint::Endpoint;
 use crate::limits::{CANARY_TOKENS_MAX, METRICS_INTERVAL_SECS_MIN};
 use crate::vsock;
 
@@ -185,9 +187,18 @@ impl TeeConfig {
     /// The other machine that is asked, if one is: context id and port.
     fn vsock_peer(&self) -> Option<(u32, u32)> {
         match self {
-            Self::ReportVsock { cid, port, .. }
-            | Self::ConfigfsTsm { collateral: ServiceAddress::Vsock { cid, port }, .. } => Some((*cid, *port)),
-            Self::ReportSocket { .. } | Self::ConfigfsTsm { collateral: ServiceAddress::Socket(_), .. } => None,
+            Self::ReportVsock { cid, port } => Some((*cid, *port)),
+            Self::ConfigfsTsm { collateral, .. } => collateral.vsock_peer(),
+            Self::ReportSocket { .. } => None,
+        }
+    }
+}
+
+impl ServiceAddress {
+    fn vsock_peer(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Vsock { cid, port } => Some((*cid, *port)),
+            Self::Socket(_) => None,
         }
     }
 }
@@ -218,12 +229,37 @@ pub enum EngineDialect {
     Llama,
 }
 
+/// What the engine's model makes. One model does one of both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Makes {
+    /// Text: chats, completions, responses.
+    #[default]
+    Text,
+    /// Vectors of texts.
+    Embeddings,
+}
+
+impl Makes {
+    /// Whether a node of such a model serves this endpoint.
+    #[must_use]
+    pub fn serves(self, endpoint: Endpoint) -> bool {
+        match endpoint {
+            Endpoint::Chat | Endpoint::Completions | Endpoint::Responses => self == Self::Text,
+            Endpoint::Embeddings => self == Self::Embeddings,
+        }
+    }
+}
+
 /// The engine.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineConfig {
     /// Its dialect.
     pub dialect: EngineDialect,
+    /// What its model makes.
+    #[serde(default)]
+    pub makes: Makes,
     /// Its Unix socket.
     pub socket: PathBuf,
     /// The served model's name.
@@ -304,12 +340,24 @@ impl GuardianConfig {
         if self.engine.model.is_empty() || self.engine.context_tokens_max == 0 {
             return refuse("engine", "needs a model name and a context window");
         }
+        if let Some(gpu) = &self.gpu {
+            let roots = gpu.roots.as_ref().map(|pem| TrustRoots::named(pem.as_bytes()));
+            if roots.is_some_and(|roots| roots.is_err()) {
+                return refuse("gpu.roots", "must be root certificates in PEM");
+            }
+            if gpu.policy.as_ref().is_some_and(|policy| AppraisalPolicy::from_toml(policy).is_err()) {
+                return refuse("gpu.policy", "is not an appraisal policy; `cloister appraise --policy` says why");
+            }
+        }
         let signs_for_gpus = !matches!(self.tee, TeeConfig::ConfigfsTsm { .. });
         if self.gpu.as_ref().is_some_and(|gpu| gpu.nvml.is_none() && !signs_for_gpus) {
             return refuse("gpu.nvml", "is missing: the kernel has reports of the CPU only");
         }
         if self.listen_vsock.is_some_and(|port| !(vsock::PORT_MIN..=vsock::PORT_MAX).contains(&port)) {
             return refuse("listen_vsock", "must be a port from 1024 on: lower ones need a privilege");
+        }
+        if self.canary.is_some() && self.engine.makes == Makes::Embeddings {
+            return refuse("canary", "asks for text, which this engine does not make");
         }
         if let Some(canary) = &self.canary {
             if canary.prompt.is_empty() || canary.interval_secs == 0 {
@@ -331,8 +379,13 @@ impl GuardianConfig {
         if self.shaping.cadence_millis > 0 && self.shaping.frame_bytes == 0 {
             return refuse("shaping.cadence_millis", "hides nothing without shaping.frame_bytes");
         }
-        if self.tee.vsock_peer().is_some_and(|(cid, port)| cid == u32::MAX || port == u32::MAX) {
+        let nobody = |(cid, port): (u32, u32)| cid == u32::MAX || port == u32::MAX;
+        if self.tee.vsock_peer().is_some_and(nobody) {
             return refuse("tee", "must name one machine and one port");
+        }
+        let collateral = self.gpu.as_ref().and_then(|gpu| gpu.nvml.as_ref()).map(|nvml| &nvml.collateral);
+        if collateral.and_then(ServiceAddress::vsock_peer).is_some_and(nobody) {
+            return refuse("gpu.nvml.collateral", "must name one machine and one port");
         }
         Ok(())
     }
@@ -340,112 +393,4 @@ impl GuardianConfig {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use std::path::Path;
-
-    use super::{GuardianConfig, ShapingConfig, TeeConfig};
-
-    const ZERO: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-
-    /// A whole configuration with these lines at the top and this table of the platform.
-    fn parsed(top: &str, tee: &str) -> Result<GuardianConfig, String> {
-        let text = format!(
-            "listen = \"0.0.0.0:8443\"\n{top}\n[tee]\n{tee}\n\
-             [ledger]\nurl = \"http://10.0.2.2:7800\"\nledger_id = \"{ZERO}\"\nledger_key = \"{ZERO}\"\n\
-             vk_digest = \"{ZERO}\"\npayee = \"{ZERO}\"\n\
-             [engine]\ndialect = \"llama\"\nsocket = \"/run/engine/engine.sock\"\nmodel = \"m\"\n\
-             weights = \"sha256:{ZERO}\"\ncontext_tokens_max = 2048\n\
-             [prices]\nrequest_credits = 10\nprompt_credits = 1\ncompletion_credits = 4\ntiers = [1024]\n\
-             tab_secs_max = 3600\n"
-        );
-        let config: GuardianConfig = toml::from_str(&text).map_err(|error| error.to_string())?;
-        config.reject_nonsense(Path::new("guardian.toml")).map_err(|error| error.to_string())?;
-        Ok(config)
-    }
-
-    const TSM: &str = "kind = \"configfs-tsm\"\nentry = \"/run/tsm\"";
-
-    #[test]
-    fn the_kernels_interface_needs_somebody_who_has_endorsements() {
-        let config = parsed("", &format!("{TSM}\ncollateral = {{ vsock = {{ cid = 2, port = 9001 }} }}")).unwrap();
-        assert_eq!(config.tee.vsock_peer(), Some((2, 9001)));
-        let config = parsed("", &format!("{TSM}\ncollateral = {{ socket = \"/run/x.sock\" }}")).unwrap();
-        assert_eq!(config.tee.vsock_peer(), None);
-        for collateral in ["", "collateral = \"/run/x.sock\"", "collateral = { vsock = { cid = 2 } }"] {
-            assert!(parsed("", &format!("{TSM}\n{collateral}")).is_err(), "{collateral}");
-        }
-    }
-
-    #[test]
-    fn vsock_is_off_unless_named() {
-        let socket = "kind = \"report-socket\"\npath = \"/run/tee.sock\"";
-        let config = parsed("", socket).unwrap();
-        assert_eq!(config.listen_vsock, None);
-        let config = parsed("listen_vsock = 8443", "kind = \"report-vsock\"\ncid = 2\nport = 7900").unwrap();
-        assert_eq!(config.listen_vsock, Some(8443));
-        assert!(matches!(config.tee, TeeConfig::ReportVsock { cid: 2, port: 7900 }));
-    }
-
-    #[test]
-    fn shaping_has_a_default_and_limits() {
-        let tee = "kind = \"report-socket\"\npath = \"/run/tee.sock\"";
-        let with = |table: &str| parsed("", &format!("{tee}\n[shaping]\n{table}"));
-        assert_eq!(parsed("", tee).unwrap().shaping, ShapingConfig { frame_bytes: 512, cadence_millis: 0 });
-        let config = with("cadence_millis = 40").unwrap();
-        assert_eq!(config.shaping, ShapingConfig { frame_bytes: 512, cadence_millis: 40 });
-        for (table, problem) in [
-            ("frame_bytes = 127", "at least 128"),
-            ("cadence_millis = 1001", "at most 1000"),
-            ("frame_bytes = 0\ncadence_millis = 40", "hides nothing"),
-            ("frame_bits = 1", "unknown field"),
-        ] {
-            let refused = with(table).unwrap_err();
-            assert!(refused.contains(problem), "{refused}");
-        }
-    }
-
-    #[test]
-    fn metrics_are_off_and_not_for_every_second() {
-        let tee = "kind = \"report-socket\"\npath = \"/run/tee.sock\"";
-        let with = |table: &str| parsed("", &format!("{tee}\n[metrics]\n{table}"));
-        assert_eq!(parsed("", tee).unwrap().metrics, None);
-        assert_eq!(with("listen = \"127.0.0.1:9464\"").unwrap().metrics.unwrap().interval_secs, 60);
-        let refused = with("listen = \"127.0.0.1:9464\"\ninterval_secs = 9").unwrap_err();
-        assert!(refused.contains("at least 10"), "{refused}");
-        assert!(with("interval_secs = 60").is_err());
-    }
-
-    #[test]
-    fn a_canary_has_a_question_and_limits() {
-        let tee = "kind = \"report-socket\"\npath = \"/run/tee.sock\"";
-        let with = |prompt: &str, tokens: u64, secs: u64| {
-            let table =
-                format!("prompt = \"{prompt}\"\ncompletion_tokens = {tokens}\nanswer = \"b\"\ninterval_secs = {secs}");
-            parsed("", &format!("{tee}\n[canary]\n{table}"))
-        };
-        assert_eq!(with("a", 256, 1).unwrap().canary.unwrap().answer, "b");
-        for (prompt, tokens, secs) in [("", 8, 1), ("a", 0, 1), ("a", 257, 1), ("a", 8, 0)] {
-            let refused = with(prompt, tokens, secs).unwrap_err();
-            assert!(refused.contains("canary"), "{refused}");
-        }
-    }
-
-    #[test]
-    fn vsock_addresses_that_name_nothing_are_refused() {
-        let socket = "kind = \"report-socket\"\npath = \"/run/tee.sock\"";
-        for port in ["0", "1023", "4294967295"] {
-            let refused = parsed(&format!("listen_vsock = {port}"), socket).unwrap_err();
-            assert!(refused.contains("listen_vsock must be a port from 1024 on"), "{refused}");
-        }
-        assert!(parsed("listen_vsock = -1", socket).is_err());
-        for tee in ["cid = 4294967295\nport = 7900", "cid = 2\nport = 4294967295"] {
-            let refused = parsed("", &format!("kind = \"report-vsock\"\n{tee}")).unwrap_err();
-            assert!(refused.contains("must name one machine and one port"), "{refused}");
-        }
-        let refused =
-            parsed("", &format!("{TSM}\ncollateral = {{ vsock = {{ cid = 2, port = 4294967295 }} }}")).unwrap_err();
-        assert!(refused.contains("must name one machine and one port"), "{refused}");
-        assert!(parsed("", "kind = \"report-vsock\"\nport = 7900").is_err(), "the machine is named, not guessed");
-        assert!(parsed("", "kind = \"report-vsock\"\ncid = 2\nport = 7900\npath = \"x\"").is_err());
-    }
-}
+mod tests;

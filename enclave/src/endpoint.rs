@@ -9,6 +9,8 @@ pub enum Endpoint {
     Completions,
     /// `POST /v1/responses`: a chat in another form.
     Responses,
+    /// `POST /v1/embeddings`.
+    Embeddings,
 }
 
 impl Endpoint {
@@ -19,6 +21,7 @@ impl Endpoint {
             Self::Chat => "/v1/chat/completions",
             Self::Completions => "/v1/completions",
             Self::Responses => "/v1/responses",
+            Self::Embeddings => "/v1/embeddings",
         }
     }
 
@@ -38,6 +41,7 @@ impl Endpoint {
             Self::Chat => "chatcmpl-",
             Self::Completions => "cmpl-",
             Self::Responses => "resp_",
+            Self::Embeddings => "embd-",
         }
     }
 
@@ -48,6 +52,7 @@ impl Endpoint {
             Self::Chat => "chat.completion",
             Self::Completions => "text_completion",
             Self::Responses => "response",
+            Self::Embeddings => "list",
         }
     }
 
@@ -58,6 +63,7 @@ impl Endpoint {
             Self::Chat => "chat.completion.chunk",
             Self::Completions => "text_completion",
             Self::Responses => "response",
+            Self::Embeddings => "list",
         }
     }
 
@@ -67,6 +73,7 @@ impl Endpoint {
         match self {
             Self::Chat => &["index", "message", "finish_reason", "logprobs"],
             Self::Responses => &["message"],
+            Self::Embeddings => &[],
             Self::Completions => &["index", "text", "finish_reason", "logprobs"],
         }
     }
@@ -77,6 +84,7 @@ impl Endpoint {
         match self {
             Self::Chat => &["index", "delta", "finish_reason", "logprobs"],
             Self::Responses => &["delta"],
+            Self::Embeddings => &[],
             Self::Completions => &["index", "text", "finish_reason", "logprobs"],
         }
     }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::UnixStream;
 
 use crate::config::{EngineConfig, EngineDialect};
+use crate::embeddings;
 use crate::endpoint::Endpoint;
 use crate::engine_body::{Arrived, EngineBody, EngineConnection};
 use crate::limits::{
@@ -98,28 +99,37 @@ impl Engine {
     pub fn body(&self, request: &InferenceRequest, completion_tokens: u64, cache_salt: &str) -> Vec<u8> {
         let mut body: Map<String, Value> = request.forward.clone();
         body.insert("model".to_owned(), json!(self.model));
+        if request.endpoint == Endpoint::Embeddings {
+            body.insert("encoding_format".to_owned(), json!(embeddings::BASE64));
+            self.keep_to_itself(&mut body, cache_salt);
+            return Value::Object(body).to_string().into_bytes();
+        }
         body.insert("max_tokens".to_owned(), json!(completion_tokens));
         body.insert("n".to_owned(), json!(request.choices));
         body.insert("stream".to_owned(), json!(request.stream));
         match self.dialect {
-            EngineDialect::Vllm => {
-                // The prefix cache is shared by everybody unless salted: its timing tells what others asked (CVE-2025-46570).
-                body.insert("cache_salt".to_owned(), json!(cache_salt));
-                if request.stream {
-                    let options = json!({"include_usage": true, "continuous_usage_stats": true});
-                    body.insert("stream_options".to_owned(), options);
-                }
+            EngineDialect::Vllm if request.stream => {
+                let options = json!({"include_usage": true, "continuous_usage_stats": true});
+                body.insert("stream_options".to_owned(), options);
             }
-            EngineDialect::Llama => {
-                // No salt exists in this dialect, so the cache stays unused.
-                body.insert("cache_prompt".to_owned(), json!(false));
-                if request.stream {
-                    body.insert("stream_options".to_owned(), json!({"include_usage": true}));
-                    body.insert("timings_per_token".to_owned(), json!(true));
-                }
+            EngineDialect::Llama if request.stream => {
+                body.insert("stream_options".to_owned(), json!({"include_usage": true}));
+                body.insert("timings_per_token".to_owned(), json!(true));
             }
+            EngineDialect::Vllm | EngineDialect::Llama => {}
         }
+        self.keep_to_itself(&mut body, cache_salt);
         Value::Object(body).to_string().into_bytes()
+    }
+
+    /// Keeps caches apart.
+    fn keep_to_itself(&self, body: &mut Map<String, Value>, cache_salt: &str) {
+        match self.dialect {
+            // The prefix cache is shared by everybody unless salted: its timing tells what others asked (CVE-2025-46570).
+            EngineDialect::Vllm => body.insert("cache_salt".to_owned(), json!(cache_salt)),
+            // No salt exists in this dialect, so the cache stays unused.
+            EngineDialect::Llama => body.insert("cache_prompt".to_owned(), json!(false)),
+        };
     }
 
     /// Sends a request; returns the body of a 200 answer.

@@ -2,10 +2,11 @@
 //!
 //! 1. `listener.rs` accepts, finishes TLS 1.3, limits connections and computes the channel exporter
 //! 2. `routes.rs` is the route table; what comes sealed is opened by `sealed/` before
-//! 3. `request.rs` turns bytes into an allow-listed request of an `endpoint.rs`; `responses/` is a chat in another form
+//! 3. `request.rs` turns bytes into an allow-listed request of an `endpoint.rs`; `responses/` is a chat in another form, `embeddings.rs` vectors of
+//!    texts
 //! 4. `admission.rs` opens a tab (spend proof → reservation) and authenticates requests under it
 //! 5. `inference.rs` speaks to the engine on its Unix socket; `engine_body.rs` is an answer as it arrives, `chunk.rs` what it says
-//! 6. `stream.rs` relays and meters; `output.rs` sends and hashes, `shaping.rs` says how that looks from outside
+//! 6. `stream.rs` relays and meters, `plain.rs` answers at once; `output.rs` sends and hashes, `shaping.rs` says how that looks from outside
 //! 7. `settlement.rs` journals running totals and settles tabs
 //! 8. `receipt.rs` signs what was done
 //!
@@ -24,6 +25,7 @@ pub mod canary;
 pub mod chunk;
 pub mod clock;
 pub mod config;
+pub mod embeddings;
 pub mod endpoint;
 pub mod engine_body;
 pub mod gpu;
@@ -36,6 +38,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod output;
 pub mod payload;
+mod plain;
 pub mod problem;
 pub mod receipt;
 pub mod receipts;

@@ -55,17 +55,23 @@ pub const ATTESTATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Age at which the host is asked again for what the vendor says about this machine. Revocation lists and statements are issued
 /// monthly and live longer; policies ask for lists of at most a week.
 pub const COLLATERAL_AGE_MAX: Duration = Duration::from_secs(10 * 60);
+/// Time after which it is asked again when it did not answer.
+pub const COLLATERAL_PAUSE: Duration = Duration::from_secs(30);
 /// Time for the host to answer that; after it, what it said before is handed out.
 pub const COLLATERAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Age at which GPU evidence is handed out no more; without newer one the node ends.
 pub const GPU_EVIDENCE_AGE_MAX: Duration = Duration::from_secs(9 * 60);
 /// Age at which it is renewed.
 pub const GPU_EVIDENCE_RENEWAL_AGE: Duration = Duration::from_secs(8 * 60);
-/// Time between two questions what the driver says of the GPUs. With two tries of [`GPU_STATE_TIMEOUT`] each a node knows of a change
-/// within five seconds.
+/// Time between two questions what the driver says of the GPUs. With two tries of [`GPU_STATE_TIMEOUT`], or one and
+/// [`GPU_EVENT_TIMEOUT`], a node stops within five seconds of a change.
 pub const GPU_WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// See [`GPU_WATCH_INTERVAL`].
-pub const GPU_STATE_TIMEOUT: Duration = Duration::from_millis(1500);
+pub const GPU_STATE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time in which GPUs must be attested again after a critical event.
+pub const GPU_EVENT_TIMEOUT: Duration = Duration::from_millis(2500);
+/// Time for the driver to let GPUs take work, or no longer.
+pub const GPU_READY_TIMEOUT: Duration = Duration::from_secs(3);
 /// Open tabs at once (`tab.too_many`).
 pub const TABS_MAX: usize = 10_000;
 /// Spend proofs verified at once: one per core keeps junk proofs from starving requests (C12).
@@ -97,6 +103,10 @@ pub const COMPLETION_TOKENS_DEFAULT: u64 = 512;
 pub const TEMPLATE_TOKENS_PER_MESSAGE: u64 = 16;
 /// See [`TEMPLATE_TOKENS_PER_MESSAGE`].
 pub const TEMPLATE_TOKENS_BASE: u64 = 64;
+/// Texts of one request for embeddings (`request.invalid`).
+pub const EMBEDDING_INPUTS_MAX: usize = 256;
+/// Tokens that a model puts around each of them.
+pub const EMBEDDING_TOKENS_PER_INPUT: u64 = 3;
 /// Bytes of text in one answer of the Responses API, whose events repeat it (`engine.failed`).
 pub const RESPONSE_BYTES_MAX: usize = 1 << 20;
 /// What an item of such an answer counts for beside its text.
@@ -180,5 +190,7 @@ pub const METRICS_READERS_MAX: usize = 4;
 pub const METRICS_READER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Keyset lifetime from boot, in seconds (6 days; verifiers refuse more than 7).
 pub const KEYSET_LIFETIME_SECS: u64 = 6 * 24 * 3600;
+/// Time that streams which are broken off get for their last words.
+pub const CUT_TIME: Duration = Duration::from_millis(500);
 /// Time in-flight requests get to finish after SIGTERM.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);

@@ -40,6 +40,7 @@ enum EndpointLabel {
     Chat,
     Completions,
     Responses,
+    Embeddings,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -118,6 +119,7 @@ impl Metrics {
             Endpoint::Chat => EndpointLabel::Chat,
             Endpoint::Completions => EndpointLabel::Completions,
             Endpoint::Responses => EndpointLabel::Responses,
+            Endpoint::Embeddings => EndpointLabel::Embeddings,
         };
         let outcome = match outcome {
             Outcome::Complete => OutcomeLabel::Complete,

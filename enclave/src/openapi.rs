@@ -1,11 +1,28 @@
 //! The description of the API that `GET /openapi.json` gives. Tests hold it against the route table and the allow-lists, and send
 //! requests made from it.
 
-/// The document, for a node that serves this model.
+use serde_json::Value;
+
+use crate::config::EngineConfig;
+use crate::endpoint::Endpoint;
+
+/// All that some node has.
+const DOCUMENT: &str = include_str!("openapi.json");
+
+/// The document, for a node with this engine: its model, and the endpoints that it serves.
 #[must_use]
-pub fn document(model: &str) -> String {
-    let name = serde_json::Value::String(model.to_owned()).to_string();
-    include_str!("openapi.json").replace("\"MODEL\"", &name)
+pub fn document(engine: &EngineConfig) -> String {
+    let name = Value::String(engine.model.clone()).to_string();
+    let all = DOCUMENT.replace("\"MODEL\"", &name);
+    let Ok(mut document) = serde_json::from_str::<Value>(&all) else { return all };
+    if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
+        for endpoint in [Endpoint::Chat, Endpoint::Completions, Endpoint::Responses, Endpoint::Embeddings] {
+            if !engine.makes.serves(endpoint) {
+                paths.remove(endpoint.path());
+            }
+        }
+    }
+    document.to_string()
 }
 
 #[cfg(test)]
@@ -13,20 +30,34 @@ pub fn document(model: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
-    use super::document;
+    use super::{DOCUMENT, document};
+    use crate::config::EngineConfig;
     use crate::endpoint::Endpoint;
     use crate::request;
 
     fn parsed() -> Value {
-        serde_json::from_str(&document("a \"model\"")).unwrap()
+        serde_json::from_str(DOCUMENT).unwrap()
+    }
+
+    fn of_engine(makes: &str) -> Value {
+        let engine = json!({"dialect": "vllm", "makes": makes, "socket": "/run/engine.sock", "model": "a \"model\"",
+            "weights": format!("sha256:{}", "00".repeat(32)), "context_tokens_max": 1});
+        let engine: EngineConfig = serde_json::from_value(engine).unwrap();
+        serde_json::from_str(&document(&engine)).unwrap()
     }
 
     #[test]
-    fn it_names_the_model_that_is_served() {
-        let model = parsed().pointer("/components/schemas/Model/enum").unwrap().clone();
-        assert_eq!(model, serde_json::json!(["a \"model\""]));
+    fn it_names_the_model_that_is_served_and_what_it_serves() {
+        for (makes, has, has_not) in
+            [("text", Endpoint::Responses, Endpoint::Embeddings), ("embeddings", Endpoint::Embeddings, Endpoint::Chat)]
+        {
+            let document = of_engine(makes);
+            assert_eq!(document.pointer("/components/schemas/Model/enum").unwrap(), &json!(["a \"model\""]));
+            let paths = document.get("paths").unwrap();
+            assert!(paths.get(has.path()).is_some() && paths.get(has_not.path()).is_none(), "{makes}");
+        }
     }
 
     #[test]
@@ -38,6 +69,7 @@ mod tests {
                 ["Endpoint::Chat.path()", ..] => Endpoint::Chat.path(),
                 ["Endpoint::Completions.path()", ..] => Endpoint::Completions.path(),
                 ["Endpoint::Responses.path()", ..] => Endpoint::Responses.path(),
+                ["Endpoint::Embeddings.path()", ..] => Endpoint::Embeddings.path(),
                 ["", path, ..] => path,
                 other => panic!("{other:?}"),
             };
@@ -63,6 +95,7 @@ mod tests {
             (Endpoint::Chat, "ChatRequest"),
             (Endpoint::Completions, "TextRequest"),
             (Endpoint::Responses, "ResponsesRequest"),
+            (Endpoint::Embeddings, "EmbeddingsRequest"),
         ];
         for (endpoint, schema) in schemas {
             let properties = document.pointer(&format!("/components/schemas/{schema}/properties")).unwrap();

@@ -75,6 +75,7 @@ pub fn finish(
     response: Sha256Digest,
 ) -> Result<(Arc<Receipt>, Credits, FinishedCall), attestation::JcsError> {
     let tab = Arc::clone(hold.tab());
+    let served_at = guardian.clock.now();
     let (running_total, finished) = hold.charge(metered.cost, &facts.receipt_id);
     guardian.work.metrics.call(facts.endpoint, outcome, &metered);
     let keys = &guardian.keys;
@@ -85,7 +86,7 @@ pub fn finish(
         workload_keyset_digest: keys.keyset_digest,
         endpoint: facts.endpoint.path().to_owned(),
         method: "POST".to_owned(),
-        served_at: guardian.clock.now(),
+        served_at,
         event_log: vec![
             Event::RequestReceived { body_hash: facts.request },
             Event::RequestForwarded { body_hash: facts.forwarded },

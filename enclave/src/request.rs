@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::aci;
+use crate::embeddings;
 use crate::endpoint::Endpoint;
 use crate::limits::{
     CHOICES_MAX, COMPLETIONS_LOGPROBS_MAX, MESSAGES_MAX, STOP_BYTES_MAX, STOPS_MAX, TEMPLATE_TOKENS_BASE,
@@ -19,7 +20,7 @@ use crate::problem::Problem;
 use crate::responses;
 use crate::responses::request::{AsChat, as_chat};
 
-/// Members passed to the engine as they are, once their type is right: of both endpoints …
+/// Members passed to the engine as they are, once their type is right: of all endpoints that make text …
 const FORWARDED: &[(&str, Shape)] = &[
     ("temperature", Shape::Number),
     ("top_p", Shape::Number),
@@ -171,6 +172,11 @@ fn parse_members(endpoint: Endpoint, members: &Map<String, Value>) -> Result<Inf
             let tokens = positive(members, "max_tokens")?.unwrap_or(TEXT_COMPLETION_TOKENS_DEFAULT);
             (text_bound(prompt), Some(tokens))
         }
+        Endpoint::Embeddings => {
+            let (texts, bound) = embeddings::take(members)?;
+            forward = texts;
+            (bound, Some(0))
+        }
     };
     Ok(InferenceRequest {
         endpoint,
@@ -187,9 +193,15 @@ fn parse_members(endpoint: Endpoint, members: &Map<String, Value>) -> Result<Inf
     })
 }
 
-/// What an endpoint forwards beside [`FORWARDED`], and what it reads or drops.
+/// What all endpoints that make text forward.
+fn forwarded(endpoint: Endpoint) -> &'static [(&'static str, Shape)] {
+    if endpoint == Endpoint::Embeddings { &[] } else { FORWARDED }
+}
+
+/// What an endpoint forwards beside that, and what it reads or drops.
 fn own_members(endpoint: Endpoint) -> (&'static [(&'static str, Shape)], &'static [&'static str]) {
     match endpoint {
+        Endpoint::Embeddings => (&[], embeddings::MEMBERS),
         // A response is a chat by then.
         Endpoint::Chat | Endpoint::Responses => (CHAT_FORWARDED, CHAT_READ_OR_DROPPED),
         Endpoint::Completions => (COMPLETIONS_FORWARDED, COMPLETIONS_READ_OR_DROPPED),
@@ -203,7 +215,7 @@ pub(crate) fn members(endpoint: Endpoint) -> Vec<&'static str> {
         return responses::request::MEMBERS.to_vec();
     }
     let (own, read_or_dropped) = own_members(endpoint);
-    FORWARDED.iter().chain(own).map(|(name, _)| *name).chain(read_or_dropped.iter().copied()).collect()
+    forwarded(endpoint).iter().chain(own).map(|(name, _)| *name).chain(read_or_dropped.iter().copied()).collect()
 }
 
 /// The members that are forwarded as they are; an error for one that is not known.
@@ -214,7 +226,7 @@ fn allowed(endpoint: Endpoint, members: &Map<String, Value>) -> Result<Map<Strin
         if member.is_null() || read_or_dropped.contains(&name.as_str()) {
             continue;
         }
-        let Some((_, shape)) = FORWARDED.iter().chain(own).find(|(known, _)| known == name) else {
+        let Some((_, shape)) = forwarded(endpoint).iter().chain(own).find(|(known, _)| known == name) else {
             return Err(Problem::invalid(
                 "request.unknown_parameter",
                 name,
@@ -229,7 +241,8 @@ fn allowed(endpoint: Endpoint, members: &Map<String, Value>) -> Result<Map<Strin
     Ok(forward)
 }
 
-fn invalid(param: &str, message: impl Into<String>) -> Problem {
+/// A refusal of a member.
+pub(crate) fn invalid(param: &str, message: impl Into<String>) -> Problem {
     Problem::invalid("request.invalid", param, message)
 }
 
@@ -389,109 +402,4 @@ fn text_bound(text: &str) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Endpoint, parse};
-
-    fn code(endpoint: Endpoint, body: &str) -> (&'static str, Option<String>) {
-        let problem = parse(endpoint, body.as_bytes()).unwrap_err();
-        (problem.code, problem.param)
-    }
-
-    #[test]
-    fn a_prompt_is_one_text_and_its_length_bounds_its_price() {
-        let body =
-            r#"{"model":"m","prompt":["Once upon a time"],"stream":true,"logprobs":5,"stop":"\n","user":"someone"}"#;
-        let request = parse(Endpoint::Completions, body.as_bytes()).unwrap();
-        assert_eq!(request.forward.get("prompt").unwrap(), "Once upon a time");
-        assert_eq!((request.prompt_tokens_bound, request.completion_tokens_max), (16 + 64, Some(16)), "as OpenAI");
-        assert!(request.stream && !request.forward.contains_key("user"));
-        assert_eq!(request.stop_bytes, 1);
-        let longest = format!(r#"{{"model":"m","prompt":"a","stop":["b","{}"]}}"#, "a".repeat(256));
-        assert_eq!(parse(Endpoint::Completions, longest.as_bytes()).unwrap().stop_bytes, 256);
-        assert!(
-            parse(Endpoint::Completions, longest.replace("\"b\"", &format!("\"{}\"", "b".repeat(257))).as_bytes())
-                .is_err()
-        );
-        let (invalid, unknown) = ("request.invalid", "request.unknown_parameter");
-        for (members, expected, param) in [
-            ("", invalid, "prompt"),
-            (r#","prompt":null"#, invalid, "prompt"),
-            (r#","prompt":[]"#, invalid, "prompt"),
-            (r#","prompt":"""#, invalid, "prompt"),
-            (r#","prompt":"a","stop":"""#, invalid, "stop"),
-            (r#","prompt":"a","stop":["a","b","c","d","e"]"#, invalid, "stop"),
-            (r#","prompt":"a","stop":["a",1]"#, invalid, "stop"),
-            (r#","prompt":["a","b"]"#, invalid, "prompt"),
-            (r#","prompt":[1,2,3]"#, invalid, "prompt"),
-            (r#","prompt":[[1,2,3]]"#, invalid, "prompt"),
-            (r#","prompt":"a","logprobs":6"#, invalid, "logprobs"),
-            (r#","prompt":"a","logprobs":true"#, invalid, "logprobs"),
-            (r#","prompt":"a","max_tokens":0"#, invalid, "max_tokens"),
-            (r#","prompt":"a","echo":true"#, unknown, "echo"),
-            (r#","prompt":"a","best_of":2"#, unknown, "best_of"),
-            (r#","prompt":"a","suffix":"b"#, invalid, "body"),
-            (r#","prompt":"a","suffix":"b""#, unknown, "suffix"),
-            (r#","prompt":"a","messages":[]"#, unknown, "messages"),
-            (r#","prompt":"a","prompt_embeds":"b""#, unknown, "prompt_embeds"),
-            (r#","prompt":"a","max_completion_tokens":2"#, unknown, "max_completion_tokens"),
-        ] {
-            let body = format!("{{\"model\":\"m\"{members}}}");
-            assert_eq!(code(Endpoint::Completions, &body), (expected, Some(param.to_owned())), "{body}");
-        }
-    }
-
-    #[test]
-    fn accepts_what_the_official_clients_send() {
-        let body = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"stream":true,
-            "stream_options":{"include_usage":true},"max_tokens":7,"temperature":0,"seed":7,"user":"someone"}"#;
-        let request = parse(Endpoint::Chat, body.as_bytes()).unwrap();
-        assert!(request.stream && request.include_usage && request.obfuscate);
-        let plain = body.replace("\"include_usage\"", "\"include_obfuscation\":false,\"include_usage\"");
-        assert!(!parse(Endpoint::Chat, plain.as_bytes()).unwrap().obfuscate);
-        assert_eq!(request.completion_tokens_max, Some(7));
-        assert!(!request.forward.contains_key("user"), "caller identity stays here");
-        assert!(request.prompt_tokens_bound > 64);
-    }
-
-    #[test]
-    fn refuses_every_wrong_shape_with_the_parameter_named() {
-        let invalid = "request.invalid";
-        let unknown = "request.unknown_parameter";
-        let table: &[(&str, &str, &str)] = &[
-            ("", invalid, "body"),
-            ("[]", invalid, "body"),
-            (r#"{"messages":[{"role":"user","content":"x"}]}"#, invalid, "model"),
-            (r#"{"model":"m"}"#, invalid, "messages"),
-            (r#"{"model":"m","messages":[]}"#, invalid, "messages"),
-            (r#"{"model":"m","messages":["x"]}"#, invalid, "messages[0]"),
-            (r#"{"model":"m","messages":[{"role":"root","content":"x"}]}"#, invalid, "messages[0]"),
-            (r#"{"model":"m","messages":[{"role":"user","content":"x","extra":1}]}"#, invalid, "messages[0]"),
-            (
-                r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://x"}}]}]}"#,
-                invalid,
-                "messages[0]",
-            ),
-            (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"stream":"yes"}"#, invalid, "stream"),
-            (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":0}"#, invalid, "max_tokens"),
-            (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":-1}"#, invalid, "max_tokens"),
-            (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"n":5}"#, invalid, "n"),
-            (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"top_logprobs":21}"#, invalid, "top_logprobs"),
-            (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"top_logprobs":-1}"#, invalid, "top_logprobs"),
-            (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":"hot"}"#, invalid, "temperature"),
-            (r#"{"model":"m","messages":[{"role":"user","content":"x"}],"cache_salt":"mine"}"#, unknown, "cache_salt"),
-            (
-                r#"{"model":"m","messages":[{"role":"user","content":"x"}],"chat_template":"{{x}}"}"#,
-                unknown,
-                "chat_template",
-            ),
-            (
-                r#"{"model":"m","messages":[{"role":"user","content":"x"}],"stream_options":{"continuous_usage_stats":true}}"#,
-                unknown,
-                "stream_options.continuous_usage_stats",
-            ),
-        ];
-        for (body, expected, param) in table {
-            assert_eq!(code(Endpoint::Chat, body), (*expected, Some((*param).to_owned())), "{body}");
-        }
-    }
-}
+mod tests;

@@ -57,6 +57,7 @@ fn serving() -> Router<Arc<Guardian>> {
         .route(Endpoint::Chat.path(), post(calls::chat))
         .route(Endpoint::Completions.path(), post(calls::completions))
         .route(Endpoint::Responses.path(), post(calls::responses))
+        .route(Endpoint::Embeddings.path(), post(calls::embeddings))
 }
 
 fn finished(routes: Router<Arc<Guardian>>, guardian: Arc<Guardian>) -> Router {
@@ -102,7 +103,7 @@ pub async fn method_not_allowed() -> Problem {
 }
 
 async fn openapi(State(guardian): Shared) -> Response {
-    json_bytes(openapi::document(&guardian.config.engine.model).into_bytes())
+    json_bytes(openapi::document(&guardian.config.engine).into_bytes())
 }
 
 async fn health(State(guardian): Shared) -> Response {

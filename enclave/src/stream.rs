@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use crate::chunk::{EngineChunk, Kept};
 use crate::endpoint::Endpoint;
 use crate::engine_body::{Arrived, EngineBody};
-use crate::inference::{self, EngineError, Usage};
+use crate::inference::Usage;
 use crate::limits::{
     CLIENT_STALL_TIMEOUT, ENGINE_IDLE_TIMEOUT, FRAME_BYTES_TOGETHER, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME,
     RECEIPT_TAKEN_TIMEOUT,
@@ -79,46 +79,13 @@ impl Call {
         self.completion_tokens_max.saturating_mul(self.request.choices)
     }
 
-    fn meter(&self, usage: Usage, recount: &Recount) -> Metered {
+    pub(crate) fn meter(&self, usage: Usage, recount: &Recount) -> Metered {
         let prompt_tokens = usage.prompt_tokens.min(self.request.prompt_tokens_bound);
         let completion_bound =
             self.completion_tokens_bound().min(recount.tokens_max(self.request.choices, self.request.stop_bytes));
         let completion_tokens = usage.completion_tokens.min(completion_bound);
         let cost = self.prices.cost(prompt_tokens, completion_tokens).unwrap_or(self.hold.amount());
         Metered { prompt_tokens, completion_tokens, cost: cost.min(self.hold.amount()) }
-    }
-
-    /// Serves a plain answer: all of it is read from the engine before the first byte goes out.
-    pub async fn plain(self, engine_body: EngineBody) -> Result<Body, Problem> {
-        let answer = inference::read_plain(engine_body).await.map_err(Problem::from)?;
-        let malformed = || Problem::from(EngineError::Malformed);
-        let answer = EngineChunk::parse(&answer).map_err(|_| malformed())?;
-        let usage = answer.usage().filter(|_| !answer.choices().is_empty()).ok_or_else(malformed)?;
-        let endpoint = self.request.endpoint;
-        let mut recount = Recount::default();
-        let kept = Kept { choices: answer.choices(), members: endpoint.choice_members() };
-        let mut response = self.response();
-        let told = match &mut response {
-            Some(response) => response.tell(kept.choices, &mut Vec::new()).ok(),
-            None => kept.text_bytes().ok(),
-        };
-        recount.relayed(told.ok_or_else(malformed)?);
-        let metered = self.meter(usage, &recount);
-        let mut body = Vec::new();
-        match response {
-            Some(response) => body = response.whole(&metered).into_bytes(),
-            None => self.say(endpoint.object(), kept, Some(Some(&metered)), &mut body).ok_or_else(malformed)?,
-        }
-        let (mut output, channel) = Output::new(self.shaping());
-        // What a client pays that leaves before it took any of it.
-        let nothing = self.meter(Usage::default(), &Recount::default());
-        tokio::spawn(async move {
-            output.document(body).await;
-            let outcome = self.settle_outcome(&mut output).await;
-            let metered = if outcome.0 == Outcome::Complete { metered } else { nothing };
-            self.end(output, outcome, metered, false).await;
-        });
-        Ok(Body::new(channel))
     }
 
     /// Serves an event stream.
@@ -129,7 +96,7 @@ impl Call {
     }
 
     /// The response that the answer is told as, if it was asked for in that form.
-    fn response(&self) -> Option<ResponseInProgress> {
+    pub(crate) fn response(&self) -> Option<ResponseInProgress> {
         let CallFacts { chat_id, model, .. } = &self.facts;
         let made = || {
             let now = self.guardian.clock.now().0;
@@ -138,7 +105,7 @@ impl Call {
         (self.request.endpoint == Endpoint::Responses).then(made)
     }
 
-    fn shaping(&self) -> Shaping {
+    pub(crate) fn shaping(&self) -> Shaping {
         Shaping::new(&self.guardian.config.shaping, self.request.obfuscate)
     }
 
@@ -204,7 +171,7 @@ impl Call {
 
     /// Whether a finished answer is complete: the client took all of it, or can fetch it again. The room for that is taken here, before
     /// anything is charged.
-    async fn settle_outcome(&self, output: &mut Output) -> (Outcome, Option<OwnedSemaphorePermit>) {
+    pub(crate) async fn settle_outcome(&self, output: &mut Output) -> (Outcome, Option<OwnedSemaphorePermit>) {
         let room = output.replay_bytes().and_then(|bytes| u32::try_from(bytes).ok());
         let room =
             room.and_then(|bytes| Arc::clone(&self.guardian.work.replay_room).try_acquire_many_owned(bytes).ok());
@@ -217,7 +184,7 @@ impl Call {
         (Outcome::Complete, room)
     }
 
-    async fn end(
+    pub(crate) async fn end(
         self,
         output: Output,
         (outcome, room): (Outcome, Option<OwnedSemaphorePermit>),
@@ -268,7 +235,7 @@ impl Call {
     }
 
     /// Appends an answer or a part of one as JSON. `usage` is left out, is null, or has counts.
-    fn say(
+    pub(crate) fn say(
         &self,
         object: &'static str,
         choices: Kept<'_>,

@@ -26,8 +26,8 @@ pub(crate) enum Command {
     /// Answer a guardian that asks what the vendor says about this machine, from files.
     #[command(
         after_help = "Files of an AMD machine: vcek-PRODUCT-CHIP-TCB.der, vcek-PRODUCT-cert_chain.pem, vcek-PRODUCT.crl; of an Intel machine: \
-        tdx-collateral.json; of a GPU: MANIFEST.xml or MANIFEST.json by NVIDIA's names, *.ocsp.der.\nFetch .crl and .ocsp.der again each \
-        day: policies refuse old ones.\n\
+        tdx-collateral.json; of a GPU: MANIFEST.xml or MANIFEST.json by NVIDIA's names, *.ocsp.der.\nFetch .crl again each day and .ocsp.der \
+        every few hours: policies refuse old ones.\n\
         Example:\n  cloister-host collateral --dir /var/lib/cloister/collateral --socket /run/cloister/vsock.sock_9001"
     )]
     Collateral(collateral::Args),

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use attestation::snp::{SigningKey, SnpReport};
 use attestation::tdx::{COLLATERAL_BYTES_MAX, TdxCollateral};
 use attestation::{Base64, CpuEvidence, Endorsements, EvidenceFormat, Product, SnpEndorsements};
-use platform_service::{Answer, Question};
+use platform_service::{Access, Answer, Question};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
@@ -36,7 +36,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if !args.dir.is_dir() {
         bail!("{} is not a directory", args.dir.display());
     }
-    platform_service::serve("collateral", &args.socket, &output::note, &|question| answer(&args.dir, question))
+    platform_service::serve("collateral", &args.socket, Access::Owner, &output::note, &|question| {
+        answer(&args.dir, question)
+    })
 }
 
 fn answer(dir: &Path, question: Question) -> anyhow::Result<Answer> {

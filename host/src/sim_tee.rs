@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use attestation::STRICT_POLICY;
 use attestation_testing::launch_digest_of;
 use attestation_testing::tdx::simulated_measurement;
-use platform_service::{Answer, Question, exactly};
+use platform_service::{Access, Answer, Question, exactly};
 
 use crate::cli::{Launched, SimTee};
 use crate::output;
@@ -24,7 +24,9 @@ pub(crate) fn run(command: SimTee) -> anyhow::Result<()> {
     match command {
         SimTee::Serve { state, socket, launched, tee, gpu } => {
             let platform = Platform::open(&state, tee, gpu, Measurements::of(&launched)?)?;
-            platform_service::serve("simulated TEE", &socket, &output::note, &|question| answer(&platform, question))
+            platform_service::serve("simulated TEE", &socket, Access::Owner, &output::note, &|question| {
+                answer(&platform, question)
+            })
         }
         SimTee::Measure { launched, json } => {
             let digest = hex::encode(Measurements::of(&launched)?.launch);

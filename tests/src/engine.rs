@@ -16,6 +16,10 @@ pub enum EngineKind {
     Light,
     /// vLLM on the CPU.
     Vllm,
+    /// llama.cpp's server, for embeddings.
+    LightEmbeddings,
+    /// vLLM on the CPU, with a model that embeds.
+    VllmEmbeddings,
 }
 
 impl EngineKind {
@@ -25,6 +29,17 @@ impl EngineKind {
         match self {
             Self::Light => "light",
             Self::Vllm => "vllm",
+            Self::LightEmbeddings => "light-embeddings",
+            Self::VllmEmbeddings => "vllm-embeddings",
+        }
+    }
+
+    /// What the guardian's configuration says that its model makes.
+    #[must_use]
+    pub fn makes(self) -> &'static str {
+        match self {
+            Self::Light | Self::Vllm => "text",
+            Self::LightEmbeddings | Self::VllmEmbeddings => "embeddings",
         }
     }
 
@@ -32,8 +47,8 @@ impl EngineKind {
     #[must_use]
     pub fn dialect(self) -> &'static str {
         match self {
-            Self::Light => "llama",
-            Self::Vllm => "vllm",
+            Self::Light | Self::LightEmbeddings => "llama",
+            Self::Vllm | Self::VllmEmbeddings => "vllm",
         }
     }
 }

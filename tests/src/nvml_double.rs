@@ -28,6 +28,8 @@ pub struct GpuPlayed {
     pub settings: [u32; 4],
     /// Whether work is taken.
     pub ready: u32,
+    /// `nvmlReturn_t` of setting that.
+    pub ready_code: u32,
     /// How many devices there are.
     pub devices: u32,
     /// Number of the device that is there, part of its certificates; another number is another genuine device.
@@ -60,6 +62,7 @@ impl Default for GpuPlayed {
             code: 0,
             settings: [2, 1, 0, 0],
             ready: 0,
+            ready_code: 0,
             devices: 1,
             number: 1,
             driver: SIMULATED_DRIVER.to_owned(),
@@ -135,8 +138,10 @@ fn answer(mut stream: &UnixStream, keys: &GpuKeys, played: &Mutex<GpuPlayed>) ->
         ["ready?"] => format!("0 {}", gpu.ready),
         ["ready!", ready] => {
             gpu.calls.push(format!("ready {ready}"));
-            gpu.ready = ready.parse()?;
-            "0".to_owned()
+            if gpu.ready_code == 0 {
+                gpu.ready = ready.parse()?;
+            }
+            gpu.ready_code.to_string()
         }
         ["count"] => format!("0 {}", gpu.devices),
         ["event"] if gpu.events > 0 => {

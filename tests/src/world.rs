@@ -7,7 +7,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use attestation_testing::gpu::GpuKeys;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -18,6 +17,7 @@ use crate::processes::{Process, bin_dir, free_port};
 use crate::tsm_double::TsmDouble;
 
 mod config;
+mod gpu;
 
 const READY: Duration = Duration::from_secs(60);
 
@@ -314,51 +314,6 @@ impl World {
         self.kernel.as_ref()
     }
 
-    /// Makes the simulated GPU's keys before anything else: the guardian's configuration names its roots.
-    fn make_gpu(&mut self, by_nvml: bool) -> anyhow::Result<()> {
-        let file = self.gpu_keys_file();
-        if !file.exists() {
-            std::fs::write(&file, GpuKeys::generate()?.to_json()?)?;
-        }
-        if by_nvml {
-            let keys = GpuKeys::from_json(&std::fs::read(&file)?)?;
-            self.nvml = Some(NvmlDouble::start(&self.dir.join("sockets"), keys)?);
-            self.start_nvml_service()?;
-        }
-        Ok(())
-    }
-
-    fn gpu_keys_file(&self) -> PathBuf {
-        self.dir.join("sim/gpu.json")
-    }
-
-    /// The double of NVIDIA's driver, in a world that has one.
-    #[must_use]
-    pub fn nvml(&self) -> Option<&NvmlDouble> {
-        self.nvml.as_ref()
-    }
-
-    fn nvml_socket(&self) -> PathBuf {
-        self.dir.join("sockets/nvml.sock")
-    }
-
-    /// Starts the service that speaks to the driver.
-    pub fn start_nvml_service(&mut self) -> anyhow::Result<()> {
-        let double = self.nvml.as_ref().context("there is no driver")?;
-        let socket = self.nvml_socket();
-        let mut command = double.command(self.program("cloister-nvml"));
-        command.args(["serve", "--socket"]).arg(&socket);
-        let mut process = Process::start("cloister-nvml", &mut command)?;
-        process.wait_until(READY, |process| process.stderr().contains("ready on"))?;
-        self.nvml_service = Some(process);
-        Ok(())
-    }
-
-    /// Kills it.
-    pub fn kill_nvml_service(&mut self) -> anyhow::Result<()> {
-        self.nvml_service.take().context("no service for GPUs runs")?.kill()
-    }
-
     /// Where endorsements come from, when reports come from the kernel.
     #[must_use]
     pub fn collateral_socket(&self) -> PathBuf {
@@ -430,6 +385,14 @@ impl World {
         command.args(["serve", "--config"]).arg(self.config_file());
         self.guardian = Some(Process::start("cloister-guardian", &mut command)?);
         self.wait_for_guardian(words)
+    }
+
+    /// Starts another program in the guardian's place, with one more argument.
+    pub fn start_guardian_as(&mut self, program: &'static str, argument: &str) -> anyhow::Result<()> {
+        let mut command = self.program(program);
+        command.args(["serve", "--config"]).arg(self.config_file()).arg(argument);
+        self.guardian = Some(Process::start(program, &mut command)?);
+        self.wait_for_guardian("\"ready\"")
     }
 
     /// Waits for words in the guardian's log.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use acceptance::proxy::Proxy;
 use acceptance::scripted_engine::{self, ScriptedEngine, Step, finish_chunk, text_chunk, usage_chunk};
-use acceptance::{World, cli, processes, raw};
+use acceptance::{EngineKind, World, cli, processes, raw};
 use serde_json::{Value, json};
 
 /// What an answer is held against. Of authentication and of the order of calls the tool knows nothing that holds here.
@@ -15,8 +15,16 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 /// With payment, wrong requests must be refused, too; without, everything is.
 const CHECKS_PAID: &str = "negative_data_rejection";
 
+/// What a node serves whose model makes text.
+const TEXT: &str = "completions$|models|responses";
+
 /// An engine that answers at once, whatever is asked, as many choices as are wanted.
 fn speak(body: &Value) -> Vec<Step> {
+    if let Some(texts) = body["input"].as_array() {
+        let vector = |index: usize| json!({"index": index, "embedding": "AACAPwAAAEA="});
+        let data: Vec<_> = (0..texts.len()).map(vector).collect();
+        return scripted_engine::plain(&json!({"data": data, "usage": {"prompt_tokens": texts.len()}}));
+    }
     let choices = body["n"].as_u64().unwrap_or(1);
     if body["stream"] == json!(true) {
         let per_choice = |mut chunk: Value, index: u64| {
@@ -62,9 +70,9 @@ fn schemathesis(world: &World, url: &str, checks: &str, examples: u32, args: &[&
 }
 
 /// A node whose engine answers at once, with its description in a file.
-fn started() -> (World, tokio::runtime::Runtime, ScriptedEngine) {
+fn started(kind: EngineKind) -> (World, tokio::runtime::Runtime, ScriptedEngine) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut world = World::builder().start().unwrap();
+    let mut world = World::builder().engine(kind).start().unwrap();
     world.kill_engine().unwrap();
     let engine = runtime.block_on(async { ScriptedEngine::start(&world.engine_socket(), Arc::new(speak)).unwrap() });
     let description = runtime.block_on(raw::get(world.guardian_port(), "/openapi.json")).unwrap();
@@ -74,26 +82,27 @@ fn started() -> (World, tokio::runtime::Runtime, ScriptedEngine) {
 
 /// Envelopes are left to a client that can seal them (`oblivious.rs`).
 fn without_payment(examples: u32, cases_min: u64) {
-    let (world, _runtime, _engine) = started();
+    let (world, _runtime, _engine) = started(EngineKind::Light);
     let (report, cases) = schemathesis(&world, &world.guardian_url(), CHECKS, examples, &["--exclude-path", "/ohttp"]);
     assert!(cases >= cases_min, "{cases} cases\n{report}");
 }
 
-fn paid(examples: u32, cases_min: u64) {
-    let (world, _runtime, _engine) = started();
+fn paid(kind: EngineKind, paths: &str, examples: u32, cases_min: u64) {
+    let (world, _runtime, _engine) = started(kind);
     let wallet = cli::funded_wallet(&world, "w", 50_000_000).unwrap();
     let proxy = Proxy::start(&world, &wallet).unwrap();
     // The proxy signs; its clients have no headers for that.
     let file = world.dir().join("openapi.json");
     let mut document: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    for path in ["/v1/chat/completions", "/v1/completions", "/v1/responses"] {
-        document["paths"][path]["post"]["parameters"] = json!([]);
+    for methods in document["paths"].as_object_mut().unwrap().values_mut() {
+        if methods["post"].is_object() {
+            methods["post"]["parameters"] = json!([]);
+        }
     }
     std::fs::write(&file, document.to_string()).unwrap();
     let url = proxy.base_url().trim_end_matches("/v1").to_owned();
     let checks = format!("{CHECKS},{CHECKS_PAID}");
-    let (report, cases) =
-        schemathesis(&world, &url, &checks, examples, &["--include-path-regex", "completions$|models|responses"]);
+    let (report, cases) = schemathesis(&world, &url, &checks, examples, &["--include-path-regex", paths]);
     assert!(cases >= cases_min, "{cases} cases\n{report}");
     assert!(proxy.stop().unwrap());
     let (spendable, _, _) = cli::balance(&world, &wallet).unwrap();
@@ -107,7 +116,8 @@ fn the_node_answers_as_it_says() {
 
 #[test]
 fn paid_requests_are_answered_as_the_node_says() {
-    paid(40, 200);
+    paid(EngineKind::Light, TEXT, 40, 200);
+    paid(EngineKind::LightEmbeddings, "embeddings$", 40, 30);
 }
 
 #[test]
@@ -117,5 +127,6 @@ fn nightly_the_node_answers_ten_thousand_requests_as_it_says() {
 
 #[test]
 fn nightly_thousands_of_paid_requests_are_answered_as_the_node_says() {
-    paid(1000, 2000);
+    paid(EngineKind::Light, TEXT, 1000, 2000);
+    paid(EngineKind::LightEmbeddings, "embeddings$", 1000, 500);
 }

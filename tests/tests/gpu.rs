@@ -1,13 +1,12 @@
 //! The GPU behind NVIDIA's driver: judged before it takes work, watched while it does. The double stands where the driver's library
 //! is loaded (`tests/doubles/nvml.c`); everything from `cloister-nvml` on is what production runs.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use acceptance::nvml_double::GpuPlayed;
 use acceptance::payer::{CHAT, Payer};
-use acceptance::processes::{repo_root, soon};
+use acceptance::processes::{repo_root, signal, soon};
 use acceptance::raw;
 use acceptance::scripted_engine::{ScriptedEngine, Step, text_chunk};
 use acceptance::world::run;
@@ -38,7 +37,7 @@ async fn epoch(world: &World) -> u64 {
 #[test]
 fn a_gpu_takes_work_only_after_the_guardian_judged_it_and_clients_do_too() {
     let mut world = World::builder().by_nvml().start().unwrap();
-    assert_eq!(played(&world).calls, ["report", "ready 1"], "it is asked first, and only then told");
+    assert_eq!(played(&world).calls, ["ready 0", "report", "ready 1"], "it is asked first, and only then told");
     let verified = cli::verify(&world, &world.guardian_url()).unwrap().success().unwrap();
     let claims = verified.json["node"]["claims"].as_array().unwrap();
     assert!(claims.iter().any(|claim| claim["name"] == "gpu.attested" && claim["value"] == true), "{claims:?}");
@@ -75,11 +74,12 @@ const AT_BOOT: &[Wrong] = &[
     ("NVIDIA's own sample, replayed", "chain.root_unknown", |gpu| gpu.replayed = Some(captured())),
     ("more report than fits", "gpu.lost", |gpu| gpu.report_size = Some(9000)),
     ("no report", "gpu.lost", |gpu| gpu.report_size = Some(0)),
-    ("half a report", "not a GPU's report", |gpu| gpu.report_size = Some(1000)),
+    ("half a report", "gpu.length", |gpu| gpu.report_size = Some(1000)),
     ("more certificates than fit", "gpu.lost", |gpu| gpu.chain_size = Some(5121)),
     ("half a chain", "chain.", |gpu| gpu.chain_size = Some(2000)),
     ("a UUID that never ends", "gpu.lost", |gpu| gpu.uuid = "U".repeat(120)),
     ("a driver whose name is none", "gpu.lost", |gpu| gpu.driver = "5 80".to_owned()),
+    ("a state that may not be set", "no permission", |gpu| gpu.ready_code = 4),
 ];
 
 #[test]
@@ -89,25 +89,37 @@ fn a_gpu_that_is_not_right_takes_no_work_and_the_node_does_not_start() {
     for (what, code, spoil) in AT_BOOT {
         {
             let mut gpu = played(&world);
-            *gpu = GpuPlayed::default();
+            // As a guardian that was killed left it.
+            *gpu = GpuPlayed { ready: 1, ..GpuPlayed::default() };
             spoil(&mut gpu);
         }
         let refused = world.start_guardian().unwrap_err().to_string();
         assert!(refused.contains("ended with exit status: 1") && refused.contains(code), "{what}: {refused}");
         let gpu = played(&world);
-        assert!(gpu.ready == 0 && !gpu.calls.contains(&"ready 1".to_owned()), "{what}: {:?}", gpu.calls);
+        let told = gpu.ready == 0 || gpu.ready_code != 0;
+        assert!(told && !gpu.calls.contains(&"ready 1".to_owned()), "{what}: {:?}", gpu.calls);
     }
     *played(&world) = GpuPlayed::default();
     world.kill_nvml_service().unwrap();
     let refused = world.start_guardian().unwrap_err().to_string();
     assert!(refused.contains("gpu.lost"), "{refused}");
     world.start_nvml_service().unwrap();
+
+    // Whatever else is wrong: judged, told to take work, and told not to.
+    world.kill_ledger().unwrap();
+    let refused = world.start_guardian().unwrap_err().to_string();
+    assert!(refused.contains("connect to the ledger"), "{refused}");
+    assert_eq!(played(&world).calls, ["ready 0", "report", "ready 1", "ready 0"]);
+    world.start_ledger().unwrap();
     world.start_guardian().unwrap();
 }
 
-/// An engine whose answers never end.
+/// An engine whose streams never end, and whose plain answers never come.
 fn endless(world: &World) -> ScriptedEngine {
-    let script = |_: &Value| {
+    let script = |asked: &Value| {
+        if asked["stream"] != true {
+            return vec![Step::Pause(Duration::from_secs(60))];
+        }
         let piece = [Step::event(&text_chunk("word ")), Step::Pause(Duration::from_millis(200))];
         let mut steps = vec![Step::stream_head()];
         steps.extend(std::iter::repeat_n(piece, 150).flatten());
@@ -122,7 +134,7 @@ const WHILE_IT_WORKS: &[Wrong] = &[
         gpu.number = 9;
         gpu.uuid = "GPU-99999999-2222-3333-4444-555555555555".to_owned();
     }),
-    ("another device that lies about its name", "gpu.ocsp.cert_id", |gpu| {
+    ("another device that lies about its name", "gpu.device_changed", |gpu| {
         gpu.number = 9;
         gpu.events = 1;
     }),
@@ -139,7 +151,7 @@ const WHILE_IT_WORKS: &[Wrong] = &[
     ("another driver was loaded", "gpu.state_changed", |gpu| gpu.driver = "590.12".to_owned()),
 ];
 
-/// In each case: no new tab, the stream under way broken off without its end, the GPU told, and the tab settled, all in time.
+/// In each case: no new tab, what is under way broken off, the GPU told, and the tab settled, all in time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gpu_that_changes_while_it_works_stops_the_node_within_five_seconds() {
     let mut world = tokio::task::spawn_blocking(|| World::builder().by_nvml().start().unwrap()).await.unwrap();
@@ -148,35 +160,46 @@ async fn a_gpu_that_changes_while_it_works_stops_the_node_within_five_seconds() 
     let _engine = endless(&world);
     for (what, code, change) in WHILE_IT_WORKS {
         *played(&world) = GpuPlayed::default();
-        stops(&mut world, what, code, change).await;
+        stops(&mut world, what, code, |world| change(&mut played(world))).await;
+        assert_eq!(played(&world).calls.last().unwrap(), "ready 0", "{what}: it was told to take no more work");
     }
-    // The process that speaks to the driver is part of it.
+    // The process that speaks to the driver is part of it: gone, another one, or stuck. Nobody can be told then.
     *played(&world) = GpuPlayed::default();
-    tokio::task::block_in_place(|| world.start_guardian()).unwrap();
-    tokio::task::block_in_place(|| world.kill_nvml_service()).unwrap();
-    let ended = tokio::task::block_in_place(|| world.wait_for_guardian("never said")).unwrap_err().to_string();
-    assert!(ended.contains("gpu.lost") && ended.contains("ended with exit status: 1"), "{ended}");
+    stops(&mut world, "the service is gone", "gpu.lost", |world| world.kill_nvml_service().unwrap()).await;
+    tokio::task::block_in_place(|| world.start_nvml_service()).unwrap();
+    stops(&mut world, "another service", "gpu.state_changed", |world| {
+        world.kill_nvml_service().unwrap();
+        world.start_nvml_service().unwrap();
+    })
+    .await;
+    stops(&mut world, "the service hangs", "gpu.lost", |world| {
+        signal(world.nvml_service_pid().unwrap(), "STOP").unwrap();
+    })
+    .await;
     drop(tokio::task::spawn_blocking(move || drop(world)).await);
 }
 
-async fn stops(world: &mut World, what: &str, code: &str, change: &fn(&mut GpuPlayed)) {
+async fn stops(world: &mut World, what: &str, code: &str, change: impl FnOnce(&mut World)) {
     tokio::task::block_in_place(|| world.start_guardian()).unwrap();
     let mut payer = Payer::new(world, 64 * 1024).await.unwrap();
     let spend = payer.opened(1024, 600).await.unwrap();
     let next = payer.prepare(1024, 600).unwrap();
     let next = payer.tab_request(&next).unwrap();
-    let body = json!({"model": "smollm2-135m", "stream": true, "max_tokens": 100,
-        "messages": [{"role": "user", "content": "go on"}]});
-    let headers = payer.chat_headers(&spend, "k", body.to_string().as_bytes());
-    let mut request = http::Request::post(CHAT).header("content-type", "application/json");
-    for (name, value) in headers.pairs() {
-        request = request.header(name, value);
-    }
-    let request = request.body(body.to_string().into()).unwrap();
-    let streaming = tokio::spawn(raw::send_and_take_what_comes(world.guardian_port(), request));
+    let port = world.guardian_port();
+    let ask = |stream: bool| {
+        let body = json!({"model": "smollm2-135m", "stream": stream, "max_tokens": 20,
+            "messages": [{"role": "user", "content": "go on"}]});
+        let headers = payer.chat_headers(&spend, &stream.to_string(), body.to_string().as_bytes());
+        let mut request = http::Request::post(CHAT).header("content-type", "application/json");
+        for (name, value) in headers.pairs() {
+            request = request.header(name, value);
+        }
+        tokio::spawn(raw::send_and_take_what_comes(port, request.body(body.to_string().into()).unwrap()))
+    };
+    let (streaming, waiting) = (ask(true), ask(false));
     tokio::time::sleep(Duration::from_millis(500)).await;
 
-    change(&mut played(world));
+    tokio::task::block_in_place(|| change(world));
     let changed = Instant::now();
     // A node that has ended refuses the connection, which is a refusal too.
     while payer.open(&next).await.is_ok_and(|answer| answer.code() != "node.draining") {
@@ -184,15 +207,16 @@ async fn stops(world: &mut World, what: &str, code: &str, change: &fn(&mut GpuPl
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let (answer, whole) = streaming.await.unwrap().unwrap();
-    assert!(changed.elapsed() < DRAIN, "{what}: {:?}", changed.elapsed());
     let text = String::from_utf8_lossy(&answer.body);
     assert!(
         !whole && text.contains("word ") && text.contains("node.draining") && !text.contains("[DONE]"),
         "{what}: {text}"
     );
+    let (answer, _) = waiting.await.unwrap().unwrap();
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "node.draining"), "{what}");
+    assert!(changed.elapsed() < DRAIN, "{what}: {:?}", changed.elapsed());
     let ended = tokio::task::block_in_place(|| world.wait_for_guardian("never said")).unwrap_err().to_string();
     assert!(ended.contains(code) && ended.contains("ended with exit status: 1"), "{what}: {ended}");
-    assert_eq!(played(world).ready, 0, "{what}: it was told to take no more work");
     payer.sync().await.unwrap();
     let (spendable, reserved, _) = payer.balance();
     assert!(reserved == 0 && spendable < 64 * 1024, "{what}: the tab is settled at what was told");
@@ -210,7 +234,7 @@ async fn after_a_critical_event_the_gpu_is_attested_again() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(epoch(&world).await, 1);
-    assert_eq!(played(&world).calls, ["report", "ready 1", "report"], "and the GPU took work all the while");
+    assert_eq!(played(&world).calls, ["ready 0", "report", "ready 1", "report"], "it took work all the while");
     drop(tokio::task::spawn_blocking(move || drop(world)).await);
 }
 
@@ -251,5 +275,7 @@ fn what_the_driver_gives_is_passed_on_byte_by_byte() {
     let refused = run(&mut nvml(&["state"])).unwrap_err().to_string();
     assert!(refused.contains("the GPU is lost"), "{refused}");
     assert!(soon(|| world.guardian_log().contains("gpu.lost")));
-    assert!(Path::new("/dev/nvidiactl").exists() || !refused.contains("/dev/nvidia"), "nothing here is a real driver");
+    // A socket that cannot be made ends the program, which says so.
+    let refused = run(&mut nvml(&["serve", "--socket", "/nowhere/nvml.sock"])).unwrap_err().to_string();
+    assert!(refused.contains("listen on /nowhere/nvml.sock"), "{refused}");
 }

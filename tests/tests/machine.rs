@@ -175,3 +175,14 @@ async fn a_full_disk_and_one_that_cannot_be_written_lose_nothing() {
     assert_eq!(payer.balance(), (100_000 - charge, 0, 0));
     drop(tokio::task::spawn_blocking(move || drop(world)).await);
 }
+
+/// A loop that died in silence would let tabs outlive their end.
+#[test]
+fn a_node_whose_own_loops_end_ends() {
+    let mut world = World::builder().start().unwrap();
+    world.kill_guardian().unwrap();
+    let started = world.start_guardian_as("cloister-panicking-guardian", "in loops");
+    let ended = started.and_then(|()| world.wait_for_guardian("never said")).unwrap_err().to_string();
+    assert!(ended.contains("ended with exit status: 1") && ended.contains("a loop of the guardian ended"), "{ended}");
+    world.start_guardian().unwrap();
+}

@@ -10,6 +10,7 @@ mod checks;
 mod claims;
 mod crash;
 mod described;
+mod embeddings;
 mod gpu;
 mod hostile_engine;
 mod http_abuse;

@@ -7,12 +7,13 @@ mod nvml;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use attestation::gpu::{GpuEvidence, GpuReport};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Parser, Subcommand};
-use platform_service::{Answer, GpuState, Question, exactly};
+use platform_service::{Access, Answer, GpuState, Question, exactly};
 
 use nvml::Nvml;
 
@@ -35,9 +36,12 @@ struct Args {
 enum Command {
     /// Answer a guardian on a Unix socket until the process is ended.
     Serve {
-        /// The socket; it is the owner's alone.
+        /// The socket; it is the owner's alone, unless a group is named.
         #[arg(long)]
         socket: PathBuf,
+        /// Number of the guardian's group, which may ask too: setting the ready state takes root, and the guardian has none.
+        #[arg(long)]
+        group: Option<u32>,
     },
     /// Print what the driver says of the GPUs.
     State {
@@ -72,7 +76,7 @@ fn main() -> ExitCode {
 fn run(args: Args) -> anyhow::Result<()> {
     let nvml = Nvml::load(&args.library)?;
     match args.command {
-        Command::Serve { socket } => serve(&nvml, socket),
+        Command::Serve { socket, group } => serve(nvml, socket, group.map_or(Access::Owner, Access::Group)),
         Command::State { json } => {
             let state = nvml.state()?;
             print(&if json { serde_json::to_string(&state)? } else { describe(&state) });
@@ -92,15 +96,17 @@ fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-fn serve(nvml: &Nvml, socket: PathBuf) -> anyhow::Result<()> {
-    std::thread::scope(|threads| {
-        threads.spawn(|| {
-            if let Err(error) = nvml.count_events() {
-                say(&format!("no events of devices, their state alone is watched: {error}"));
-            }
-        });
-        platform_service::serve("GPU service", &[socket], &say, &|question| answer(nvml, question))
-    })
+fn serve(nvml: Nvml, socket: PathBuf, access: Access) -> anyhow::Result<()> {
+    let nvml = Arc::new(nvml);
+    // Before the first question: what happens from then on is counted.
+    match nvml.register_events() {
+        Ok(events) => {
+            let nvml = Arc::clone(&nvml);
+            std::thread::spawn(move || say(&format!("no more events of devices: {}", nvml.count_events(events))));
+        }
+        Err(error) => say(&format!("no events of devices, their state alone is watched: {error}")),
+    }
+    platform_service::serve("GPU service", &[socket], access, &say, &|question| answer(&nvml, question))
 }
 
 fn answer(nvml: &Nvml, question: Question) -> anyhow::Result<Answer> {

@@ -1,4 +1,4 @@
-//! NVIDIA's management library (NVML), loaded at run time: the eighteen functions that a confidential GPU needs.
+//! NVIDIA's management library (NVML), loaded at run time: the fifteen functions that a confidential GPU needs.
 //!
 //! Decides: nothing. Sizes that the library states are held against the buffers it filled, numbers it has no name for are errors,
 //! and a function that it lacks is an error when it is called.
@@ -6,9 +6,9 @@
 
 use std::ffi::c_uint;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
+use attestation::Nonce;
 use attestation::gpu::GpuEvidence;
 use nvml_wrapper_sys::bindings as sys;
 use platform_service::{Environment, GpuDeviceState, GpuState, MultiGpuMode};
@@ -29,7 +29,9 @@ const EVENT_WAIT_MILLIS: c_uint = 1000;
 /// The library, initialised.
 pub(crate) struct Nvml {
     library: sys::NvmlLib,
-    events: AtomicU64,
+    /// Nothing when there are none to wait for.
+    events: Mutex<Option<u64>>,
+    instance: String,
 }
 
 /// Why NVML gave no answer.
@@ -38,6 +40,9 @@ pub(crate) enum NvmlError {
     /// The library could not be loaded.
     #[error("load {path}: {reason}")]
     Load { path: String, reason: String },
+    /// The machine has no randomness.
+    #[error("no randomness")]
+    NoRandomness,
     /// It is another version than was expected.
     #[error("the library has no {0}")]
     Missing(&'static str),
@@ -55,7 +60,7 @@ macro_rules! call {
         let name = stringify!($function);
         let function = $nvml.library.$function.as_ref().map_err(|_| NvmlError::Missing(name))?;
         // SAFETY: the type of the function is that of NVIDIA's header; every pointer is to a live local of that header's type (or
-        // to a buffer whose length is passed beside it), and every handle was given by this library, which is never unloaded.
+        // to a buffer whose length is passed beside it), and every handle was given by this library, which stays loaded as long as any of them.
         let code = unsafe { function($($argument),*) };
         if code == sys::nvmlReturn_enum_NVML_SUCCESS { Ok(()) } else { Err(NvmlError::Call { function: name, code }) }
     }};
@@ -69,7 +74,8 @@ impl Nvml {
             path: path.display().to_string(),
             reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
         })?;
-        let nvml = Self { library, events: AtomicU64::new(0) };
+        let instance = Nonce::random().map_err(|_| NvmlError::NoRandomness)?.to_string();
+        let nvml = Self { library, events: Mutex::new(None), instance };
         call!(nvml, nvmlInit_v2())?;
         Ok(nvml)
     }
@@ -78,6 +84,7 @@ impl Nvml {
     pub(crate) fn state(&self) -> Result<GpuState, NvmlError> {
         let settings = self.settings()?;
         Ok(GpuState {
+            instance: self.instance.clone(),
             driver_version: self.driver_version()?,
             environment: environment(settings.environment)?,
             confidential: flag("confidential mode", settings.ccFeature)?,
@@ -85,7 +92,7 @@ impl Nvml {
             multi_gpu_mode: multi_gpu_mode(settings.multiGpuMode)?,
             ready: self.ready()?,
             devices: self.devices()?.into_iter().map(|device| self.device_state(device)).collect::<Result<_, _>>()?,
-            events: self.events.load(Ordering::Acquire),
+            events: *self.events.lock().unwrap_or_else(PoisonError::into_inner),
         })
     }
 
@@ -106,7 +113,13 @@ impl Nvml {
     fn ready(&self) -> Result<bool, NvmlError> {
         let mut accepting: c_uint = u32::MAX;
         call!(self, nvmlSystemGetConfComputeGpusReadyState(&raw mut accepting))?;
-        flag("ready state", accepting)
+        match accepting {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => {
+                Err(NvmlError::Nonsense { function: "nvmlSystemGetConfComputeGpusReadyState", what: other.to_string() })
+            }
+        }
     }
 
     /// Lets the GPUs take work, or no longer.
@@ -178,15 +191,28 @@ impl Nvml {
         })
     }
 
-    /// Counts critical events, as long as the process lives. Returns only if NVML has none to wait for.
-    pub(crate) fn count_events(&self) -> Result<(), NvmlError> {
+    /// Asks to be told of critical events of all devices.
+    pub(crate) fn register_events(&self) -> Result<EventSet, NvmlError> {
         let mut set: sys::nvmlEventSet_t = std::ptr::null_mut();
         call!(self, nvmlEventSetCreate(&raw mut set))?;
         for device in self.devices()? {
             let mut supported = 0;
             call!(self, nvmlDeviceGetSupportedEventTypes(device, &raw mut supported))?;
-            call!(self, nvmlDeviceRegisterEvents(device, supported & u64::from(CRITICAL_EVENTS), set))?;
+            let critical = supported & u64::from(CRITICAL_EVENTS);
+            if critical == 0 {
+                return Err(NvmlError::Nonsense {
+                    function: "nvmlDeviceGetSupportedEventTypes",
+                    what: "no critical event".to_owned(),
+                });
+            }
+            call!(self, nvmlDeviceRegisterEvents(device, critical, set))?;
         }
+        *self.events.lock().unwrap_or_else(PoisonError::into_inner) = Some(0);
+        Ok(EventSet(set))
+    }
+
+    /// Counts them, until the library gives up; from then on the state has no count any more.
+    pub(crate) fn count_events(&self, EventSet(set): EventSet) -> NvmlError {
         loop {
             let mut event = sys::nvmlEventData_t {
                 device: std::ptr::null_mut(),
@@ -195,16 +221,26 @@ impl Nvml {
                 gpuInstanceId: 0,
                 computeInstanceId: 0,
             };
-            match call!(self, nvmlEventSetWait_v2(set, &raw mut event, EVENT_WAIT_MILLIS)) {
-                Err(NvmlError::Call { code: sys::nvmlReturn_enum_NVML_ERROR_TIMEOUT, .. }) => continue,
-                Ok(()) => {}
-                // A lost device is an event too. The library may say so at once, again and again.
-                Err(_) => std::thread::sleep(Duration::from_secs(1)),
+            let waited: Result<(), NvmlError> =
+                (|| call!(self, nvmlEventSetWait_v2(set, &raw mut event, EVENT_WAIT_MILLIS)))();
+            let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+            match waited {
+                Err(NvmlError::Call { code: sys::nvmlReturn_enum_NVML_ERROR_TIMEOUT, .. }) => {}
+                Ok(()) => *events = events.map(|count| count.saturating_add(1)),
+                Err(error) => {
+                    *events = None;
+                    return error;
+                }
             }
-            self.events.fetch_add(1, Ordering::AcqRel);
         }
     }
 }
+
+/// Where events are waited for.
+pub(crate) struct EventSet(sys::nvmlEventSet_t);
+
+// SAFETY: NVML is thread-safe by its documentation, and a set belongs to no thread.
+unsafe impl Send for EventSet {}
 
 fn flag(what: &str, value: u32) -> Result<bool, NvmlError> {
     match value {

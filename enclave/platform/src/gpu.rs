@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GpuState {
+    /// Drawn anew at each start of the service.
+    pub instance: String,
     /// Version of the driver.
     pub driver_version: String,
     /// Where the confidential mode comes from.
@@ -20,8 +22,8 @@ pub struct GpuState {
     pub ready: bool,
     /// The devices, in the driver's order.
     pub devices: Vec<GpuDeviceState>,
-    /// Critical events since the service began.
-    pub events: u64,
+    /// Critical events since the service began; nothing when the driver tells of none.
+    pub events: Option<u64>,
 }
 
 /// One device.

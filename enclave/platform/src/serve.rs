@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::fs::Mode;
+use rustix::fs::{Gid, Mode};
 
 use crate::{Answer, QUESTION_BYTES_MAX, Question};
 
@@ -22,14 +22,29 @@ const ANSWERING: usize = 4;
 /// How a service answers; an error is said to whoever asked.
 pub type Answers<'a> = &'a (dyn Fn(Question) -> anyhow::Result<Answer> + Sync);
 
+/// Who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// The user of the service.
+    Owner,
+    /// And this group, by its number: for a guardian that is another user.
+    Group(u32),
+}
+
 /// Answers on all `sockets` until the process is ended; what the operator should know goes to `say`.
 ///
 /// # Errors
 /// If a socket cannot be bound.
-pub fn serve(name: &str, sockets: &[PathBuf], say: &(dyn Fn(&str) + Sync), answers: Answers<'_>) -> anyhow::Result<()> {
+pub fn serve(
+    name: &str,
+    sockets: &[PathBuf],
+    access: Access,
+    say: &(dyn Fn(&str) + Sync),
+    answers: Answers<'_>,
+) -> anyhow::Result<()> {
     // Whoever may connect gets reports of this machine: the sockets are the owner's from the moment they exist.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    let listeners = sockets.iter().map(|socket| listen(socket)).collect::<anyhow::Result<Vec<_>>>()?;
+    let listeners = sockets.iter().map(|socket| listen(socket, access)).collect::<anyhow::Result<Vec<_>>>()?;
     for socket in sockets {
         say(&format!("{name} ready on {}", socket.display()));
     }
@@ -43,12 +58,20 @@ pub fn serve(name: &str, sockets: &[PathBuf], say: &(dyn Fn(&str) + Sync), answe
     Ok(())
 }
 
-fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
+fn listen(socket: &Path, access: Access) -> anyhow::Result<UnixListener> {
     if socket.exists() {
         fs::remove_file(socket).with_context(|| format!("remove the stale socket {}", socket.display()))?;
     }
     let listener = UnixListener::bind(socket).with_context(|| format!("listen on {}", socket.display()))?;
-    fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
+    let mode = match access {
+        Access::Owner => 0o600,
+        Access::Group(group) => {
+            rustix::fs::chown(socket, None, Some(Gid::from_raw(group)))
+                .with_context(|| format!("give {} to group {group}", socket.display()))?;
+            0o660
+        }
+    };
+    fs::set_permissions(socket, fs::Permissions::from_mode(mode))?;
     Ok(listener)
 }
 

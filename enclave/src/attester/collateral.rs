@@ -1,7 +1,7 @@
 //! What the vendor says about this machine, from the host, which fetched it from the vendor.
 //!
 //! Decides: how old it may be before it is asked for again. It is signed by the vendor and judged by every client with its own
-//! clock, so the host is not trusted for it; a host that gives none, or a stale one, makes this node refused and nothing else.
+//! clock, so the host is not trusted for it; a host that gives none, or a stale one, has this node refused, by clients or, with GPUs, by itself.
 //! While the host does not answer, what it said before about the same machine is handed out: clients know best whether it will do.
 
 use std::time::Instant;
@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::AttesterError;
 use super::service::Service;
-use crate::limits::{COLLATERAL_AGE_MAX, COLLATERAL_TIMEOUT};
+use crate::limits::{COLLATERAL_AGE_MAX, COLLATERAL_PAUSE, COLLATERAL_TIMEOUT};
 
 /// What is said about reports of this machine.
 pub(super) type CpuCollateral = Collateral<Subject, Endorsements>;
@@ -85,6 +85,11 @@ impl<S, E> From<Service> for Collateral<S, E> {
 }
 
 impl<S: PartialEq, E: Clone> Collateral<S, E> {
+    /// The next time the host is asked, whatever it said before.
+    pub(super) async fn forget(&self) {
+        *self.held.lock().await = None;
+    }
+
     /// What is known about `of`, or what `asking` says when it is not known, or not lately.
     async fn about(&self, of: S, asking: impl Future<Output = Result<E, AttesterError>>) -> Result<E, AttesterError> {
         let asking =
@@ -93,9 +98,12 @@ impl<S: PartialEq, E: Clone> Collateral<S, E> {
         if let Some(known) = held.as_mut().filter(|held| held.of == of) {
             if Instant::now() >= known.ask_again {
                 // First, since a caller may give up while the host is asked.
-                known.ask_again = Instant::now() + COLLATERAL_AGE_MAX;
+                known.ask_again = Instant::now() + COLLATERAL_PAUSE;
                 match asking.await {
-                    Ok(endorsements) => known.endorsements = endorsements,
+                    Ok(endorsements) => {
+                        known.endorsements = endorsements;
+                        known.ask_again = Instant::now() + COLLATERAL_AGE_MAX;
+                    }
                     Err(error) => tracing::warn!(%error, "no newer endorsements"),
                 }
             }

@@ -8,7 +8,7 @@ use super::collateral::GpuCollateral;
 use super::service::Service;
 use super::{AttesterError, in_time};
 use crate::config::{NvmlConfig, ServiceAddress};
-use crate::limits::GPU_STATE_TIMEOUT;
+use crate::limits::{GPU_READY_TIMEOUT, GPU_STATE_TIMEOUT};
 
 /// The service that speaks to the driver, and the one that has what NVIDIA says.
 #[derive(Debug)]
@@ -25,10 +25,16 @@ impl Driver {
         }
     }
 
-    pub(super) async fn attest(&self, nonce: [u8; 32]) -> Result<(Vec<GpuEvidence>, GpuEndorsements), AttesterError> {
-        let evidence = in_time(self.service.gpu_evidence(nonce)).await?;
-        let endorsements = in_time(self.collateral.of(&evidence)).await?;
-        Ok((evidence, endorsements))
+    pub(super) async fn evidence(&self, nonce: [u8; 32]) -> Result<Vec<GpuEvidence>, AttesterError> {
+        in_time(self.service.gpu_evidence(nonce)).await
+    }
+
+    pub(super) async fn endorsements(&self, evidence: &[GpuEvidence]) -> Result<GpuEndorsements, AttesterError> {
+        in_time(self.collateral.of(evidence)).await
+    }
+
+    pub(super) async fn forget_endorsements(&self) {
+        self.collateral.forget().await;
     }
 
     /// What the driver says. One that does not answer is asked once more: a busy machine is no fault.
@@ -45,6 +51,7 @@ impl Driver {
     }
 
     pub(super) async fn set_ready(&self, ready: bool) -> Result<(), AttesterError> {
-        in_time(self.service.set_gpus_ready(ready)).await
+        let asked = tokio::time::timeout(GPU_READY_TIMEOUT, self.service.set_gpus_ready(ready)).await;
+        asked.map_err(|_| AttesterError::Timeout)?
     }
 }

@@ -97,17 +97,41 @@ impl Attester {
         .await
     }
 
-    /// Obtains the GPUs' evidence for one nonce.
+    /// Obtains the GPUs' evidence for one nonce, with what endorses it if the same source has it.
     ///
     /// # Errors
-    /// [`AttesterError`]; within twice [`ATTESTATION_TIMEOUT`].
-    pub async fn attest_gpus(&self, nonce: [u8; 32]) -> Result<(Vec<GpuEvidence>, GpuEndorsements), AttesterError> {
+    /// [`AttesterError`]; within [`ATTESTATION_TIMEOUT`].
+    pub async fn attest_gpus(
+        &self,
+        nonce: [u8; 32],
+    ) -> Result<(Vec<GpuEvidence>, Option<GpuEndorsements>), AttesterError> {
         match (&self.driver, &*self.source) {
-            (Some(driver), _) => driver.attest(nonce).await,
-            (None, Source::Service(service)) => in_time(service.attest_gpus(nonce)).await,
+            (Some(driver), _) => Ok((driver.evidence(nonce).await?, None)),
+            (None, Source::Service(service)) => {
+                let (evidence, endorsements) = in_time(service.attest_gpus(nonce)).await?;
+                Ok((evidence, Some(endorsements)))
+            }
             (None, Source::Kernel { .. }) => {
                 Err(AttesterError::Refused("the kernel has no report of a GPU".to_owned()))
             }
+        }
+    }
+
+    /// What the host has about the devices of this evidence.
+    ///
+    /// # Errors
+    /// [`AttesterError`]; within [`ATTESTATION_TIMEOUT`].
+    pub async fn endorse_gpus(&self, evidence: &[GpuEvidence]) -> Result<GpuEndorsements, AttesterError> {
+        match &self.driver {
+            Some(driver) => driver.endorsements(evidence).await,
+            None => Err(AttesterError::Refused("no service has endorsements of GPUs".to_owned())),
+        }
+    }
+
+    /// What the host said about GPUs is asked for again when it is needed.
+    pub async fn forget_gpu_endorsements(&self) {
+        if let Some(driver) = &self.driver {
+            driver.forget_endorsements().await;
         }
     }
 
@@ -125,7 +149,7 @@ impl Attester {
     /// Lets the GPUs take work, or no longer. Where there is no driver there is nobody to tell.
     ///
     /// # Errors
-    /// [`AttesterError`]; within [`ATTESTATION_TIMEOUT`].
+    /// [`AttesterError`]; within [`crate::limits::GPU_READY_TIMEOUT`].
     pub async fn set_gpus_ready(&self, ready: bool) -> Result<(), AttesterError> {
         match &self.driver {
             Some(driver) => driver.set_ready(ready).await,

@@ -19,7 +19,7 @@ pub enum GpuFault {
     DeveloperTools,
     /// Several GPUs are joined: this version appraises one.
     Joined(MultiGpuMode),
-    /// The driver, or the devices it names, are others than at boot.
+    /// The driver, the devices it names or the service that asks it are others than at boot, or more than were judged.
     StateChanged,
     /// The evidence is of another device than at boot, or of another of its boots.
     DeviceChanged,
@@ -58,7 +58,10 @@ impl GpuFault {
             Self::NoHardware => "the confidential mode is not that of hardware".to_owned(),
             Self::DeveloperTools => "developers' tools may look into the GPU; turn that mode off and reset".to_owned(),
             Self::Joined(mode) => format!("several GPUs are joined ({mode:?}); this version attests one"),
-            Self::StateChanged => "driver or devices are others than at boot".to_owned(),
+            Self::StateChanged => {
+                "driver, devices or the service that asks it are others than at boot, or more than gave evidence"
+                    .to_owned()
+            }
             Self::DeviceChanged => "the evidence is of another device, or another start of it, than at boot".to_owned(),
             Self::NotReady => "the GPUs were told to take no work, and not by this guardian".to_owned(),
             Self::Refused(rejection) => format!("the GPUs' evidence is refused: {rejection}"),

@@ -4,10 +4,15 @@
 //! (`GPU_WATCH_INTERVAL`, `GPU_STATE_TIMEOUT`); evidence is renewed in time, and at once after a critical event. Only a driver that
 //! does not answer is asked twice.
 
+use std::sync::atomic::Ordering;
+
 use platform_service::{Environment, GpuState, MultiGpuMode};
 
 use super::{GpuFault, Gpus};
-use crate::limits::{GPU_EVIDENCE_AGE_MAX, GPU_EVIDENCE_RENEWAL_AGE, GPU_WATCH_INTERVAL};
+use crate::attester::AttesterError;
+use crate::limits::{
+    ATTESTATION_TIMEOUT, GPU_EVENT_TIMEOUT, GPU_EVIDENCE_AGE_MAX, GPU_EVIDENCE_RENEWAL_AGE, GPU_WATCH_INTERVAL,
+};
 
 /// Refuses what no evidence may excuse.
 pub(super) fn require_confidential(state: &GpuState) -> Result<(), GpuFault> {
@@ -24,14 +29,12 @@ pub(super) fn require_confidential(state: &GpuState) -> Result<(), GpuFault> {
 }
 
 impl Gpus {
-    /// Returns when the GPUs may take no more work; they have been told.
+    /// Returns when the GPUs may take no more work. Whoever watches stops the node first, and tells them then.
     pub async fn watch(&self) -> GpuFault {
-        let fault = tokio::select! {
+        tokio::select! {
             fault = self.look_on() => fault,
             fault = self.renew() => fault,
-        };
-        self.release().await;
-        fault
+        }
     }
 
     async fn look_on(&self) -> GpuFault {
@@ -40,16 +43,17 @@ impl Gpus {
         loop {
             tokio::time::sleep(GPU_WATCH_INTERVAL).await;
             let state = match self.attester.gpu_state().await {
-                Ok(Some(state)) => state,
-                Ok(None) => return GpuFault::StateChanged,
+                Ok(state) => state,
                 Err(error) => return error.into(),
             };
+            let Some(state) = state else { continue };
             if let Err(fault) = require_same(first, &state) {
                 return fault;
             }
             if state.events != events {
                 events = state.events;
-                tracing::warn!(events, "a critical event of a GPU: attesting it again");
+                tracing::warn!(?events, "a critical event of a GPU: attesting it again");
+                self.events.fetch_add(1, Ordering::AcqRel);
                 self.renewal.notify_one();
             }
         }
@@ -57,16 +61,19 @@ impl Gpus {
 
     async fn renew(&self) -> GpuFault {
         loop {
-            let until_due = GPU_EVIDENCE_RENEWAL_AGE.saturating_sub(self.age().await);
-            let after_event = tokio::select! {
-                () = tokio::time::sleep(until_due.max(GPU_WATCH_INTERVAL)) => false,
-                () = self.renewal.notified() => true,
+            let until_due = GPU_EVIDENCE_RENEWAL_AGE.saturating_sub(self.age());
+            let in_time = tokio::select! {
+                () = tokio::time::sleep(until_due.max(GPU_WATCH_INTERVAL)) => ATTESTATION_TIMEOUT.saturating_mul(3),
+                () = self.renewal.notified() => GPU_EVENT_TIMEOUT,
             };
-            let oldest = if after_event { std::time::Duration::ZERO } else { GPU_EVIDENCE_RENEWAL_AGE };
-            match self.younger_than(oldest).await {
+            let after_event = in_time == GPU_EVENT_TIMEOUT;
+            let round = tokio::time::timeout(in_time, self.younger_than(GPU_EVIDENCE_RENEWAL_AGE)).await;
+            match round.unwrap_or(Err(GpuFault::Lost(AttesterError::Timeout))) {
                 Ok(_) => {}
                 // What there is is good for another while; after an event it is not.
-                Err(GpuFault::Lost(error)) if !after_event && self.age().await < GPU_EVIDENCE_AGE_MAX => {
+                Err(GpuFault::Lost(error @ (AttesterError::Io(_) | AttesterError::Timeout | AttesterError::Busy)))
+                    if !after_event && self.age() < GPU_EVIDENCE_AGE_MAX =>
+                {
                     tracing::warn!(%error, "no newer evidence of the GPUs");
                 }
                 Err(fault) => return fault,
@@ -75,9 +82,14 @@ impl Gpus {
     }
 }
 
-fn require_same(first: &GpuState, state: &GpuState) -> Result<(), GpuFault> {
+/// Refuses what changed, and GPUs that somebody else told to take no work.
+pub(super) fn require_same(first: &GpuState, state: &GpuState) -> Result<(), GpuFault> {
     require_confidential(state)?;
-    if state.driver_version != first.driver_version || state.devices != first.devices {
+    let same = |one: &GpuState| {
+        // The service itself, the driver, its devices, and whether it tells of events.
+        (one.instance.clone(), one.driver_version.clone(), one.devices.clone(), one.events.is_some())
+    };
+    if same(first) != same(state) {
         return Err(GpuFault::StateChanged);
     }
     if state.ready { Ok(()) } else { Err(GpuFault::NotReady) }
@@ -91,6 +103,7 @@ mod tests {
 
     fn state() -> GpuState {
         GpuState {
+            instance: "1".to_owned(),
             driver_version: "580.95.05".to_owned(),
             environment: Environment::Production,
             confidential: true,
@@ -98,7 +111,7 @@ mod tests {
             multi_gpu_mode: MultiGpuMode::None,
             ready: true,
             devices: vec![GpuDeviceState { uuid: "GPU-1".to_owned(), vbios_version: "96.00".to_owned() }],
-            events: 0,
+            events: Some(0),
         }
     }
 
@@ -106,7 +119,7 @@ mod tests {
     fn only_a_confidential_gpu_that_stays_the_same_takes_work() {
         assert!(require_confidential(&state()).is_ok() && require_same(&state(), &state()).is_ok());
         type Fault = (&'static str, fn(&mut GpuState));
-        let faults: [Fault; 9] = [
+        let faults: [Fault; 11] = [
             ("gpu.not_confidential", |state| state.confidential = false),
             ("gpu.developer_tools", |state| state.dev_tools = true),
             ("gpu.no_hardware", |state| state.environment = Environment::Simulation),
@@ -115,6 +128,8 @@ mod tests {
             ("gpu.joined", |state| state.multi_gpu_mode = MultiGpuMode::EncryptedNvlink),
             ("gpu.state_changed", |state| state.driver_version.push('1')),
             ("gpu.state_changed", |state| state.devices.clear()),
+            ("gpu.state_changed", |state| state.instance.push('1')),
+            ("gpu.state_changed", |state| state.events = None),
             ("gpu.not_ready", |state| state.ready = false),
         ];
         for (at, (code, spoil)) in faults.into_iter().enumerate() {

@@ -14,8 +14,12 @@ const RIM_SERVICE: &str = "https://rim.attestation.nvidia.com/v1/rim";
 const OCSP_RESPONDER: &str = "https://ocsp.ndis.nvidia.com";
 /// How the names of files with responses end, here as for `cloister appraise`.
 const OCSP_SUFFIX: &str = ".ocsp.der";
-/// Longest manifest or response that is handed out.
-const FILE_BYTES_MAX: usize = 512 << 10;
+/// Longest manifest that is handed out: appraisers read no longer one.
+const RIM_BYTES_MAX: usize = 256 << 10;
+/// The service's answer has it in base64.
+const RIM_ANSWER_BYTES_MAX: usize = 2 * RIM_BYTES_MAX;
+/// Longest response.
+const OCSP_BYTES_MAX: usize = 16 << 10;
 /// Most responses: of each certificate of one device and of two manifests, with room to spare.
 const OCSP_ANSWERS_MAX: usize = 32;
 
@@ -43,10 +47,10 @@ fn rim(dir: &Path, kind: RimKind, report: &GpuReport) -> anyhow::Result<Vec<u8>>
     for name in &names {
         let (xml, json) = (dir.join(format!("{name}.xml")), dir.join(format!("{name}.json")));
         if xml.exists() {
-            return bounded(&xml);
+            return bounded(&xml, RIM_BYTES_MAX);
         }
         if json.exists() {
-            let answer: RimAnswer = serde_json::from_slice(&bounded(&json)?)
+            let answer: RimAnswer = serde_json::from_slice(&bounded(&json, RIM_ANSWER_BYTES_MAX)?)
                 .with_context(|| format!("{} is not an answer of NVIDIA's service", json.display()))?;
             return Ok(answer.rim.0);
         }
@@ -64,20 +68,20 @@ fn ocsp(dir: &Path) -> anyhow::Result<Vec<OcspAnswer>> {
     files.sort();
     if files.is_empty() || files.len() > OCSP_ANSWERS_MAX {
         bail!(
-            "{} has {} files *{OCSP_SUFFIX}, not 1 to {OCSP_ANSWERS_MAX}; ask each day about every certificate of the device and of the \
-             manifests' signers, leaf and root of a device excepted: openssl ocsp -no_nonce -issuer ISSUER.pem -cert NAME.pem \
-             -url {OCSP_RESPONDER} -respout NAME{OCSP_SUFFIX}",
+            "{} has {} files *{OCSP_SUFFIX}, not 1 to {OCSP_ANSWERS_MAX}; ask every few hours about every certificate of the device \
+             and of the manifests' signers, leaf and root of a device excepted, and about no other (gpu.ocsp.cert_id): \
+             openssl ocsp -no_nonce -issuer ISSUER.pem -cert NAME.pem -url {OCSP_RESPONDER} -respout NAME{OCSP_SUFFIX}",
             dir.display(),
             files.len(),
         );
     }
-    files.iter().map(|path| Ok(OcspAnswer { response: bounded(path)?, nonce: None })).collect()
+    files.iter().map(|path| Ok(OcspAnswer { response: bounded(path, OCSP_BYTES_MAX)?, nonce: None })).collect()
 }
 
-fn bounded(path: &Path) -> anyhow::Result<Vec<u8>> {
+fn bounded(path: &Path, limit: usize) -> anyhow::Result<Vec<u8>> {
     let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    if bytes.len() > FILE_BYTES_MAX {
-        bail!("{} is longer than {FILE_BYTES_MAX} bytes", path.display());
+    if bytes.len() > limit {
+        bail!("{} is longer than {limit} bytes", path.display());
     }
     Ok(bytes)
 }

@@ -33,6 +33,7 @@ payee = "{payee}"
 
 [engine]
 dialect = "{dialect}"
+makes = "{makes}"
 socket = "{socket}"
 model = "{model}"
 weights = "sha256:{weights}"
@@ -54,6 +55,7 @@ tab_secs_max = {tab_secs_max}
             vk_digest = field("vk_digest")?,
             payee = "11".repeat(32),
             dialect = self.engine_kind.dialect(),
+            makes = self.engine_kind.makes(),
             socket = self.engine_socket().display(),
             model = engine.ready.model,
             weights = engine.ready.model_sha256,
