@@ -36,8 +36,9 @@ engine: check-tools ## Install the engine (ENGINE=light or vllm), pinned and has
 	@python3 engine/engine.py fetch --engine $(ENGINE) --dir $(ENGINE_DIR)
 
 clients: check-tools
-	@echo "== OpenAI clients, schemathesis"
+	@echo "== clients of OpenAI and Anthropic, schemathesis"
 	@python3 tests/clients/client_env.py openai --dir $(CLIENTS_DIR) >/dev/null
+	@python3 tests/clients/client_env.py anthropic --dir $(CLIENTS_DIR) >/dev/null
 	@python3 tests/clients/client_env.py schemathesis --dir $(CLIENTS_DIR) >/dev/null
 	@tests/clients/node_env.sh $(CLIENTS_DIR) >/dev/null
 

@@ -64,6 +64,11 @@ LOCKS = {
         ("openai==3.54.0",),
         pythons=("3.11", "3.12", "3.13"),
     ),
+    "anthropic": Lock(
+        HERE.parent / "tests" / "clients" / "anthropic.lock",
+        ("anthropic==2.14.0",),
+        pythons=("3.11", "3.12", "3.13"),
+    ),
     # Requests made from the API's description.
     "api": Lock(
         HERE.parent / "tests" / "clients" / "api.lock",

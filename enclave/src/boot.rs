@@ -113,7 +113,8 @@ async fn listen(
 ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
     let tls = listener::tls_config(&guardian.keys.tls)?;
     let router = routes::router(Arc::clone(guardian));
-    let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), guardian.work.draining.subscribe());
+    let draining = guardian.work.draining.subscribe();
+    let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), draining)?;
     let address = guardian.config.listen;
     let tcp = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let local = tcp.local_addr()?;
@@ -140,6 +141,7 @@ async fn listen_for_tinfoil(
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + 'static> {
     let tls = listener::tls_config(&face.tls)?;
     let router = tinfoil::routes(&Arc::new(face), routes::router_elsewhere(Arc::clone(guardian)));
+    let router = routes::refusals_finished(router, Arc::clone(guardian));
     let entrance = beside.beside(tls, router);
     let tcp = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
     tracing::info!(tinfoil = %tcp.local_addr()?, "listening for clients of Tinfoil");

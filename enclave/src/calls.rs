@@ -55,6 +55,15 @@ pub async fn responses(
     call(guardian.0, Endpoint::Responses, headers, payload).await
 }
 
+/// `POST /v1/messages`.
+pub async fn messages(
+    guardian: State<Arc<Guardian>>,
+    headers: HeaderMap,
+    payload: Payload,
+) -> Result<Response, Problem> {
+    call(guardian.0, Endpoint::Messages, headers, payload).await
+}
+
 /// `POST /v1/embeddings`.
 pub async fn embeddings(
     guardian: State<Arc<Guardian>>,

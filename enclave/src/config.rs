@@ -233,7 +233,7 @@ pub enum EngineDialect {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Makes {
-    /// Text: chats, completions, responses.
+    /// Text: chats, completions, responses, messages.
     #[default]
     Text,
     /// Vectors of texts.
@@ -245,7 +245,7 @@ impl Makes {
     #[must_use]
     pub fn serves(self, endpoint: Endpoint) -> bool {
         match endpoint {
-            Endpoint::Chat | Endpoint::Completions | Endpoint::Responses => self == Self::Text,
+            Endpoint::Chat | Endpoint::Completions | Endpoint::Responses | Endpoint::Messages => self == Self::Text,
             Endpoint::Embeddings => self == Self::Embeddings,
         }
     }

@@ -1,4 +1,4 @@
-//! The inference endpoints of the OpenAI API, and all that differs between them.
+//! The inference endpoints, and all that differs between them.
 
 /// Where a call came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,11 +9,16 @@ pub enum Endpoint {
     Completions,
     /// `POST /v1/responses`: a chat in another form.
     Responses,
+    /// `POST /v1/messages`: a chat in Anthropic's form.
+    Messages,
     /// `POST /v1/embeddings`.
     Embeddings,
 }
 
 impl Endpoint {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Chat, Self::Completions, Self::Responses, Self::Messages, Self::Embeddings];
+
     /// Its path at the guardian.
     #[must_use]
     pub fn path(self) -> &'static str {
@@ -21,6 +26,7 @@ impl Endpoint {
             Self::Chat => "/v1/chat/completions",
             Self::Completions => "/v1/completions",
             Self::Responses => "/v1/responses",
+            Self::Messages => "/v1/messages",
             Self::Embeddings => "/v1/embeddings",
         }
     }
@@ -29,7 +35,7 @@ impl Endpoint {
     #[must_use]
     pub fn engine_path(self) -> &'static str {
         match self {
-            Self::Responses => Self::Chat.path(),
+            Self::Responses | Self::Messages => Self::Chat.path(),
             other => other.path(),
         }
     }
@@ -41,6 +47,7 @@ impl Endpoint {
             Self::Chat => "chatcmpl-",
             Self::Completions => "cmpl-",
             Self::Responses => "resp_",
+            Self::Messages => "msg_",
             Self::Embeddings => "embd-",
         }
     }
@@ -52,6 +59,7 @@ impl Endpoint {
             Self::Chat => "chat.completion",
             Self::Completions => "text_completion",
             Self::Responses => "response",
+            Self::Messages => "message",
             Self::Embeddings => "list",
         }
     }
@@ -63,6 +71,7 @@ impl Endpoint {
             Self::Chat => "chat.completion.chunk",
             Self::Completions => "text_completion",
             Self::Responses => "response",
+            Self::Messages => "message",
             Self::Embeddings => "list",
         }
     }
@@ -72,7 +81,7 @@ impl Endpoint {
     pub fn choice_members(self) -> &'static [&'static str] {
         match self {
             Self::Chat => &["index", "message", "finish_reason", "logprobs"],
-            Self::Responses => &["message"],
+            Self::Responses | Self::Messages => &["message"],
             Self::Embeddings => &[],
             Self::Completions => &["index", "text", "finish_reason", "logprobs"],
         }
@@ -83,7 +92,7 @@ impl Endpoint {
     pub fn chunk_choice_members(self) -> &'static [&'static str] {
         match self {
             Self::Chat => &["index", "delta", "finish_reason", "logprobs"],
-            Self::Responses => &["delta"],
+            Self::Responses | Self::Messages => &["delta"],
             Self::Embeddings => &[],
             Self::Completions => &["index", "text", "finish_reason", "logprobs"],
         }

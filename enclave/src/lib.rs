@@ -2,7 +2,7 @@
 //!
 //! 1. `listener.rs` accepts, finishes TLS 1.3, limits connections and computes the channel exporter
 //! 2. `routes.rs` is the route table; what comes sealed is opened by `sealed/` before
-//! 3. `request.rs` turns bytes into an allow-listed request of an `endpoint.rs`; `responses/` is a chat in another form, `embeddings.rs` vectors of
+//! 3. `request.rs` turns bytes into an allow-listed request of an `endpoint.rs`; `responses/` and `messages/` are chats in another form, `embeddings.rs` vectors of
 //!    texts
 //! 4. `admission.rs` opens a tab (spend proof → reservation) and authenticates requests under it
 //! 5. `inference.rs` speaks to the engine on its Unix socket; `engine_body.rs` is an answer as it arrives, `chunk.rs` what it says
@@ -34,6 +34,7 @@ pub mod inference;
 pub mod keys;
 pub mod limits;
 pub mod listener;
+pub mod messages;
 pub mod metrics;
 pub mod openapi;
 pub mod output;
@@ -46,6 +47,7 @@ pub mod recount;
 pub mod request;
 pub mod responses;
 pub mod routes;
+pub mod said;
 pub mod sealed;
 pub mod settlement;
 pub mod shaping;
@@ -54,4 +56,6 @@ pub mod state;
 pub mod stream;
 pub mod tabs;
 pub mod telemetry;
+pub mod telling;
 pub mod vsock;
+pub mod workers;

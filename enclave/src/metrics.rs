@@ -40,6 +40,7 @@ enum EndpointLabel {
     Chat,
     Completions,
     Responses,
+    Messages,
     Embeddings,
 }
 
@@ -119,6 +120,7 @@ impl Metrics {
             Endpoint::Chat => EndpointLabel::Chat,
             Endpoint::Completions => EndpointLabel::Completions,
             Endpoint::Responses => EndpointLabel::Responses,
+            Endpoint::Messages => EndpointLabel::Messages,
             Endpoint::Embeddings => EndpointLabel::Embeddings,
         };
         let outcome = match outcome {

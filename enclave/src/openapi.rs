@@ -16,7 +16,7 @@ pub fn document(engine: &EngineConfig) -> String {
     let all = DOCUMENT.replace("\"MODEL\"", &name);
     let Ok(mut document) = serde_json::from_str::<Value>(&all) else { return all };
     if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
-        for endpoint in [Endpoint::Chat, Endpoint::Completions, Endpoint::Responses, Endpoint::Embeddings] {
+        for endpoint in Endpoint::ALL {
             if !engine.makes.serves(endpoint) {
                 paths.remove(endpoint.path());
             }
@@ -69,6 +69,7 @@ mod tests {
                 ["Endpoint::Chat.path()", ..] => Endpoint::Chat.path(),
                 ["Endpoint::Completions.path()", ..] => Endpoint::Completions.path(),
                 ["Endpoint::Responses.path()", ..] => Endpoint::Responses.path(),
+                ["Endpoint::Messages.path()", ..] => Endpoint::Messages.path(),
                 ["Endpoint::Embeddings.path()", ..] => Endpoint::Embeddings.path(),
                 ["", path, ..] => path,
                 other => panic!("{other:?}"),
@@ -95,6 +96,7 @@ mod tests {
             (Endpoint::Chat, "ChatRequest"),
             (Endpoint::Completions, "TextRequest"),
             (Endpoint::Responses, "ResponsesRequest"),
+            (Endpoint::Messages, "MessagesRequest"),
             (Endpoint::Embeddings, "EmbeddingsRequest"),
         ];
         for (endpoint, schema) in schemas {

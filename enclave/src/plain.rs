@@ -27,7 +27,7 @@ impl Call {
         let said = said.map_err(Problem::from)?;
         let (body, metered) = match self.request.endpoint {
             Endpoint::Embeddings => self.vectors(&said)?,
-            Endpoint::Chat | Endpoint::Completions | Endpoint::Responses => self.text(&said)?,
+            Endpoint::Chat | Endpoint::Completions | Endpoint::Responses | Endpoint::Messages => self.text(&said)?,
         };
         let (mut output, channel) = Output::new(self.shaping());
         // What a client pays that leaves before it took any of it.
@@ -47,16 +47,16 @@ impl Call {
         let endpoint = self.request.endpoint;
         let mut recount = Recount::default();
         let kept = Kept { choices: answer.choices(), members: endpoint.choice_members() };
-        let mut response = self.response();
-        let told = match &mut response {
-            Some(response) => response.tell(kept.choices, &mut Vec::new()).ok(),
+        let mut telling = self.telling();
+        let told = match &mut telling {
+            Some(telling) => telling.tell(kept.choices, &mut Vec::new()).ok(),
             None => kept.text_bytes().ok(),
         };
         recount.relayed(told.ok_or(EngineError::Malformed)?);
         let metered = self.meter(usage, &recount);
         let mut body = Vec::new();
-        match response {
-            Some(response) => body = response.whole(&metered).into_bytes(),
+        match telling {
+            Some(telling) => body = telling.whole(&metered).into_bytes(),
             None => self.say(endpoint.object(), kept, Some(Some(&metered)), &mut body).ok_or(EngineError::Malformed)?,
         }
         Ok((body, metered))

@@ -15,6 +15,7 @@ use crate::limits::{
     CHOICES_MAX, COMPLETIONS_LOGPROBS_MAX, MESSAGES_MAX, STOP_BYTES_MAX, STOPS_MAX, TEMPLATE_TOKENS_BASE,
     TEMPLATE_TOKENS_PER_MESSAGE, TEXT_COMPLETION_TOKENS_DEFAULT, TOP_LOGPROBS_MAX,
 };
+use crate::messages;
 use crate::problem::Problem;
 #[cfg(test)]
 use crate::responses;
@@ -133,23 +134,29 @@ pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<InferenceRequest, Proble
     let Value::Object(members) = value else {
         return Err(invalid("body", "the body must be a JSON object"));
     };
-    if endpoint != Endpoint::Responses {
-        return parse_members(endpoint, &members);
+    match endpoint {
+        Endpoint::Responses => {
+            let AsChat { members, echo } = as_chat(&members)?;
+            let words = [("messages", "input"), ("response_format", "text.format")];
+            let request = parse_members(Endpoint::Chat, &members).map_err(|problem| in_words(problem, &words))?;
+            Ok(InferenceRequest { endpoint, echo: echo.into(), ..request })
+        }
+        Endpoint::Messages => {
+            let members = messages::request::as_chat(&members)?;
+            let words = [("stop", "stop_sequences")];
+            let request = parse_members(Endpoint::Chat, &members).map_err(|problem| in_words(problem, &words))?;
+            Ok(InferenceRequest { endpoint, ..request })
+        }
+        Endpoint::Chat | Endpoint::Completions | Endpoint::Embeddings => parse_members(endpoint, &members),
     }
-    let AsChat { members, echo } = as_chat(&members)?;
-    let request = parse_members(Endpoint::Chat, &members).map_err(as_asked)?;
-    Ok(InferenceRequest { endpoint, echo: echo.into(), ..request })
 }
 
-/// A refusal of a chat, in the words of the response that was asked for.
-fn as_asked(problem: Problem) -> Problem {
+/// A refusal of a chat, in the words of what was asked for.
+fn in_words(problem: Problem, words: &[(&str, &str)]) -> Problem {
     let param = problem.param.map(|param| {
         let whole = param.split(['[', '.']).next().unwrap_or_default();
-        match whole {
-            "messages" => "input".to_owned(),
-            "response_format" => "text.format".to_owned(),
-            _ => param,
-        }
+        let word = words.iter().find(|(chat, _)| *chat == whole);
+        word.map_or(param.clone(), |(_, asked)| (*asked).to_owned())
     });
     Problem { param, ..problem }
 }
@@ -159,7 +166,7 @@ fn parse_members(endpoint: Endpoint, members: &Map<String, Value>) -> Result<Inf
     let mut forward = allowed(endpoint, members)?;
     let (include_usage, obfuscate) = stream_options(members)?;
     let (prompt_tokens_bound, completion_tokens_max) = match endpoint {
-        Endpoint::Chat | Endpoint::Responses => {
+        Endpoint::Chat | Endpoint::Responses | Endpoint::Messages => {
             at_most(members, "top_logprobs", TOP_LOGPROBS_MAX)?;
             let messages = take_messages(members)?;
             forward.insert("messages".to_owned(), Value::Array(messages.clone()));
@@ -202,8 +209,8 @@ fn forwarded(endpoint: Endpoint) -> &'static [(&'static str, Shape)] {
 fn own_members(endpoint: Endpoint) -> (&'static [(&'static str, Shape)], &'static [&'static str]) {
     match endpoint {
         Endpoint::Embeddings => (&[], embeddings::MEMBERS),
-        // A response is a chat by then.
-        Endpoint::Chat | Endpoint::Responses => (CHAT_FORWARDED, CHAT_READ_OR_DROPPED),
+        // A response and a message are chats by then.
+        Endpoint::Chat | Endpoint::Responses | Endpoint::Messages => (CHAT_FORWARDED, CHAT_READ_OR_DROPPED),
         Endpoint::Completions => (COMPLETIONS_FORWARDED, COMPLETIONS_READ_OR_DROPPED),
     }
 }
@@ -211,8 +218,10 @@ fn own_members(endpoint: Endpoint) -> (&'static [(&'static str, Shape)], &'stati
 /// All members a request to `endpoint` may have.
 #[cfg(test)]
 pub(crate) fn members(endpoint: Endpoint) -> Vec<&'static str> {
-    if endpoint == Endpoint::Responses {
-        return responses::request::MEMBERS.to_vec();
+    match endpoint {
+        Endpoint::Responses => return responses::request::MEMBERS.to_vec(),
+        Endpoint::Messages => return messages::request::MEMBERS.to_vec(),
+        Endpoint::Chat | Endpoint::Completions | Endpoint::Embeddings => {}
     }
     let (own, read_or_dropped) = own_members(endpoint);
     forwarded(endpoint).iter().chain(own).map(|(name, _)| *name).chain(read_or_dropped.iter().copied()).collect()

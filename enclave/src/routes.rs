@@ -27,6 +27,8 @@ use crate::{aci, admission, calls, openapi, settlement};
 
 type Shared = State<Arc<Guardian>>;
 
+const ACI_VERSION: HeaderName = HeaderName::from_static("x-aci-version");
+
 /// The routes of the attested entrance, and the gateway before them.
 pub fn router(guardian: Arc<Guardian>) -> Router {
     let attested = Router::new()
@@ -35,7 +37,7 @@ pub fn router(guardian: Arc<Guardian>) -> Router {
         .route("/v1/aci/attestation", get(aci_attestation))
         .route("/v1/aci/receipts/{id}", get(receipt));
     let api = finished(serving().merge(attested), Arc::clone(&guardian));
-    ohttp::routes(guardian, &api).fallback_service(api)
+    refusals_finished(ohttp::routes(Arc::clone(&guardian), &api), guardian).fallback_service(api)
 }
 
 /// The routes of an entrance that is attested in another way: no report of ours is bound to its key, and its GETs have no sealed answers, so
@@ -57,6 +59,7 @@ fn serving() -> Router<Arc<Guardian>> {
         .route(Endpoint::Chat.path(), post(calls::chat))
         .route(Endpoint::Completions.path(), post(calls::completions))
         .route(Endpoint::Responses.path(), post(calls::responses))
+        .route(Endpoint::Messages.path(), post(calls::messages))
         .route(Endpoint::Embeddings.path(), post(calls::embeddings))
 }
 
@@ -69,12 +72,27 @@ fn finished(routes: Router<Arc<Guardian>>, guardian: Arc<Guardian>) -> Router {
         .with_state(guardian)
 }
 
+/// Routes before the API: what they refuse reaches none of it, and is counted and marked as its refusals are.
+pub fn refusals_finished(routes: Router, guardian: Arc<Guardian>) -> Router {
+    routes.layer(middleware::from_fn_with_state(guardian, headers_of_refusals))
+}
+
 /// Headers on every response, errors included (ACI §5.2, and what official clients read).
 async fn common_headers(State(guardian): Shared, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    finish(&guardian, next.run(request).await)
+}
+
+async fn headers_of_refusals(State(guardian): Shared, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    // The API's own are finished already, and what is sealed is nobody's to read.
+    let is_refusal = response.status().is_client_error() || response.status().is_server_error();
+    if is_refusal && !response.headers().contains_key(&ACI_VERSION) { finish(&guardian, response) } else { response }
+}
+
+fn finish(guardian: &Guardian, mut response: Response) -> Response {
     guardian.work.metrics.answered(response.status());
     let headers = response.headers_mut();
-    headers.insert(HeaderName::from_static("x-aci-version"), HeaderValue::from_static("aci/1"));
+    headers.insert(ACI_VERSION, HeaderValue::from_static("aci/1"));
     if let Ok(digest) = HeaderValue::from_str(&guardian.keys.keyset_digest.to_string()) {
         headers.insert(HeaderName::from_static("x-aci-keyset-digest"), digest);
     }

@@ -26,6 +26,7 @@ use crate::limits::{
     CLIENT_STALL_TIMEOUT, ENGINE_IDLE_TIMEOUT, FRAME_BYTES_TOGETHER, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME,
     RECEIPT_TAKEN_TIMEOUT,
 };
+use crate::messages::answer::MessageInProgress;
 use crate::output::{Aborted, ChannelBody, FrameSender, Output, Sent};
 use crate::problem::Problem;
 use crate::receipt::{self, CallFacts, Metered, Outcome};
@@ -37,6 +38,7 @@ use crate::shaping::Shaping;
 use crate::sse::{BadEvent, SseReader};
 use crate::state::Guardian;
 use crate::tabs::Hold;
+use crate::telling::Telling;
 
 /// Name of the trailer that carries the receipt.
 pub const RECEIPT_TRAILER: HeaderName = HeaderName::from_static("cloister-receipt");
@@ -95,14 +97,19 @@ impl Call {
         Body::new(channel)
     }
 
-    /// The response that the answer is told as, if it was asked for in that form.
-    pub(crate) fn response(&self) -> Option<ResponseInProgress> {
+    /// What the answer is told as, if it was asked for in another form than a chat's.
+    pub(crate) fn telling(&self) -> Option<Telling> {
         let CallFacts { chat_id, model, .. } = &self.facts;
-        let made = || {
-            let now = self.guardian.clock.now().0;
-            ResponseInProgress::new(chat_id, model, now, Arc::clone(&self.request.echo))
-        };
-        (self.request.endpoint == Endpoint::Responses).then(made)
+        match self.request.endpoint {
+            Endpoint::Responses => {
+                let (now, echo) = (self.guardian.clock.now().0, Arc::clone(&self.request.echo));
+                Some(Telling::Response(Box::new(ResponseInProgress::new(chat_id, model, now, echo))))
+            }
+            Endpoint::Messages => {
+                Some(Telling::Message(Box::new(MessageInProgress::new(chat_id, model, !self.request.stream))))
+            }
+            Endpoint::Chat | Endpoint::Completions | Endpoint::Embeddings => None,
+        }
     }
 
     pub(crate) fn shaping(&self) -> Shaping {
@@ -113,7 +120,7 @@ impl Call {
         let mut cut = self.hold.tab().cut.subscribe();
         let mut relay = Relay {
             call: &self,
-            response: self.response(),
+            telling: self.telling(),
             usage: Usage::default(),
             recount: Recount::default(),
             delivered: (Usage::default(), Recount::default()),
@@ -128,7 +135,7 @@ impl Call {
         let outcome = match outcome {
             Outcome::Complete => {
                 let whole = self.meter(relay.usage, &relay.recount);
-                self.finish(&mut output, &whole, relay.response.as_mut()).await;
+                self.finish(&mut output, &whole, relay.telling.as_mut()).await;
                 self.settle_outcome(&mut output).await
             }
             Outcome::ClientAbort => (outcome, None),
@@ -154,10 +161,10 @@ impl Call {
     }
 
     /// Sends the last events of a stream.
-    async fn finish(&self, output: &mut Output, whole: &Metered, response: Option<&mut ResponseInProgress>) {
+    async fn finish(&self, output: &mut Output, whole: &Metered, telling: Option<&mut Telling>) {
         let mut last = Vec::new();
-        if let Some(response) = response {
-            response.end(whole, &mut last);
+        if let Some(telling) = telling {
+            telling.end(whole, &mut last);
         } else {
             let none = Kept { choices: &[], members: &[] };
             if self.request.include_usage && self.chunk(none, Some(whole), &mut last).is_some() {
@@ -288,7 +295,7 @@ async fn fail(tx: &FrameSender, shaping: Shaping, code: &'static str, message: &
 
 struct Relay<'a> {
     call: &'a Call,
-    response: Option<ResponseInProgress>,
+    telling: Option<Telling>,
     usage: Usage,
     recount: Recount,
     /// Usage and recount of what was sent.
@@ -416,8 +423,8 @@ impl Relay<'_> {
         }
         let kept = Kept { choices, members: self.call.request.endpoint.chunk_choice_members() };
         self.event.clear();
-        let told = match &mut self.response {
-            Some(response) => response.tell(choices, &mut self.event).ok(),
+        let told = match &mut self.telling {
+            Some(telling) => telling.tell(choices, &mut self.event).ok(),
             None => kept.text_bytes().ok().filter(|_| self.call.chunk(kept, None, &mut self.event).is_some()),
         };
         let Some(text_bytes) = told else { return Step::Failed };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make a Python environment for one kind of test, hash-pinned, and print its interpreter.
 
-usage: client_env.py {openai,schemathesis} --dir DIR
+usage: client_env.py {openai,anthropic,schemathesis} --dir DIR
 
 Standard output is one line, the path of the interpreter. The second call does nothing but print.
 """
@@ -16,6 +16,7 @@ from locked_env import LockedEnvironment  # noqa: E402
 
 ENVIRONMENTS = {
     "openai": LockedEnvironment("openai", "OpenAI client (5 MB)", HERE / "requirements.lock"),
+    "anthropic": LockedEnvironment("anthropic", "Anthropic client (5 MB)", HERE / "anthropic.lock"),
     "schemathesis": LockedEnvironment("schemathesis", "schemathesis (20 MB)", HERE / "api.lock"),
 }
 

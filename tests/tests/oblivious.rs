@@ -297,6 +297,7 @@ async fn what_is_no_envelope_for_this_node_is_refused_in_one_way() {
     for refusal in &refusals {
         assert_eq!(refusal.status.as_u16(), 400);
         assert_eq!(refusal.body, refusals[0].body, "why is told to nobody");
+        assert!(refusal.headers["x-aci-version"] == "aci/1" && refusal.headers["cache-control"] == "no-store");
     }
     assert_eq!(refusals[0].json()["type"], "https://iana.org/assignments/http-problem-types#ohttp-key");
 

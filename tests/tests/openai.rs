@@ -1,4 +1,4 @@
-//! The official OpenAI clients for Python and JavaScript, unchanged, against the verifying proxy.
+//! The official clients of OpenAI for Python and JavaScript, and of Anthropic for Python, unchanged, against the verifying proxy.
 
 use std::process::Command;
 
@@ -13,11 +13,19 @@ fn client_matrix(kind: EngineKind) -> (World, String) {
     let root = processes::repo_root();
     let mut matrix = Command::new(processes::client_python("openai").unwrap());
     matrix.arg(root.join("tests/clients/openai_matrix.py"));
-    every_check_passes(matrix.args(["--base-url", &proxy.base_url(), "--model", "smollm2-135m"]), &proxy);
+    passes(matrix.args(["--base-url", &proxy.base_url(), "--model", "smollm2-135m"]), 8, &proxy);
     let mut install = Command::new(root.join("tests/clients/node_env.sh"));
     let program = processes::installed(install.arg(root.join("target/clients"))).unwrap();
     let mut matrix = Command::new("node");
-    every_check_passes(matrix.arg(program).args([&proxy.base_url(), "smollm2-135m"]), &proxy);
+    passes(matrix.arg(program).args([&proxy.base_url(), "smollm2-135m"]), 8, &proxy);
+    let mut matrix = Command::new(processes::client_python("anthropic").unwrap());
+    matrix.arg(root.join("tests/clients/anthropic_matrix.py"));
+    let base = proxy.base_url();
+    matrix.args(["--base-url", base.trim_end_matches("/v1"), "--model", "smollm2-135m"]);
+    if kind == EngineKind::Vllm {
+        matrix.arg("--calls-tools");
+    }
+    passes(&mut matrix, 6, &proxy);
     assert!(proxy.stop().unwrap());
     let (spendable, reserved, pending) = cli::balance(&world, &wallet).unwrap();
     assert_eq!((reserved, pending), (0, 0), "every tab is settled");
@@ -25,11 +33,11 @@ fn client_matrix(kind: EngineKind) -> (World, String) {
     (world, wallet)
 }
 
-fn every_check_passes(matrix: &mut Command, proxy: &Proxy) {
+fn passes(matrix: &mut Command, checks_min: usize, proxy: &Proxy) {
     let output = matrix.output().unwrap();
     let report = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{report}\n{}\n{}", String::from_utf8_lossy(&output.stderr), proxy.log());
-    assert!(report.lines().filter(|line| line.starts_with("PASS ")).count() >= 8, "{report}");
+    assert!(report.lines().filter(|line| line.starts_with("PASS ")).count() >= checks_min, "{report}");
 }
 
 #[test]

@@ -19,9 +19,9 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::bundle::ReceiptBundle;
+use crate::event_gate::EventGate;
 use crate::fetch::{ANSWER_BYTES_MAX, NodeError, collect, refusal, send};
 use crate::receipts::{CheckedReceipt, Expected, ReceiptError, Usage, check_receipt, is_receipt_id};
-use crate::response_gate::ResponseGate;
 use crate::session::{JSON, Session, SessionError};
 use crate::sse::{DoneGate, SseError};
 use crate::tab::Tab;
@@ -151,7 +151,7 @@ struct Asked {
 
 enum Gate {
     Stream(DoneGate),
-    Response(ResponseGate),
+    Events(EventGate),
     Whole(Vec<u8>),
 }
 
@@ -160,7 +160,8 @@ impl Gate {
     fn of(path: &str, is_stream: bool) -> Self {
         match (is_stream, path) {
             (false, _) => Self::Whole(Vec::new()),
-            (true, "/v1/responses") => Self::Response(ResponseGate::default()),
+            (true, "/v1/responses") => Self::Events(EventGate::response()),
+            (true, "/v1/messages") => Self::Events(EventGate::message()),
             (true, _) => Self::Stream(DoneGate::default()),
         }
     }
@@ -287,7 +288,7 @@ impl Exchange {
     /// Whether the answer is a stream of events.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        matches!(self.gate, Gate::Stream(_) | Gate::Response(_))
+        matches!(self.gate, Gate::Stream(_) | Gate::Events(_))
     }
 
     /// The next bytes that may be shown; nothing when the answer ended.
@@ -324,7 +325,7 @@ impl Exchange {
         self.digest.update(data);
         match &mut self.gate {
             Gate::Stream(gate) => gate.push(data).map_err(ExchangeError::Stream),
-            Gate::Response(gate) => gate.push(data).map_err(ExchangeError::Stream),
+            Gate::Events(gate) => gate.push(data).map_err(ExchangeError::Stream),
             Gate::Whole(whole) if whole.len() + data.len() <= WHOLE_BYTES_MAX => {
                 whole.extend_from_slice(data);
                 Ok(Vec::new())
@@ -343,7 +344,7 @@ impl Exchange {
         }
         let marked = match &self.gate {
             Gate::Stream(gate) => gate.is_done(),
-            Gate::Response(gate) => gate.is_done(),
+            Gate::Events(gate) => gate.is_done(),
             Gate::Whole(_) => true,
         };
         let found = self.find_receipt().await;
@@ -359,7 +360,7 @@ impl Exchange {
         let bundle = ReceiptBundle::new(&self.session, &self.tab, &checked, &self.expected(Some(response_digest)));
         let tail = match self.gate {
             Gate::Stream(gate) => gate.into_held(),
-            Gate::Response(gate) => gate.into_held(),
+            Gate::Events(gate) => gate.into_held(),
             Gate::Whole(whole) => whole,
         };
         Ok(Answer { receipt: checked, bundle, tail: tail.into() })

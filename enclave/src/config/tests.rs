@@ -132,3 +132,12 @@ fn gpus_have_a_driver_or_a_platform_that_answers_for_them() {
         assert!(refused.contains(problem), "{refused}");
     }
 }
+
+/// What images are built with when nothing else is named.
+#[test]
+fn the_images_own_configurations_are_configurations() {
+    for name in ["guardian.example.toml", "guardian.cpu-vllm.example.toml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../image").join(name);
+        GuardianConfig::load(&path).unwrap();
+    }
+}

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -13,33 +12,7 @@ use crate::chunk::EngineChoice;
 use crate::limits::{RESPONSE_BYTES_MAX, RESPONSE_ITEM_BYTES};
 use crate::receipt::Metered;
 use crate::responses::item::{Item, Kind};
-
-/// It cannot be told as a response.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not what an engine says in a chat")]
-pub struct Untold;
-
-/// A message of the assistant, or what was added to one.
-#[derive(Debug, Deserialize)]
-struct Said {
-    content: Option<String>,
-    reasoning: Option<String>,
-    reasoning_content: Option<String>,
-    tool_calls: Option<Vec<SaidCall>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct SaidCall {
-    index: Option<u64>,
-    id: Option<String>,
-    function: Option<SaidFunction>,
-}
-
-#[derive(Debug, Deserialize)]
-struct SaidFunction {
-    name: Option<String>,
-    arguments: Option<String>,
-}
+use crate::said::{Said, SaidCall, Untold};
 
 /// A response as it grows.
 #[derive(Debug)]

@@ -231,14 +231,18 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Repl
         (&Method::POST, "/v1/chat/completions") => infer(shared, request, "/v1/chat/completions").await,
         (&Method::POST, "/v1/completions") => infer(shared, request, "/v1/completions").await,
         (&Method::POST, "/v1/responses") => infer(shared, request, "/v1/responses").await,
+        (&Method::POST, "/v1/messages") => infer(shared, request, "/v1/messages").await,
         (&Method::POST, "/v1/embeddings") => infer(shared, request, "/v1/embeddings").await,
         (&Method::GET, path) if is_models_path(path) => models(&shared, path).await,
-        (_, "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/embeddings") => other_method("POST"),
+        (_, "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/messages" | "/v1/embeddings") => {
+            other_method("POST")
+        }
         (_, path) if is_models_path(path) => other_method("GET"),
         _ => Problem::invalid(
             StatusCode::NOT_FOUND,
             "proxy.path",
-            "this proxy serves /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings and /v1/models",
+            "this proxy serves /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, /v1/embeddings and \
+             /v1/models",
         )
         .response(),
     }

@@ -1,7 +1,7 @@
-//! The stream of a response (`/v1/responses`), shown event by event up to the one that says it is complete.
+//! Streams whose last events say that they are complete (`/v1/responses`, `/v1/messages`), shown event by event up to those.
 //!
 //! Decides: which events may be shown before the receipt is verified. Trusts on entry: nothing; chunks split anywhere. Holds on exit: an
-//! event is shown only when it is whole and neither its name nor the type in its data says that the response has ended, since clients go
+//! event is shown only when it is whole and neither its name nor the type in its data says that the answer has ended, since clients go
 //! by either; from that event on all is held back (threat N9).
 
 use serde_json::Value;
@@ -11,12 +11,25 @@ use crate::sse::SseError;
 /// Most bytes of one event. The last one repeats the whole answer.
 const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What clients may take for the end.
-const ENDS: [&str; 3] = ["response.completed", "response.incomplete", "response.failed"];
+/// The events that end a stream.
+#[derive(Debug)]
+struct Ends {
+    /// What clients may take for the end, or for a part of it.
+    any: &'static [&'static str],
+    /// The types of the last events of a whole answer.
+    whole: &'static [&'static str],
+}
+
+const RESPONSE: Ends =
+    Ends { any: &["response.completed", "response.incomplete", "response.failed"], whole: &["response.completed"] };
+
+/// Why a message stopped is said before that it did.
+const MESSAGE: Ends = Ends { any: &["message_delta", "message_stop"], whole: &["message_delta", "message_stop"] };
 
 /// Splits a stream into what may be shown now and what waits for the receipt.
-#[derive(Debug, Default)]
-pub struct ResponseGate {
+#[derive(Debug)]
+pub struct EventGate {
+    ends: &'static Ends,
     /// The event that is not whole yet or, once `ended`, everything from the last event on.
     held: Vec<u8>,
     /// Bytes of the current line.
@@ -25,11 +38,27 @@ pub struct ResponseGate {
     ended: bool,
 }
 
-impl ResponseGate {
+impl EventGate {
+    /// For the stream of a response.
+    #[must_use]
+    pub fn response() -> Self {
+        Self::of(&RESPONSE)
+    }
+
+    /// For the stream of a message.
+    #[must_use]
+    pub fn message() -> Self {
+        Self::of(&MESSAGE)
+    }
+
+    fn of(ends: &'static Ends) -> Self {
+        Self { ends, held: Vec::new(), line: 0, after_cr: false, ended: false }
+    }
+
     /// Takes the next bytes; returns those that may be shown.
     ///
     /// # Errors
-    /// When an event is too long. What follows the last one is held with it, and [`ResponseGate::is_done`] then says no.
+    /// When an event is too long. What follows the last one is held with it, and [`EventGate::is_done`] then says no.
     pub fn push(&mut self, chunk: &[u8]) -> Result<Vec<u8>, SseError> {
         let mut shown = Vec::with_capacity(chunk.len());
         for &byte in chunk {
@@ -48,12 +77,12 @@ impl ResponseGate {
         if self.held.len() > EVENT_BYTES_MAX { Err(SseError::AfterDone) } else { Ok(shown) }
     }
 
-    /// Whether the stream ended as a response does, and with nothing after it.
+    /// Whether the stream ended as a whole answer does, and with nothing after it.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        let types: Vec<_> = data_of_events(&self.held).iter().map(|data| end_in(data)).collect();
+        let types: Option<Vec<_>> = data_of_events(&self.held).iter().map(|data| self.ends.end_in(data)).collect();
         let whole = self.line == 0 && (self.held.ends_with(b"\n") || self.held.ends_with(b"\r"));
-        self.ended && whole && types == [Some("response.completed")]
+        self.ended && whole && types.is_some_and(|types| types == self.ends.whole)
     }
 
     /// The bytes held back. Show them only after the receipt was verified.
@@ -63,7 +92,7 @@ impl ResponseGate {
     }
 
     fn end_event(&mut self, shown: &mut Vec<u8>) {
-        if !self.ended && !says_end(&self.held) {
+        if !self.ended && !self.ends.are_said_in(&self.held) {
             shown.append(&mut self.held);
         } else {
             self.ended = true;
@@ -71,22 +100,24 @@ impl ResponseGate {
     }
 }
 
-/// The end that an event's data tells of, if it does.
-fn end_in(data: &[u8]) -> Option<&'static str> {
-    // Of a member that is there twice the last one counts, as for clients.
-    let data: Value = serde_json::from_slice(data).ok()?;
-    let kind = data.get("type")?.as_str()?;
-    ENDS.into_iter().find(|end| *end == kind)
-}
+impl Ends {
+    /// The end that an event's data tells of, if it does.
+    fn end_in(&self, data: &[u8]) -> Option<&'static str> {
+        // Of a member that is there twice the last one counts, as for clients.
+        let data: Value = serde_json::from_slice(data).ok()?;
+        let kind = data.get("type")?.as_str()?;
+        self.any.iter().copied().find(|end| *end == kind)
+    }
 
-/// Whether a whole event may be taken for the end, by its name or its data.
-fn says_end(event: &[u8]) -> bool {
-    let event = event.strip_prefix(b"\xef\xbb\xbf").unwrap_or(event);
-    let named = event.split(|byte| matches!(byte, b'\n' | b'\r')).any(|line| {
-        let name = line.strip_prefix(b"event:").map(<[u8]>::trim_ascii);
-        name.is_some_and(|name| ENDS.iter().any(|end| end.as_bytes() == name))
-    });
-    named || data_of_events(event).iter().any(|data| end_in(data).is_some())
+    /// Whether a whole event may be taken for the end, by its name or its data.
+    fn are_said_in(&self, event: &[u8]) -> bool {
+        let event = event.strip_prefix(b"\xef\xbb\xbf").unwrap_or(event);
+        let named = event.split(|byte| matches!(byte, b'\n' | b'\r')).any(|line| {
+            let name = line.strip_prefix(b"event:").map(<[u8]>::trim_ascii);
+            name.is_some_and(|name| self.any.iter().any(|end| end.as_bytes() == name))
+        });
+        named || data_of_events(event).iter().any(|data| self.end_in(data).is_some())
+    }
 }
 
 /// The data of each whole event that has some, as clients put its lines together.
@@ -117,8 +148,8 @@ mod tests {
         event: response.output_text.delta\r\ndata: {\"delta\":\"response.completed\",\"type\":\"x\"}\r\n\r\n";
     const LAST: &str = "event: response.completed\ndata: {\"type\":\"response.completed\"}\n\n";
 
-    fn gated(stream: &str, size: usize) -> (Vec<u8>, ResponseGate) {
-        let mut gate = ResponseGate::default();
+    fn gated(stream: &str, size: usize) -> (Vec<u8>, EventGate) {
+        let mut gate = EventGate::response();
         let shown = stream.as_bytes().chunks(size).flat_map(|chunk| gate.push(chunk).unwrap()).collect();
         (shown, gate)
     }
@@ -182,6 +213,27 @@ mod tests {
             format!("event: response.completed\ndata: {{\"type\":\"response.completed\",\"text\":\"{text}\"}}\n\n");
         assert!(gated(&last, 1 << 16).1.is_done());
         let long = vec![b'x'; EVENT_BYTES_MAX + 1];
-        assert_eq!(ResponseGate::default().push(&long), Err(SseError::AfterDone));
+        assert_eq!(EventGate::response().push(&long), Err(SseError::AfterDone));
+    }
+
+    #[test]
+    fn a_message_is_held_back_from_the_reason_it_stopped_for() {
+        let shown = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n";
+        let delta = "event: message_delta\ndata: {\"type\":\"message_delta\"}\n\n";
+        let stop = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+        let gated = |stream: &str| {
+            let mut gate = EventGate::message();
+            let shown: Vec<u8> = stream.as_bytes().chunks(5).flat_map(|chunk| gate.push(chunk).unwrap()).collect();
+            (String::from_utf8(shown).unwrap(), gate.is_done())
+        };
+        assert_eq!(gated(&format!("{shown}{delta}{stop}")), (shown.to_owned(), true));
+        for cut in [
+            format!("{shown}{delta}"),
+            format!("{shown}{stop}"),
+            format!("{shown}{delta}{stop}{stop}"),
+            shown.to_owned(),
+        ] {
+            assert_eq!(gated(&cut), (shown.to_owned(), false), "{cut}");
+        }
     }
 }
