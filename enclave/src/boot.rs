@@ -114,7 +114,7 @@ async fn listen(
     let tls = listener::tls_config(&guardian.keys.tls)?;
     let router = routes::router(Arc::clone(guardian));
     let draining = guardian.work.draining.subscribe();
-    let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), draining)?;
+    let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), draining);
     let address = guardian.config.listen;
     let tcp = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let local = tcp.local_addr()?;

@@ -2,8 +2,8 @@
 //!
 //! 1. `listener.rs` accepts, finishes TLS 1.3, limits connections and computes the channel exporter
 //! 2. `routes.rs` is the route table; what comes sealed is opened by `sealed/` before
-//! 3. `request.rs` turns bytes into an allow-listed request of an `endpoint.rs`; `responses/` and `messages/` are chats in another form, `embeddings.rs` vectors of
-//!    texts
+//! 3. `request.rs` turns bytes into an allow-listed request of an `endpoint.rs`; `responses/` and `messages/` are chats in another form,
+//!    `embeddings.rs` vectors of texts
 //! 4. `admission.rs` opens a tab (spend proof → reservation) and authenticates requests under it
 //! 5. `inference.rs` speaks to the engine on its Unix socket; `engine_body.rs` is an answer as it arrives, `chunk.rs` what it says
 //! 6. `stream.rs` relays and meters, `plain.rs` answers at once; `output.rs` sends and hashes, `shaping.rs` says how that looks from outside
@@ -58,4 +58,3 @@ pub mod tabs;
 pub mod telemetry;
 pub mod telling;
 pub mod vsock;
-pub mod workers;

@@ -33,7 +33,6 @@ use crate::limits::{
 };
 use crate::metrics::{Failure, Metrics};
 use crate::vsock::VsockListener;
-use crate::workers::Workers;
 
 /// TLS settings for a key.
 pub fn tls_config(identity: &TlsIdentity) -> anyhow::Result<ServerConfig> {
@@ -50,47 +49,29 @@ pub fn tls_config(identity: &TlsIdentity) -> anyhow::Result<ServerConfig> {
 
 /// A listening socket.
 pub trait Accept: Send + Sync + 'static {
-    /// What it accepts, before a thread is found that serves it.
-    type Accepted: Send + 'static;
-    /// A connection.
+    /// What it accepts.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// The next connection.
-    fn accept(&self) -> impl Future<Output = io::Result<Self::Accepted>> + Send;
-
-    /// Makes it a connection of the thread that calls this.
-    ///
-    /// # Errors
-    /// When that thread has no room for it.
-    fn adopt(accepted: Self::Accepted) -> io::Result<Self::Stream>;
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
 impl Accept for TcpListener {
-    type Accepted = std::net::TcpStream;
     type Stream = TcpStream;
 
-    async fn accept(&self) -> io::Result<Self::Accepted> {
+    async fn accept(&self) -> io::Result<TcpStream> {
         let (stream, _peer) = Self::accept(self).await?;
         // Tokens are small frames that must not wait for each other.
         let _ = stream.set_nodelay(true);
-        stream.into_std()
-    }
-
-    fn adopt(accepted: Self::Accepted) -> io::Result<TcpStream> {
-        TcpStream::from_std(accepted)
+        Ok(stream)
     }
 }
 
 impl Accept for VsockListener {
-    type Accepted = std::os::unix::net::UnixStream;
     type Stream = UnixStream;
 
-    async fn accept(&self) -> io::Result<Self::Accepted> {
-        Self::accept(self).await?.into_std()
-    }
-
-    fn adopt(accepted: Self::Accepted) -> io::Result<UnixStream> {
-        UnixStream::from_std(accepted)
+    async fn accept(&self) -> io::Result<UnixStream> {
+        Self::accept(self).await
     }
 }
 
@@ -100,7 +81,6 @@ pub struct Entrance {
     acceptor: TlsAcceptor,
     router: Router,
     slots: Arc<Semaphore>,
-    workers: Arc<Workers>,
     metrics: Arc<Metrics>,
     stop: watch::Receiver<bool>,
 }
@@ -113,19 +93,11 @@ impl std::fmt::Debug for Entrance {
 
 impl Entrance {
     /// An entrance that closes when `stop` turns true.
-    ///
-    /// # Errors
-    /// When there are no threads to serve on.
-    pub fn new(
-        tls: ServerConfig,
-        router: Router,
-        metrics: Arc<Metrics>,
-        stop: watch::Receiver<bool>,
-    ) -> anyhow::Result<Self> {
+    #[must_use]
+    pub fn new(tls: ServerConfig, router: Router, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let slots = Arc::new(Semaphore::new(connections_max(files)));
-        Ok(Self { acceptor, router, slots, workers: Arc::new(Workers::start()?), metrics, stop })
+        Self { acceptor, router, slots: Arc::new(Semaphore::new(connections_max(files))), metrics, stop }
     }
 
     /// An entrance of other keys and routes, under the same limit on connections.
@@ -135,7 +107,7 @@ impl Entrance {
     }
 
     /// Serves until the entrance closes, then lets open connections finish what they are doing.
-    pub async fn serve<A: Accept>(self, listener: A) -> anyhow::Result<()> {
+    pub async fn serve(self, listener: impl Accept) -> anyhow::Result<()> {
         let mut stop = self.stop.clone();
         loop {
             let slot = Arc::clone(&self.slots).acquire_owned().await.context("connection slots")?;
@@ -144,13 +116,9 @@ impl Entrance {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok(accepted) => {
+                Ok(stream) => {
                     let (entrance, stop) = (self.clone(), stop.clone());
-                    self.workers.spawn(async move {
-                        if let Ok(stream) = A::adopt(accepted) {
-                            serve_connection(entrance, stream, stop, slot).await;
-                        }
-                    });
+                    tokio::spawn(serve_connection(entrance, stream, stop, slot));
                 }
                 // Out of file descriptors, or the peer was gone already: wait a little instead of spinning.
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
@@ -237,15 +205,10 @@ mod tests {
     const CID_LOCAL: u32 = 1;
 
     impl Accept for UnixListener {
-        type Accepted = std::os::unix::net::UnixStream;
         type Stream = UnixStream;
 
-        async fn accept(&self) -> io::Result<Self::Accepted> {
-            Self::accept(self).await?.0.into_std()
-        }
-
-        fn adopt(accepted: Self::Accepted) -> io::Result<UnixStream> {
-            UnixStream::from_std(accepted)
+        async fn accept(&self) -> io::Result<UnixStream> {
+            Ok(Self::accept(self).await?.0)
         }
     }
 
@@ -262,7 +225,7 @@ mod tests {
             |Extension(channel): Extension<Arc<Channel>>| async move { hex::encode(channel.exporter().unwrap().0) };
         let (stop, closed) = watch::channel(false);
         let router = Router::new().route("/exporter", get(exporter));
-        let entrance = Entrance::new(tls_config(&keys.tls).unwrap(), router, Arc::default(), closed).unwrap();
+        let entrance = Entrance::new(tls_config(&keys.tls).unwrap(), router, Arc::default(), closed);
         let mut roots = RootCertStore::empty();
         roots.add(keys.tls.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
