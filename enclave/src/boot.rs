@@ -65,6 +65,10 @@ async fn serve(
     loops.spawn(settlement::replay_loop(Arc::clone(&guardian)));
     let ended = until_the_end(&guardian, &mut serving, &mut loops).await;
     loops.abort_all();
+    // Before anything that may take long: nobody watches them now.
+    if let Some(gpus) = &guardian.gpus {
+        gpus.release().await;
+    }
     settlement::settle_all(&guardian).await;
     serving.abort_all();
     tracing::info!("stopped");

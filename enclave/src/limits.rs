@@ -69,7 +69,7 @@ pub const GPU_WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// See [`GPU_WATCH_INTERVAL`].
 pub const GPU_STATE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time in which GPUs must be attested again after a critical event.
-pub const GPU_EVENT_TIMEOUT: Duration = Duration::from_millis(2500);
+pub const GPU_EVENT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for the driver to let GPUs take work, or no longer.
 pub const GPU_READY_TIMEOUT: Duration = Duration::from_secs(3);
 /// Open tabs at once (`tab.too_many`).
@@ -105,6 +105,8 @@ pub const TEMPLATE_TOKENS_PER_MESSAGE: u64 = 16;
 pub const TEMPLATE_TOKENS_BASE: u64 = 64;
 /// Texts of one request for embeddings (`request.invalid`).
 pub const EMBEDDING_INPUTS_MAX: usize = 256;
+/// Bytes of an answer with embeddings (`request.invalid`): it is made and sent at once.
+pub const EMBEDDINGS_BYTES_MAX: usize = 4 << 20;
 /// Tokens that a model puts around each of them.
 pub const EMBEDDING_TOKENS_PER_INPUT: u64 = 3;
 /// Bytes of text in one answer of the Responses API, whose events repeat it (`engine.failed`).

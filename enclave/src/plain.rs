@@ -11,10 +11,12 @@ use crate::embeddings::Vectors;
 use crate::endpoint::Endpoint;
 use crate::engine_body::EngineBody;
 use crate::inference::{self, EngineError, Usage};
+use crate::limits::EMBEDDINGS_BYTES_MAX;
 use crate::output::Output;
 use crate::problem::Problem;
 use crate::receipt::{Metered, Outcome};
 use crate::recount::Recount;
+use crate::request::invalid;
 use crate::stream::Call;
 
 impl Call {
@@ -62,12 +64,17 @@ impl Call {
         Ok((body, metered))
     }
 
-    fn vectors(&self, said: &Bytes) -> Result<(Vec<u8>, Metered), EngineError> {
+    fn vectors(&self, said: &Bytes) -> Result<(Vec<u8>, Metered), Problem> {
         let asked = &self.request.forward;
         let vectors = Vectors::parse(said, asked)?;
         let usage = Usage { prompt_tokens: vectors.prompt_tokens, completion_tokens: 0 };
         let metered = self.meter(usage, &Recount::default());
         let body = vectors.answer(asked, &self.facts.model, metered.prompt_tokens).ok_or(EngineError::Malformed)?;
+        if body.len() > EMBEDDINGS_BYTES_MAX {
+            let text =
+                format!("the answer would have over {EMBEDDINGS_BYTES_MAX} bytes: send fewer texts, or ask for base64");
+            return Err(invalid("input", text));
+        }
         Ok((body, metered))
     }
 }

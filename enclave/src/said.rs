@@ -1,6 +1,9 @@
 //! What an engine says in a chat, as far as it is told in another form: text, thoughts, calls.
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
+
+use crate::limits::{RESPONSE_BYTES_MAX, RESPONSE_ITEM_BYTES};
 
 /// It cannot be told in another form.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +20,7 @@ pub struct Said {
     /// … and as it did, and llama.cpp does.
     pub reasoning_content: Option<String>,
     /// Calls of functions.
+    #[serde(default, deserialize_with = "few_calls")]
     pub tool_calls: Option<Vec<SaidCall>>,
 }
 
@@ -38,4 +42,34 @@ pub struct SaidFunction {
     pub name: Option<String>,
     /// JSON, in pieces.
     pub arguments: Option<String>,
+}
+
+/// As many as an answer may have, or null. More are not even read: each would cost more memory than bytes.
+fn few_calls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<SaidCall>>, D::Error> {
+    struct Few;
+
+    impl<'de> Visitor<'de> for Few {
+        type Value = Option<Vec<SaidCall>>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a list of calls")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            let mut calls = Vec::new();
+            while let Some(call) = items.next_element()? {
+                if calls.len() >= RESPONSE_BYTES_MAX / RESPONSE_ITEM_BYTES {
+                    return Err(A::Error::invalid_length(calls.len(), &self));
+                }
+                calls.push(call);
+            }
+            Ok(Some(calls))
+        }
+    }
+
+    deserializer.deserialize_any(Few)
 }

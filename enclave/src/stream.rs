@@ -285,7 +285,8 @@ impl From<&Metered> for UsageMember {
 /// One error event, then a broken body: a client must not take what it has for the whole answer.
 async fn fail(tx: &FrameSender, shaping: Shaping, code: &'static str, message: &str) {
     let problem = Problem::unavailable(code, 1, message);
-    let event = format!("data: {}\n\n", json!({"error": problem.error_object()}));
+    // OpenAI's clients go by the data, Anthropic's by the name.
+    let event = format!("event: error\ndata: {}\n\n", json!({"type": "error", "error": problem.error_object()}));
     let last_words = Frame::data(shaping.frame(event.as_bytes()));
     let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, tx.send(Ok(last_words))).await;
     // A failing body makes the HTTP library drop what it has not written yet; the event must be out before that.
@@ -385,7 +386,12 @@ impl Relay<'_> {
             self.note_delivered(output);
             together = FRAME_BYTES_TOGETHER;
             if self.is_journal_due() {
-                self.journal().await;
+                // What is journalled was noted before it is waited for.
+                tokio::select! {
+                    biased;
+                    _ = &mut cut => return Outcome::TabExpired,
+                    () = self.journal() => {}
+                }
             }
         }
     }

@@ -16,7 +16,7 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 const CHECKS_PAID: &str = "negative_data_rejection";
 
 /// What a node serves whose model makes text.
-const TEXT: &str = "completions$|models|responses";
+const TEXT: &str = "completions$|models|responses|messages";
 
 /// An engine that answers at once, whatever is asked, as many choices as are wanted.
 fn speak(body: &Value) -> Vec<Step> {

@@ -59,12 +59,15 @@ impl RequestShape {
     ///
     /// # Errors
     /// When the body is not a JSON object, names no model, or one of these members has the wrong type.
-    pub fn of(body: &[u8]) -> Result<Self, ShapeError> {
+    pub fn of(path: &str, body: &[u8]) -> Result<Self, ShapeError> {
         // The parser's message can quote a value of the body, so only its position is passed on.
         let members: Members = serde_json::from_slice(body).map_err(|error| ShapeError::Malformed {
             detail: format!("line {}, column {}: {}", error.line(), error.column(), kind(&error)),
         })?;
-        let per_choice_max = members.max_completion_tokens.or(members.max_tokens).or(members.max_output_tokens);
+        // Vectors are made of no tokens.
+        let makes_nothing = path == "/v1/embeddings";
+        let asked = members.max_completion_tokens.or(members.max_tokens).or(members.max_output_tokens);
+        let per_choice_max = if makes_nothing { Some(0) } else { asked };
         let choices = members.n.unwrap_or(1).max(1);
         Ok(Self {
             model: members.model,
@@ -114,6 +117,8 @@ mod tests {
     use credits::Bytes32;
     use credits::offer::ModelOffer;
 
+    const CHAT: &str = "/v1/chat/completions";
+
     fn credits(value: u64) -> Credits {
         Credits::new(value).unwrap()
     }
@@ -140,16 +145,16 @@ mod tests {
     #[test]
     fn cost_is_bounded_by_body_and_limits() {
         let body = br#"{"model":"tiny","messages":[{"role":"user","content":"hi"}],"max_tokens":100,"n":2}"#;
-        let shape = RequestShape::of(body).unwrap();
+        let shape = RequestShape::of(CHAT, body).unwrap();
         assert_eq!(shape.completion_tokens_max, Some(200));
         assert_eq!(shape.cost_max(&offer()), Some(credits(10 + (u64::try_from(body.len()).unwrap() + 256) + 400)));
-        let open = RequestShape::of(br#"{"model":"tiny","stream":true}"#).unwrap();
+        let open = RequestShape::of(CHAT, br#"{"model":"tiny","stream":true}"#).unwrap();
         assert!(open.stream);
         assert_eq!(open.cost_max(&offer()), Some(credits(10 + 30 + 256 + 2 * 512)));
-        let greedy = RequestShape::of(br#"{"model":"tiny","max_tokens":9999}"#).unwrap();
+        let greedy = RequestShape::of(CHAT, br#"{"model":"tiny","max_tokens":9999}"#).unwrap();
         assert_eq!(greedy.cost_max(&offer()), Some(credits(10 + 34 + 256 + 2 * 1000)));
-        assert_eq!(RequestShape::of(br#"{"model":"other"}"#).unwrap().cost_max(&offer()), None);
-        let newer = RequestShape::of(br#"{"model":"tiny","max_tokens":1,"max_completion_tokens":7}"#).unwrap();
+        assert_eq!(RequestShape::of(CHAT, br#"{"model":"other"}"#).unwrap().cost_max(&offer()), None);
+        let newer = RequestShape::of(CHAT, br#"{"model":"tiny","max_tokens":1,"max_completion_tokens":7}"#).unwrap();
         assert_eq!(newer.completion_tokens_max, Some(7));
     }
 
@@ -162,7 +167,7 @@ mod tests {
             b"{\"model\":\"secret",
             b"",
         ] {
-            let text = RequestShape::of(body).unwrap_err().to_string();
+            let text = RequestShape::of(CHAT, body).unwrap_err().to_string();
             assert!(!text.contains("secret"), "{text}");
         }
     }

@@ -4,7 +4,7 @@
 //! event is shown only when it is whole and neither its name nor the type in its data says that the answer has ended, since clients go
 //! by either; from that event on all is held back (threat N9).
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::sse::SseError;
 
@@ -25,6 +25,16 @@ const RESPONSE: Ends =
 
 /// Why a message stopped is said before that it did.
 const MESSAGE: Ends = Ends { any: &["message_delta", "message_stop"], whole: &["message_delta", "message_stop"] };
+
+/// What is read of an event; the rest is for clients.
+#[derive(Deserialize)]
+struct Typed {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Unreadable;
 
 /// Splits a stream into what may be shown now and what waits for the receipt.
 #[derive(Debug)]
@@ -80,7 +90,8 @@ impl EventGate {
     /// Whether the stream ended as a whole answer does, and with nothing after it.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        let types: Option<Vec<_>> = data_of_events(&self.held).iter().map(|data| self.ends.end_in(data)).collect();
+        let end_in = |data: &Vec<u8>| self.ends.end_in(data).ok().flatten();
+        let types: Option<Vec<_>> = data_of_events(&self.held).iter().map(end_in).collect();
         let whole = self.line == 0 && (self.held.ends_with(b"\n") || self.held.ends_with(b"\r"));
         self.ended && whole && types.is_some_and(|types| types == self.ends.whole)
     }
@@ -102,11 +113,12 @@ impl EventGate {
 
 impl Ends {
     /// The end that an event's data tells of, if it does.
-    fn end_in(&self, data: &[u8]) -> Option<&'static str> {
-        // Of a member that is there twice the last one counts, as for clients.
-        let data: Value = serde_json::from_slice(data).ok()?;
-        let kind = data.get("type")?.as_str()?;
-        self.any.iter().copied().find(|end| *end == kind)
+    ///
+    /// # Errors
+    /// When that cannot be read, for example since a member is there twice: clients read more than this does, each in its own way.
+    fn end_in(&self, data: &[u8]) -> Result<Option<&'static str>, Unreadable> {
+        let Typed { kind } = serde_json::from_slice(data).map_err(|_| Unreadable)?;
+        Ok(self.any.iter().copied().find(|end| *end == kind))
     }
 
     /// Whether a whole event may be taken for the end, by its name or its data.
@@ -116,7 +128,8 @@ impl Ends {
             let name = line.strip_prefix(b"event:").map(<[u8]>::trim_ascii);
             name.is_some_and(|name| self.any.iter().any(|end| end.as_bytes() == name))
         });
-        named || data_of_events(event).iter().any(|data| self.end_in(data).is_some())
+        // What cannot be read may be an end to somebody.
+        named || data_of_events(event).iter().any(|data| self.end_in(data) != Ok(None))
     }
 }
 
@@ -188,6 +201,12 @@ mod tests {
             "event: other\ndata: {\"type\":\ndata: \"response.incomplete\"}\n\n",
             "data: {\"type\":\"x\",\"type\":\"response.completed\"}\n\n",
             "event:response.failed\ndata: {}\n\n",
+            "event: x\ndata: {\"type\":\"response.completed\",\"x\":NaN}\n\n",
+            "event: x\ndata: {\"type\":\"response.completed\",\"x\":1e999}\n\n",
+            "event: x\ndata: {\"x\":\"\\ud800\",\"type\":\"response.completed\"}\n\n",
+            "event: x\ndata: {\"x\":1}\n\n",
+            "data: [DONE]\n\n",
+            &format!("data: {{\"type\":\"response.completed\",\"x\":{}1{}}}\n\n", "[".repeat(200), "]".repeat(200)),
             "\u{feff}event: response.completed\rdata: {}\r\r",
         ] {
             let (shown, _) = gated(end, 3);

@@ -32,6 +32,7 @@ pub(crate) struct Nvml {
     /// Nothing when there are none to wait for.
     events: Mutex<Option<u64>>,
     instance: String,
+    setting: Mutex<()>,
 }
 
 /// Why NVML gave no answer.
@@ -75,7 +76,7 @@ impl Nvml {
             reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
         })?;
         let instance = Nonce::random().map_err(|_| NvmlError::NoRandomness)?.to_string();
-        let nvml = Self { library, events: Mutex::new(None), instance };
+        let nvml = Self { library, events: Mutex::new(None), instance, setting: Mutex::new(()) };
         call!(nvml, nvmlInit_v2())?;
         Ok(nvml)
     }
@@ -124,6 +125,8 @@ impl Nvml {
 
     /// Lets the GPUs take work, or no longer.
     pub(crate) fn set_ready(&self, ready: bool) -> Result<(), NvmlError> {
+        // In the order in which they were asked: the last word counts.
+        let _turn = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
         call!(self, nvmlSystemSetConfComputeGpusReadyState(c_uint::from(ready)))
     }
 

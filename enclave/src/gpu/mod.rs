@@ -88,8 +88,9 @@ impl Gpus {
         let state = attester.gpu_state().await?;
         state.as_ref().map_or(Ok(()), watch::require_confidential)?;
         let first = round(&attester, &judge, &keyset_digest, (0, 0), None).await?;
-        // A device that the driver has and that gave no evidence would take work unjudged.
-        if state.as_ref().is_some_and(|state| state.devices.len() != first.devices.len()) {
+        // A device that the driver has and that gave no evidence would take work unjudged, and so would one that was not stopped.
+        let unjudged = |state: &GpuState| state.ready || state.devices.len() != first.devices.len();
+        if state.as_ref().is_some_and(unjudged) {
             return Err(GpuFault::StateChanged);
         }
         let (renewing, events, renewal) = (tokio::sync::Mutex::default(), AtomicU64::new(0), Notify::new());

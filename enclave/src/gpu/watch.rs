@@ -62,12 +62,25 @@ impl Gpus {
     async fn renew(&self) -> GpuFault {
         loop {
             let until_due = GPU_EVIDENCE_RENEWAL_AGE.saturating_sub(self.age());
-            let in_time = tokio::select! {
-                () = tokio::time::sleep(until_due.max(GPU_WATCH_INTERVAL)) => ATTESTATION_TIMEOUT.saturating_mul(3),
-                () = self.renewal.notified() => GPU_EVENT_TIMEOUT,
+            let after_event = tokio::select! {
+                biased;
+                () = self.renewal.notified() => true,
+                () = tokio::time::sleep(until_due.max(GPU_WATCH_INTERVAL)) => false,
             };
-            let after_event = in_time == GPU_EVENT_TIMEOUT;
-            let round = tokio::time::timeout(in_time, self.younger_than(GPU_EVIDENCE_RENEWAL_AGE)).await;
+            let round = self.younger_than(GPU_EVIDENCE_RENEWAL_AGE);
+            let round = if after_event {
+                tokio::time::timeout(GPU_EVENT_TIMEOUT, round).await
+            } else {
+                tokio::select! {
+                    biased;
+                    // An event is not made to wait for a round that began before it.
+                    () = self.renewal.notified() => {
+                        self.renewal.notify_one();
+                        continue;
+                    }
+                    round = tokio::time::timeout(ATTESTATION_TIMEOUT.saturating_mul(3), round) => round,
+                }
+            };
             match round.unwrap_or(Err(GpuFault::Lost(AttesterError::Timeout))) {
                 Ok(_) => {}
                 // What there is is good for another while; after an event it is not.

@@ -48,7 +48,7 @@ impl Block {
         match self.kind {
             Kind::Thinking => json!({"type": "thinking", "thinking": self.text, "signature": ""}),
             Kind::Text => json!({"type": "text", "text": self.text}),
-            // An answer that was cut in the middle of a call has half of its input, which is none.
+            // What is kept of a call's input is an object, or nothing.
             Kind::Tool(_) => {
                 let input: Map<String, Value> = serde_json::from_str(&self.text).unwrap_or_default();
                 json!({"type": "tool_use", "id": self.id, "name": self.name, "input": input})
@@ -116,6 +116,10 @@ impl MessageInProgress {
         let told_before = self.told;
         self.begin(events);
         let said: Said = serde_json::from_str(delta.get()).map_err(|_| Untold)?;
+        if let Some(reason) = finish_reason {
+            let reason: Option<String> = serde_json::from_str(reason.get()).map_err(|_| Untold)?;
+            self.finish_reason = reason.or(self.finish_reason.take());
+        }
         for (kind, text) in [(Kind::Thinking, said.reasoning.or(said.reasoning_content)), (Kind::Text, said.content)] {
             if let Some(text) = text.filter(|text| !text.is_empty()) {
                 if !self.is_open(kind) {
@@ -127,10 +131,6 @@ impl MessageInProgress {
         for (position, call) in said.tool_calls.unwrap_or_default().into_iter().enumerate() {
             let number = call.index.or_else(|| u64::try_from(position).ok()).ok_or(Untold)?;
             self.call(number, call, events)?;
-        }
-        if let Some(reason) = finish_reason {
-            let reason: Option<String> = serde_json::from_str(reason.get()).map_err(|_| Untold)?;
-            self.finish_reason = reason.or(self.finish_reason.take());
         }
         Ok(self.told.saturating_sub(told_before))
     }
@@ -169,12 +169,28 @@ impl MessageInProgress {
             let digits = self.id.strip_prefix("msg_").unwrap_or(&self.id);
             let made = || format!("toolu_{digits}{number}");
             let id = call.id.filter(|id| !id.is_empty()).unwrap_or_else(made);
-            self.count_told(id.len().saturating_add(name.len()))?;
+            // A stream keeps these too.
+            let length = id.len().saturating_add(name.len());
+            self.count(length)?;
+            self.told = self.told.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
             self.start(kind, id, name, events)?;
         }
         match arguments.filter(|arguments| !arguments.is_empty()) {
+            Some(arguments) if self.keeps => match self.input(&arguments)? {
+                Some(input) => self.add(&input, events),
+                None => Ok(()),
+            },
             Some(arguments) => self.add(&arguments, events),
             None => Ok(()),
+        }
+    }
+
+    /// A whole call's input, as it is told: an object. An answer that was cut in the middle of one has half of it, which is nothing.
+    fn input(&self, arguments: &str) -> Result<Option<String>, Untold> {
+        match serde_json::from_str::<Map<String, Value>>(arguments) {
+            Ok(input) => Ok(Some(Value::Object(input).to_string())),
+            Err(_) if self.finish_reason.as_deref() == Some("length") => Ok(None),
+            Err(_) => Err(Untold),
         }
     }
 
@@ -220,10 +236,12 @@ impl MessageInProgress {
 
     /// Engines do not tell alike which text ended an answer, so that is said of none.
     fn stop_reason(&self) -> Value {
+        // vLLM says `stop` when it was told which tool to call.
+        let calls = self.blocks.iter().any(|block| matches!(block.kind, Kind::Tool(_)));
         json!(match self.finish_reason.as_deref() {
             Some("length") => "max_tokens",
-            Some("tool_calls") => "tool_use",
             Some("content_filter") => "refusal",
+            _ if calls => "tool_use",
             _ => "end_turn",
         })
     }
@@ -373,6 +391,13 @@ mod tests {
         let refuses = |delta: &Value| {
             MessageInProgress::new("msg_01", "m", true).said(&raw(delta), None, &mut Vec::new()) == Err(Untold)
         };
+        // Half of a call's input, where nothing was cut, is no input; one that means the same in fewer words is counted in those.
+        assert!(refuses(&call(0, json!("c"), json!("f"), "{\"cut")) && refuses(&call(0, json!("c"), json!("f"), "[]")));
+        let mut message = MessageInProgress::new("msg_01", "m", true);
+        let padded = format!("{{{}}}", " ".repeat(1000));
+        let told = message.said(&raw(&call(0, json!("c"), json!("f"), &padded)), None, &mut Vec::new());
+        assert_eq!(told, Ok(4));
+        assert_eq!(message.stop_reason(), "tool_use");
         assert!(
             refuses(&json!({"content": 1})) && refuses(&json!("text")) && refuses(&call(0, json!("c"), json!(""), ""))
         );
@@ -387,7 +412,10 @@ mod tests {
         let told = (0..).take_while(|number| {
             message.said(&raw(&call(*number, json!("c"), json!("f"), "")), None, &mut events).is_ok()
         });
-        assert_eq!(told.count() + 2, RESPONSE_BYTES_MAX / RESPONSE_ITEM_BYTES + 1);
+        assert_eq!(told.count(), (RESPONSE_BYTES_MAX - RESPONSE_ITEM_BYTES) / (RESPONSE_ITEM_BYTES + 2));
+        let mut message = MessageInProgress::new("msg_01", "m", false);
+        let long = "f".repeat(RESPONSE_BYTES_MAX);
+        assert_eq!(message.said(&raw(&call(0, json!("c"), json!(long), "")), None, &mut events), Err(Untold));
         // A call that was left is not taken up again.
         let mut message = MessageInProgress::new("msg_01", "m", false);
         for number in [0, 1] {

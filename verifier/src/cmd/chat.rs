@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Chat, out: Output, report: &mut Report) -> Result<
     }
     // 3. A tab that covers the request.
     let body = request_body(&session, &args, &prompt)?;
-    let shape = RequestShape::of(&body)
+    let shape = RequestShape::of(PATH, &body)
         .map_err(|error| Error::Choice { code: "choice.request", message: error.to_string() })?;
     let tab = open_tab(&mut payer, &session, &shape, args.reserve, out).await?;
     out.say(&format!("tab open, {} credits reserved", tab.reserve()));

@@ -70,7 +70,7 @@ enum Obtained {
 
 /// Sends the request, again where that is safe, until the node answers or refuses for good.
 async fn obtain(shared: &Shared, ask: &Ask, reply: &mut ReplySender) -> Result<Obtained, Problem> {
-    let shape = RequestShape::of(&ask.body)
+    let shape = RequestShape::of(ask.path, &ask.body)
         .map_err(|error| Problem::invalid(StatusCode::BAD_REQUEST, "proxy.body_malformed", error.to_string()))?;
     let client_key = client_key(&ask.headers);
     let idempotency_key = match &client_key {

@@ -69,9 +69,9 @@ impl Problem {
         json!({"error": {"message": self.message, "type": self.kind, "param": null, "code": self.code}})
     }
 
-    /// An event that OpenAI's clients raise as an error. The blank line ends whatever was cut off before it.
+    /// An event that clients raise as an error, OpenAI's by its data and Anthropic's by its name. The blank line ends whatever was cut off before it.
     pub(crate) fn event(&self) -> Bytes {
-        format!("\n\ndata: {}\n\n", self.json()).into()
+        format!("\n\nevent: error\ndata: {}\n\n", self.json()).into()
     }
 
     pub(crate) fn response(&self) -> Response<ReplyBody> {
@@ -103,6 +103,6 @@ mod tests {
         assert_eq!(error["type"], "invalid_request_error");
         assert!(error["param"].is_null() && error["message"].is_string());
         let event = problem.event();
-        assert!(event.starts_with(b"\n\ndata: {") && event.ends_with(b"}\n\n"));
+        assert!(event.starts_with(b"\n\nevent: error\ndata: {") && event.ends_with(b"}\n\n"));
     }
 }
