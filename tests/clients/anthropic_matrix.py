@@ -70,7 +70,9 @@ def main() -> None:
         messages=[{"role": "user", "content": "What is the weather in Paris?"}], **greedy,
     )  # fmt: skip
     calls = [block for block in called.content if block.type == "tool_use"]
-    assert not arguments.calls_tools or (calls and called.stop_reason == "tool_use"), called
+    # A model as small as this one may go on until it is cut.
+    reasons = ("tool_use", "max_tokens")
+    assert not arguments.calls_tools or (calls and called.stop_reason in reasons), called
     assert all(call.name == "get_weather" and isinstance(call.input, dict) and call.id for call in calls), calls
     answered = client.messages.create(
         **common, tools=[WEATHER],

@@ -83,6 +83,9 @@ fn tool(tool: &Value) -> Result<Value, Problem> {
     let schema = tool.get("input_schema").filter(|schema| schema.is_object());
     let schema = schema.ok_or_else(|| invalid("tools", "each needs an input_schema"))?;
     let mut function = Map::from_iter([("name".to_owned(), name.clone()), ("parameters".to_owned(), schema.clone())]);
+    // An input is an object of this schema in this API; engines hold a model to that when they are told so.
+    let strict = tool.get("strict").filter(|strict| !strict.is_null()).cloned();
+    function.insert("strict".to_owned(), strict.unwrap_or(Value::Bool(true)));
     if let Some(description) = tool.get("description").filter(|description| !description.is_null()) {
         function.insert("description".to_owned(), description.clone());
     }
@@ -223,7 +226,8 @@ mod tests {
             ],
         });
         let call = json!({"id": "c0", "type": "function", "function": {"name": "weather", "arguments": "{\"city\":\"Paris\"}"}});
-        let function = json!({"name": "weather", "description": "now", "parameters": {"type": "object"}});
+        let function =
+            json!({"name": "weather", "description": "now", "parameters": {"type": "object"}, "strict": true});
         assert_eq!(
             chat(&asked),
             json!({
