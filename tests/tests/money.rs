@@ -102,7 +102,7 @@ async fn bad_requests_get_their_own_code() {
     );
     let answer = raw::get(port, "/v1/attestation?nonce=abc").await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "attestation.nonce"));
-    for path in ["/metrics", "/tokenize", "/invocations", "/v1/embeddings", "/docs", "/v1/models/other"] {
+    for path in ["/metrics", "/tokenize", "/invocations", "/docs", "/v1/models/other"] {
         assert_eq!(raw::get(port, path).await.unwrap().status.as_u16(), 404, "{path}");
     }
     assert!(!world.guardian_log().contains("surprise"), "nothing of a request is logged");
