@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use attestation::{Nonce, Sha256Digest};
 use axum::body::Body;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use credits::{Credits, ModelOffer};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -32,48 +31,11 @@ pub fn fresh_id(prefix: &str) -> Result<String, Problem> {
     Ok(format!("{prefix}{digits}"))
 }
 
-/// `POST /v1/chat/completions`.
-pub async fn chat(guardian: State<Arc<Guardian>>, headers: HeaderMap, payload: Payload) -> Result<Response, Problem> {
-    call(guardian.0, Endpoint::Chat, headers, payload).await
-}
-
-/// `POST /v1/completions`.
-pub async fn completions(
-    guardian: State<Arc<Guardian>>,
-    headers: HeaderMap,
-    payload: Payload,
-) -> Result<Response, Problem> {
-    call(guardian.0, Endpoint::Completions, headers, payload).await
-}
-
-/// `POST /v1/responses`.
-pub async fn responses(
-    guardian: State<Arc<Guardian>>,
-    headers: HeaderMap,
-    payload: Payload,
-) -> Result<Response, Problem> {
-    call(guardian.0, Endpoint::Responses, headers, payload).await
-}
-
-/// `POST /v1/messages`.
-pub async fn messages(
-    guardian: State<Arc<Guardian>>,
-    headers: HeaderMap,
-    payload: Payload,
-) -> Result<Response, Problem> {
-    call(guardian.0, Endpoint::Messages, headers, payload).await
-}
-
-/// `POST /v1/embeddings`.
-pub async fn embeddings(
-    guardian: State<Arc<Guardian>>,
-    headers: HeaderMap,
-    payload: Payload,
-) -> Result<Response, Problem> {
-    call(guardian.0, Endpoint::Embeddings, headers, payload).await
-}
-
-async fn call(
+/// Serves a call of this endpoint.
+///
+/// # Errors
+/// What has no receipt: an endpoint this node does not serve, and a caller that is not known.
+pub async fn call(
     guardian: Arc<Guardian>,
     endpoint: Endpoint,
     headers: HeaderMap,

@@ -47,7 +47,7 @@ pub fn router_elsewhere(guardian: Arc<Guardian>) -> Router {
 }
 
 fn serving() -> Router<Arc<Guardian>> {
-    Router::new()
+    let routes = Router::new()
         .route("/health", get(health))
         .route("/openapi.json", get(openapi))
         .route("/v1/offer", get(offer))
@@ -55,12 +55,11 @@ fn serving() -> Router<Arc<Guardian>> {
         .route("/v1/models/{id}", get(model))
         .route("/v1/tabs", post(open_tab))
         .route("/v1/tabs/{id}", get(tab_status))
-        .route("/v1/tabs/{id}/close", post(close_tab))
-        .route(Endpoint::Chat.path(), post(calls::chat))
-        .route(Endpoint::Completions.path(), post(calls::completions))
-        .route(Endpoint::Responses.path(), post(calls::responses))
-        .route(Endpoint::Messages.path(), post(calls::messages))
-        .route(Endpoint::Embeddings.path(), post(calls::embeddings))
+        .route("/v1/tabs/{id}/close", post(close_tab));
+    Endpoint::ALL.into_iter().fold(routes, |routes, endpoint| {
+        let call = move |guardian: Shared, headers, payload| calls::call(guardian.0, endpoint, headers, payload);
+        routes.route(endpoint.path(), post(call))
+    })
 }
 
 fn finished(routes: Router<Arc<Guardian>>, guardian: Arc<Guardian>) -> Router {

@@ -26,19 +26,19 @@ use crate::limits::{
     CLIENT_STALL_TIMEOUT, ENGINE_IDLE_TIMEOUT, FRAME_BYTES_TOGETHER, JOURNAL_INTERVAL, JOURNAL_TOKENS, LAST_WORDS_TIME,
     RECEIPT_TAKEN_TIMEOUT,
 };
-use crate::messages::answer::MessageInProgress;
+use crate::messages::answer::MessageWords;
 use crate::output::{Aborted, ChannelBody, FrameSender, Output, Sent};
 use crate::problem::Problem;
 use crate::receipt::{self, CallFacts, Metered, Outcome};
 use crate::recount::Recount;
 use crate::request::InferenceRequest;
-use crate::responses::answer::ResponseInProgress;
+use crate::responses::answer::ResponseWords;
 use crate::settlement;
 use crate::shaping::Shaping;
 use crate::sse::{BadEvent, SseReader};
 use crate::state::Guardian;
 use crate::tabs::Hold;
-use crate::telling::Telling;
+use crate::telling::{Telling, Words};
 
 /// Name of the trailer that carries the receipt.
 pub const RECEIPT_TRAILER: HeaderName = HeaderName::from_static("cloister-receipt");
@@ -100,16 +100,15 @@ impl Call {
     /// What the answer is told as, if it was asked for in another form than a chat's.
     pub(crate) fn telling(&self) -> Option<Telling> {
         let CallFacts { chat_id, model, .. } = &self.facts;
-        match self.request.endpoint {
+        let words: Box<dyn Words> = match self.request.endpoint {
             Endpoint::Responses => {
                 let (now, echo) = (self.guardian.clock.now().0, Arc::clone(&self.request.echo));
-                Some(Telling::Response(Box::new(ResponseInProgress::new(chat_id, model, now, echo))))
+                Box::new(ResponseWords::new(chat_id, model, now, echo))
             }
-            Endpoint::Messages => {
-                Some(Telling::Message(Box::new(MessageInProgress::new(chat_id, model, !self.request.stream))))
-            }
-            Endpoint::Chat | Endpoint::Completions | Endpoint::Embeddings => None,
-        }
+            Endpoint::Messages => Box::new(MessageWords::new(chat_id, model)),
+            Endpoint::Chat | Endpoint::Completions | Endpoint::Embeddings => return None,
+        };
+        Some(Telling::new(words, !self.request.stream))
     }
 
     pub(crate) fn shaping(&self) -> Shaping {

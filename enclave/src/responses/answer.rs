@@ -1,208 +1,37 @@
-//! What the engine says in a chat → a response and its events.
-//!
-//! On entry parts of an engine's answer, which may be hostile. On exit OpenAI's members only. An answer is a row of items: what the model
-//! thought, what it says, which functions it calls. All of an item is repeated when it is done, so it is kept, within a limit.
+//! An answer in the words of OpenAI's Responses API: a row of items. All of an item is repeated when it is done.
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::chunk::EngineChoice;
-use crate::limits::{RESPONSE_BYTES_MAX, RESPONSE_ITEM_BYTES};
 use crate::receipt::Metered;
-use crate::responses::item::{Item, Kind};
-use crate::said::{Said, SaidCall, Untold};
+use crate::responses::item;
+use crate::said::Untold;
+use crate::telling::{Answer, Kind, Part, Words};
 
-/// A response as it grows.
+/// A response as it is told.
 #[derive(Debug)]
-pub struct ResponseInProgress {
+pub struct ResponseWords {
     id: String,
     model: String,
     created: u64,
     echo: Arc<str>,
-    items: Vec<Item>,
-    /// Whether the last item is still being said.
-    open: bool,
-    /// What it takes in memory, roughly.
-    bytes: usize,
-    /// Bytes of text that were told.
-    told: u64,
-    finish_reason: Option<String>,
-    begun: bool,
     sequence: u64,
 }
 
-impl ResponseInProgress {
-    /// A response that says nothing yet.
+impl ResponseWords {
+    /// Of this id and model, made at this time (Unix seconds), with these members of the request repeated.
     #[must_use]
     pub fn new(id: &str, model: &str, created: u64, echo: Arc<str>) -> Self {
-        Self {
-            id: id.to_owned(),
-            model: model.to_owned(),
-            created,
-            echo,
-            items: Vec::new(),
-            open: false,
-            bytes: 0,
-            told: 0,
-            finish_reason: None,
-            begun: false,
-            sequence: 0,
-        }
+        Self { id: id.to_owned(), model: model.to_owned(), created, echo, sequence: 0 }
     }
 
-    /// The whole response, once a plain answer was said.
-    #[must_use]
-    pub fn whole(mut self, metered: &Metered) -> String {
-        self.close(&mut Vec::new());
-        self.as_json(Some(metered))
+    fn digits(&self) -> &str {
+        self.id.strip_prefix("resp_").unwrap_or(&self.id)
     }
 
-    /// Takes what an event of the engine adds, or all of a plain answer; appends the events that tell it. How many bytes of what was said
-    /// are told: what is not cannot be charged.
-    ///
-    /// # Errors
-    /// [`Untold`], also when there is not one choice.
-    pub fn tell(&mut self, choices: &[EngineChoice<'_>], events: &mut Vec<u8>) -> Result<u64, Untold> {
-        let [choice] = choices else { return Err(Untold) };
-        let said = choice.part("delta").or_else(|| choice.part("message")).ok_or(Untold)?;
-        self.said(said, choice.part("finish_reason"), events)
-    }
-
-    fn said(
-        &mut self,
-        delta: &RawValue,
-        finish_reason: Option<&RawValue>,
-        events: &mut Vec<u8>,
-    ) -> Result<u64, Untold> {
-        let told_before = self.told;
-        self.begin(events);
-        let said: Said = serde_json::from_str(delta.get()).map_err(|_| Untold)?;
-        for (kind, text) in
-            [(Kind::Reasoning, said.reasoning.or(said.reasoning_content)), (Kind::Message, said.content)]
-        {
-            if let Some(text) = text.filter(|text| !text.is_empty()) {
-                self.open(kind, events)?;
-                self.add(&text, events)?;
-            }
-        }
-        for (position, call) in said.tool_calls.unwrap_or_default().into_iter().enumerate() {
-            let number = call.index.or_else(|| u64::try_from(position).ok()).ok_or(Untold)?;
-            self.call(number, call, events)?;
-        }
-        if let Some(reason) = finish_reason {
-            let reason: Option<String> = serde_json::from_str(reason.get()).map_err(|_| Untold)?;
-            self.finish_reason = reason.or(self.finish_reason.take());
-        }
-        Ok(self.told.saturating_sub(told_before))
-    }
-
-    /// Appends the last events.
-    pub fn end(&mut self, metered: &Metered, events: &mut Vec<u8>) {
-        self.begin(events);
-        self.close(events);
-        self.response_event("response.completed", Some(metered), events);
-    }
-
-    fn begin(&mut self, events: &mut Vec<u8>) {
-        if !std::mem::replace(&mut self.begun, true) {
-            for name in ["response.created", "response.in_progress"] {
-                self.response_event(name, None, events);
-            }
-        }
-    }
-
-    /// Takes a piece of a call; its name and id come with its first.
-    fn call(&mut self, number: u64, call: SaidCall, events: &mut Vec<u8>) -> Result<(), Untold> {
-        let kind = Kind::Call(number);
-        let (name, arguments) = call.function.map_or((None, None), |function| (function.name, function.arguments));
-        if !self.is_open(kind) {
-            // A call that was left is not taken up again.
-            if self.items.iter().any(|item| item.kind == kind) {
-                return Err(Untold);
-            }
-            let (call_id, name) = (call.id.unwrap_or_default(), name.filter(|name| !name.is_empty()).ok_or(Untold)?);
-            self.told(call_id.len().saturating_add(name.len()))?;
-            self.start(kind, call_id, name, events)?;
-        }
-        match arguments.filter(|arguments| !arguments.is_empty()) {
-            Some(arguments) => self.add(&arguments, events),
-            None => Ok(()),
-        }
-    }
-
-    fn is_open(&self, kind: Kind) -> bool {
-        self.open && self.items.last().is_some_and(|item| item.kind == kind)
-    }
-
-    fn open(&mut self, kind: Kind, events: &mut Vec<u8>) -> Result<(), Untold> {
-        if self.is_open(kind) { Ok(()) } else { self.start(kind, String::new(), String::new(), events) }
-    }
-
-    fn start(&mut self, kind: Kind, call_id: String, name: String, events: &mut Vec<u8>) -> Result<(), Untold> {
-        // Each costs memory, however little it says.
-        self.count(RESPONSE_ITEM_BYTES)?;
-        self.close(events);
-        let index = self.items.len();
-        let digits = self.id.strip_prefix("resp_").unwrap_or(&self.id);
-        let item = Item { kind, id: format!("{}_{digits}{index}", kind.prefix()), text: String::new(), call_id, name };
-        let added = json!({"output_index": index, "item": item.as_json("in_progress", true)});
-        let part = json!({"item_id": item.id, "output_index": index, "content_index": 0, "part": item.part("")});
-        self.items.push(item);
-        self.open = true;
-        self.event("response.output_item.added", added, events);
-        if !matches!(kind, Kind::Call(_)) {
-            self.event("response.content_part.added", part, events);
-        }
-        Ok(())
-    }
-
-    /// So much text is told.
-    fn told(&mut self, bytes: usize) -> Result<(), Untold> {
-        self.told = self.told.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-        self.count(bytes)
-    }
-
-    fn count(&mut self, bytes: usize) -> Result<(), Untold> {
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > RESPONSE_BYTES_MAX { Err(Untold) } else { Ok(()) }
-    }
-
-    fn add(&mut self, text: &str, events: &mut Vec<u8>) -> Result<(), Untold> {
-        self.told(text.len())?;
-        let index = self.items.len().saturating_sub(1);
-        let item = self.items.last_mut().ok_or(Untold)?;
-        item.text.push_str(text);
-        let kind = item.kind;
-        let mut delta = json!({"item_id": item.id, "output_index": index, "delta": text});
-        place(kind, &mut delta);
-        self.event(&format!("response.{}.delta", kind.text_event()), delta, events);
-        Ok(())
-    }
-
-    /// Ends the item that is being said.
-    fn close(&mut self, events: &mut Vec<u8>) {
-        if !std::mem::replace(&mut self.open, false) {
-            return;
-        }
-        let index = self.items.len().saturating_sub(1);
-        let Some(item) = self.items.last() else { return };
-        let kind = item.kind;
-        let whole = if matches!(kind, Kind::Call(_)) { "arguments" } else { "text" };
-        let mut done = json!({"item_id": item.id, "output_index": index, whole: item.text});
-        if matches!(kind, Kind::Call(_)) {
-            set(&mut done, "name", json!(item.name));
-        }
-        place(kind, &mut done);
-        let part =
-            json!({"item_id": item.id, "output_index": index, "content_index": 0, "part": item.part(&item.text)});
-        let item = json!({"output_index": index, "item": item.as_json("completed", false)});
-        self.event(&format!("response.{}.done", kind.text_event()), done, events);
-        if !matches!(kind, Kind::Call(_)) {
-            self.event("response.content_part.done", part, events);
-        }
-        self.event("response.output_item.done", item, events);
+    fn item_id(&self, index: usize, part: &Part) -> String {
+        format!("{}_{}{index}", item::prefix(part.kind), self.digits())
     }
 
     /// Appends one event.
@@ -214,32 +43,22 @@ impl ResponseInProgress {
     }
 
     /// Appends an event that has the whole response in it.
-    fn response_event(&mut self, name: &str, metered: Option<&Metered>, events: &mut Vec<u8>) {
-        let (response, number) = (self.as_json(metered), self.sequence);
+    fn response_event(&mut self, name: &str, done: Option<(&Answer, &Metered)>, events: &mut Vec<u8>) {
+        let (response, number) = (self.as_json(done), self.sequence);
         self.sequence = self.sequence.saturating_add(1);
         let data = format!("{{\"type\":\"{name}\",\"sequence_number\":{number},\"response\":{response}}}");
         events.extend_from_slice(format!("event: {name}\ndata: {data}\n\n").as_bytes());
     }
 
-    fn incomplete(&self) -> Option<&'static str> {
-        match self.finish_reason.as_deref() {
-            Some("length") => Some("max_output_tokens"),
-            Some("content_filter") => Some("content_filter"),
-            _ => None,
-        }
-    }
-
-    fn as_json(&self, metered: Option<&Metered>) -> String {
-        let incomplete = metered.and(self.incomplete());
-        let status = match (metered, incomplete) {
+    fn as_json(&self, done: Option<(&Answer, &Metered)>) -> String {
+        let incomplete = done.and_then(|(answer, _)| incomplete(answer));
+        let status = match (done, incomplete) {
             (None, _) => "in_progress",
             (Some(_), None) => "completed",
             (Some(_), Some(_)) => "incomplete",
         };
-        let output: Vec<Value> = match metered {
-            None => Vec::new(),
-            Some(_) => self.items.iter().map(|item| item.as_json("completed", false)).collect(),
-        };
+        let parts = done.iter().flat_map(|(answer, _)| &answer.parts).enumerate();
+        let output: Vec<Value> = parts.map(|(index, part)| item::whole(&self.item_id(index, part), part)).collect();
         let response = json!({
             "id": self.id,
             "object": "response",
@@ -249,7 +68,7 @@ impl ResponseInProgress {
             "error": null,
             "incomplete_details": incomplete.map(|reason| json!({"reason": reason})),
             "output": output,
-            "usage": metered.map(usage),
+            "usage": done.map(|(_, metered)| usage(metered)),
             "store": false,
             "background": false,
             "previous_response_id": null,
@@ -261,12 +80,84 @@ impl ResponseInProgress {
     }
 }
 
+impl Words for ResponseWords {
+    fn repeats_parts(&self) -> bool {
+        true
+    }
+
+    fn call_id(&self, number: u64) -> String {
+        format!("call_{}{number}", self.digits())
+    }
+
+    fn arguments(&self, said: String, _is_cut: bool) -> Result<String, Untold> {
+        Ok(said)
+    }
+
+    fn begin(&mut self, events: &mut Vec<u8>) {
+        for name in ["response.created", "response.in_progress"] {
+            self.response_event(name, None, events);
+        }
+    }
+
+    fn start(&mut self, index: usize, part: &Part, events: &mut Vec<u8>) {
+        let id = self.item_id(index, part);
+        let added = json!({"output_index": index, "item": item::begun(&id, part)});
+        self.event("response.output_item.added", added, events);
+        if !matches!(part.kind, Kind::Call(_)) {
+            let content = item::content(part.kind, "");
+            let added = json!({"item_id": id, "output_index": index, "content_index": 0, "part": content});
+            self.event("response.content_part.added", added, events);
+        }
+    }
+
+    fn add(&mut self, index: usize, part: &Part, text: &str, events: &mut Vec<u8>) {
+        let mut delta = json!({"item_id": self.item_id(index, part), "output_index": index, "delta": text});
+        place(part.kind, &mut delta);
+        self.event(&format!("response.{}.delta", item::text_event(part.kind)), delta, events);
+    }
+
+    fn close(&mut self, index: usize, part: &Part, events: &mut Vec<u8>) {
+        let id = self.item_id(index, part);
+        let is_call = matches!(part.kind, Kind::Call(_));
+        let whole = if is_call { "arguments" } else { "text" };
+        let mut done = json!({"item_id": id, "output_index": index, whole: part.text});
+        if is_call {
+            set(&mut done, "name", json!(part.name));
+        }
+        place(part.kind, &mut done);
+        self.event(&format!("response.{}.done", item::text_event(part.kind)), done, events);
+        if !is_call {
+            let content = item::content(part.kind, &part.text);
+            let done = json!({"item_id": id, "output_index": index, "content_index": 0, "part": content});
+            self.event("response.content_part.done", done, events);
+        }
+        let done = json!({"output_index": index, "item": item::whole(&id, part)});
+        self.event("response.output_item.done", done, events);
+    }
+
+    fn end(&mut self, answer: &Answer, metered: &Metered, events: &mut Vec<u8>) {
+        self.response_event("response.completed", Some((answer, metered)), events);
+    }
+
+    fn whole(&self, answer: &Answer, metered: &Metered) -> String {
+        self.as_json(Some((answer, metered)))
+    }
+}
+
+fn incomplete(answer: &Answer) -> Option<&'static str> {
+    match answer.finish_reason.as_deref() {
+        Some("length") => Some("max_output_tokens"),
+        Some("content_filter") => Some("content_filter"),
+        _ => None,
+    }
+}
+
 /// Where in its item a text is, and OpenAI's empty list beside what is said.
 fn place(kind: Kind, event: &mut Value) {
     match kind {
         Kind::Call(_) => {}
-        Kind::Reasoning => set(event, "content_index", json!(0)),
-        Kind::Message => {
+        Kind::Thoughts => set(event, "content_index", json!(0)),
+        Kind::Text => {
             set(event, "content_index", json!(0));
             set(event, "logprobs", json!([]));
         }
@@ -295,9 +186,11 @@ mod tests {
     use serde_json::value::RawValue;
     use serde_json::{Value, json};
 
-    use super::{ResponseInProgress, Untold};
+    use super::ResponseWords;
     use crate::limits::{RESPONSE_BYTES_MAX, RESPONSE_ITEM_BYTES};
     use crate::receipt::Metered;
+    use crate::said::Untold;
+    use crate::telling::Telling;
 
     fn raw(value: &Value) -> Box<RawValue> {
         RawValue::from_string(value.to_string()).unwrap()
@@ -307,13 +200,13 @@ mod tests {
         Metered { prompt_tokens: 3, completion_tokens: 4, cost: credits::Credits::ZERO }
     }
 
-    fn fresh() -> ResponseInProgress {
-        ResponseInProgress::new("resp_01", "m", 7, "\"tools\":[]".into())
+    fn fresh(is_plain: bool) -> Telling {
+        Telling::new(Box::new(ResponseWords::new("resp_01", "m", 7, "\"tools\":[]".into())), is_plain)
     }
 
     /// Names and members of events.
     fn told(deltas: &[Value]) -> Vec<(String, Value)> {
-        let (mut response, mut events) = (fresh(), Vec::new());
+        let (mut response, mut events) = (fresh(false), Vec::new());
         for delta in deltas {
             response.said(&raw(delta), None, &mut events).unwrap();
         }
@@ -376,10 +269,10 @@ mod tests {
     fn a_plain_answer_has_the_same_items() {
         let message = json!({"content": "Yes.", "reasoning": "Hm.", "tool_calls": [
             {"id": "c0", "function": {"name": "f", "arguments": "{}"}},
-            {"id": "c1", "function": {"name": "g", "arguments": "{}"}},
+            {"function": {"name": "g", "arguments": "{}"}},
         ]});
         let whole = |message: &Value| -> Value {
-            let mut response = fresh();
+            let mut response = fresh(true);
             response.said(&raw(message), Some(&raw(&json!("tool_calls"))), &mut Vec::new()).unwrap();
             serde_json::from_str(&response.whole(&metered())).unwrap()
         };
@@ -393,6 +286,8 @@ mod tests {
             .map(|item| item.get("type").unwrap().as_str().unwrap())
             .collect();
         assert_eq!(types, ["reasoning", "message", "function_call", "function_call"]);
+        let calls = [2, 3].map(|index| response.pointer(&format!("/output/{index}/call_id")).unwrap().clone());
+        assert_eq!(calls, ["c0", "call_011"]);
         assert_eq!(response.get("status").unwrap(), "completed");
         let empty = whole(&json!({"content": null}));
         assert_eq!(empty.get("tools").unwrap(), &json!([]));
@@ -417,7 +312,7 @@ mod tests {
             vec![long],
         ];
         for deltas in rows {
-            let (mut response, mut events) = (fresh(), Vec::new());
+            let (mut response, mut events) = (fresh(false), Vec::new());
             let told: Result<(), Untold> =
                 deltas.iter().try_for_each(|delta| response.said(&raw(delta), None, &mut events).map(drop));
             assert_eq!(told, Err(Untold));
@@ -426,7 +321,7 @@ mod tests {
 
     #[test]
     fn only_what_is_told_counts() {
-        let (mut response, mut events) = (fresh(), Vec::new());
+        let (mut response, mut events) = (fresh(false), Vec::new());
         let mut told = |delta: Value| {
             events.clear();
             (response.said(&raw(&delta), None, &mut events).unwrap(), events.is_empty())

@@ -2,65 +2,53 @@
 
 use serde_json::{Value, json};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Reasoning,
-    Message,
-    /// The engine's number of the call.
-    Call(u64),
-}
+use crate::telling::{Kind, Part};
 
-impl Kind {
-    pub(super) fn prefix(self) -> &'static str {
-        match self {
-            Self::Reasoning => "rs",
-            Self::Message => "msg",
-            Self::Call(_) => "fc",
-        }
-    }
-
-    /// How events that tell its text are called.
-    pub(super) fn text_event(self) -> &'static str {
-        match self {
-            Self::Reasoning => "reasoning_text",
-            Self::Message => "output_text",
-            Self::Call(_) => "function_call_arguments",
-        }
+/// How ids of items of a kind begin.
+pub(super) fn prefix(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Thoughts => "rs",
+        Kind::Text => "msg",
+        Kind::Call(_) => "fc",
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Item {
-    pub(super) kind: Kind,
-    pub(super) id: String,
-    pub(super) text: String,
-    pub(super) call_id: String,
-    pub(super) name: String,
+/// How events that tell an item's text are called.
+pub(super) fn text_event(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Thoughts => "reasoning_text",
+        Kind::Text => "output_text",
+        Kind::Call(_) => "function_call_arguments",
+    }
 }
 
-impl Item {
-    pub(super) fn part(&self, text: &str) -> Value {
-        match self.kind {
-            Kind::Reasoning => json!({"type": "reasoning_text", "text": text}),
-            Kind::Message | Kind::Call(_) => {
-                json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
-            }
-        }
+/// The content of an item that is no call.
+pub(super) fn content(kind: Kind, text: &str) -> Value {
+    match kind {
+        Kind::Thoughts => json!({"type": "reasoning_text", "text": text}),
+        Kind::Text | Kind::Call(_) => json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []}),
     }
+}
 
-    pub(super) fn as_json(&self, status: &str, is_empty: bool) -> Value {
-        let text = if is_empty { "" } else { self.text.as_str() };
-        let parts = if is_empty { Vec::new() } else { vec![self.part(text)] };
-        let Self { id, call_id, name, .. } = self;
-        match self.kind {
-            Kind::Reasoning => {
-                json!({"id": id, "type": "reasoning", "status": status, "summary": [], "content": parts})
-            }
-            Kind::Message => {
-                json!({"id": id, "type": "message", "role": "assistant", "status": status, "content": parts})
-            }
-            Kind::Call(_) => json!({"id": id, "type": "function_call", "status": status, "call_id": call_id,
-                "name": name, "arguments": text}),
+/// An item that was said.
+pub(super) fn whole(id: &str, part: &Part) -> Value {
+    as_json(id, part, "completed", &part.text, vec![content(part.kind, &part.text)])
+}
+
+/// An item that says nothing yet.
+pub(super) fn begun(id: &str, part: &Part) -> Value {
+    as_json(id, part, "in_progress", "", Vec::new())
+}
+
+fn as_json(id: &str, part: &Part, status: &str, text: &str, content: Vec<Value>) -> Value {
+    match part.kind {
+        Kind::Thoughts => {
+            json!({"id": id, "type": "reasoning", "status": status, "summary": [], "content": content})
         }
+        Kind::Text => {
+            json!({"id": id, "type": "message", "role": "assistant", "status": status, "content": content})
+        }
+        Kind::Call(_) => json!({"id": id, "type": "function_call", "status": status, "call_id": part.call_id,
+            "name": part.name, "arguments": text}),
     }
 }
