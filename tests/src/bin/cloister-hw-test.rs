@@ -72,11 +72,15 @@ fn gpu() -> anyhow::Result<String> {
     let nonce = Nonce::random()?;
     let evidence = run(nvml().args(["evidence", "--nonce", &hex::encode(nonce.0)]))?;
     let evidence = GpuEvidence::list_from_json(evidence.as_bytes())?;
+    judged(&evidence, &nonce.0)
+}
+
+fn judged(evidence: &[GpuEvidence], nonce: &[u8; 32]) -> anyhow::Result<String> {
     let policy = AppraisalPolicy::from_toml(&without_endorsements())?;
     let (cache, mut transcript) = (GpuCache::default(), Transcript::new());
     let roots = TrustRoots::vendor();
     let none = GpuEndorsements::default();
-    let claims = appraise(&evidence, &none, &nonce.0, &roots, &policy, WallClock.now(), &cache, &mut transcript)?;
+    let claims = appraise(evidence, &none, nonce, &roots, &policy, WallClock.now(), &cache, &mut transcript)?;
     let devices: Vec<_> = claims.devices().iter().map(|device| device.driver_rim_id().unwrap_or("unnamed")).collect();
     Ok(format!("{} devices, {}; unchecked: {}", devices.len(), devices.join(", "), claims.unchecked().join(", ")))
 }
@@ -102,4 +106,24 @@ fn main() -> ExitCode {
     }
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use acceptance::processes::repo_root;
+    use attestation::gpu::{GpuEvidence, GpuReport};
+
+    use super::judged;
+
+    /// What a real H100 said is judged as it would be where one is.
+    #[test]
+    fn a_real_gpus_answer_passes_and_one_to_another_nonce_does_not() {
+        let file = repo_root().join("tests/vectors/nvidia/real/h100-580.95.05-coco/evidence.json");
+        let evidence = GpuEvidence::list_from_json(&std::fs::read(file).unwrap()).unwrap();
+        let nonce = GpuReport::parse(&evidence.first().unwrap().report).unwrap().nonce;
+        let said = judged(&evidence, &nonce).unwrap();
+        assert!(said.starts_with("1 devices, NV_GPU_DRIVER_GH100_580.95.05; unchecked: "), "{said}");
+        assert!(judged(&evidence, &[0; 32]).unwrap_err().to_string().contains("nonce"));
+    }
 }
