@@ -223,6 +223,14 @@ impl Receipt {
         serde_json::to_vec(self).expect("invariant: a receipt holds only JSON values")
     }
 
+    /// SHA-256 of the canonical JSON, the signature included: what a log holds of it (protocol.md §6.1).
+    ///
+    /// # Errors
+    /// When an event holds a number that has no canonical form.
+    pub fn digest(&self) -> Result<Sha256Digest, JcsError> {
+        Ok(Sha256Digest::of(&to_jcs(self)?))
+    }
+
     /// Verify that a receipt key of `keyset` signed this receipt and that it has the events ACI requires.
     ///
     /// # Errors

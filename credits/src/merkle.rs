@@ -161,6 +161,11 @@ impl LogTree {
         self.frontier.root()
     }
 
+    /// What appending to it needs.
+    pub const fn frontier(&self) -> &LogFrontier {
+        &self.frontier
+    }
+
     /// The hash of a complete subtree.
     pub fn node(&self, level: u8, index: u64) -> Option<Bytes32> {
         self.levels.get(usize::from(level))?.get(usize::try_from(index).ok()?).copied()

@@ -25,6 +25,7 @@ use crate::inference::Engine;
 use crate::keys::{self, BootKeys};
 use crate::limits::{CUT_TIME, DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT};
 use crate::listener::{self, Entrance};
+use crate::receipt_log::ReceiptLog;
 use crate::sealed::tinfoil::{self, TinfoilFace};
 use crate::state::{Guardian, Work};
 use crate::vsock::VsockListener;
@@ -63,6 +64,7 @@ async fn serve(
     let mut loops = JoinSet::new();
     loops.spawn(settlement::expiry_loop(Arc::clone(&guardian)));
     loops.spawn(settlement::replay_loop(Arc::clone(&guardian)));
+    loops.spawn(keep_log(Arc::clone(&guardian)));
     let ended = until_the_end(&guardian, &mut serving, &mut loops).await;
     loops.abort_all();
     // Before anything that may take long: nobody watches them now.
@@ -70,6 +72,9 @@ async fn serve(
         gpus.release().await;
     }
     settlement::settle_all(&guardian).await;
+    if let Some(log) = &guardian.receipt_log {
+        log.finish(&guardian.keys.receipt, &*guardian.clock).await;
+    }
     serving.abort_all();
     tracing::info!("stopped");
     ended
@@ -167,6 +172,14 @@ async fn bring_up_engine(guardian: &Guardian) -> anyhow::Result<()> {
     Err(wrong.into())
 }
 
+/// Keeps the receipt log, if there is one. Does not return.
+async fn keep_log(guardian: Arc<Guardian>) {
+    match &guardian.receipt_log {
+        Some(log) => log.keep(&guardian.keys.receipt, &*guardian.clock).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Returns when the GPUs may take no more work.
 async fn watch_gpus(guardian: &Guardian) -> GpuFault {
     match &guardian.gpus {
@@ -208,6 +221,13 @@ async fn boot(
         None => None,
     };
     let (ledger, spend_params) = connect_ledger(&config).await?;
+    let receipt_log = match &config.receipt_log {
+        Some(log) => {
+            let opened = ReceiptLog::open(log, keys.keyset_digest, &keys.receipt, &*clock).await;
+            Some(Arc::new(opened.context("take up the receipt log")?))
+        }
+        None => None,
+    };
     let offer = offer(&config, &keys)?;
     let price_sheet_digest = offer.statement.price_sheet_digest().context("digest the offer")?;
     let engine = Engine::from_config(&config.engine);
@@ -227,6 +247,7 @@ async fn boot(
         launch_digest,
         offer,
         price_sheet_digest,
+        receipt_log,
         ledger,
         spend_params: Arc::new(spend_params),
         engine,

@@ -1,15 +1,17 @@
 //! The measured configuration. Fields are required unless they turn something on that is off without them, and unknown ones
 //! are refused: a typing error must not become a default.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use attestation::{AppraisalPolicy, TrustRoots};
 use credits::{Bytes32, Credits};
 use serde::Deserialize;
+use tlog::WitnessKey;
 
 use crate::endpoint::Endpoint;
-use crate::limits::{CANARY_TOKENS_MAX, METRICS_INTERVAL_SECS_MIN};
+use crate::limits::{CANARY_TOKENS_MAX, LOG_WITNESSES_MAX, METRICS_INTERVAL_SECS_MIN};
 use crate::vsock;
 
 /// What the guardian is told; part of the measured image.
@@ -32,6 +34,9 @@ pub struct GuardianConfig {
     pub engine: EngineConfig,
     /// What a token costs.
     pub prices: PriceConfig,
+    /// The log of receipts; without it, receipts are held in memory and nothing shows that one was withheld from others.
+    #[serde(default)]
+    pub receipt_log: Option<ReceiptLogConfig>,
     /// A question whose answer is known; without it, whatever the engine says is served.
     #[serde(default)]
     pub canary: Option<CanaryConfig>,
@@ -55,6 +60,31 @@ pub struct GuardianConfig {
 pub struct TinfoilConfig {
     /// Its own address: its keys are used on no other entrance.
     pub listen: SocketAddr,
+}
+
+/// The log of receipts, and who watches it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptLogConfig {
+    /// The log's name, as `cloister-host receipt-log init` was told it.
+    pub origin: String,
+    /// `cloister-host receipt-log serve`. It is not trusted.
+    pub service: ServiceAddress,
+    /// Keys of witnesses, as `cloister-host witness info` prints them.
+    pub witnesses: Vec<WitnessName>,
+    /// How many of them must cosign. With none, a log that was put back is noticed only by those who have seen more of it.
+    pub witnesses_needed: usize,
+}
+
+/// The key of a witness: `NAME+HASH+BASE64`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessName(pub WitnessKey);
+
+impl<'de> Deserialize<'de> for WitnessName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
 }
 
 /// Counts for the operator, of nobody in particular. Whoever reaches the address reads them.
@@ -111,6 +141,9 @@ impl Default for ShapingConfig {
         Self { frame_bytes: 512, cadence_millis: 0 }
     }
 }
+
+/// Longest name of a log.
+const ORIGIN_BYTES_MAX: usize = 128;
 
 /// Smallest size to which frames are filled up: less hides little.
 const FRAME_BYTES_MIN: u16 = 128;
@@ -379,6 +412,9 @@ impl GuardianConfig {
         if self.shaping.cadence_millis > 0 && self.shaping.frame_bytes == 0 {
             return refuse("shaping.cadence_millis", "hides nothing without shaping.frame_bytes");
         }
+        if let Some(log) = &self.receipt_log {
+            log.reject_nonsense().or_else(|(field, problem)| refuse(field, problem))?;
+        }
         let nobody = |(cid, port): (u32, u32)| cid == u32::MAX || port == u32::MAX;
         if self.tee.vsock_peer().is_some_and(nobody) {
             return refuse("tee", "must name one machine and one port");
@@ -386,6 +422,29 @@ impl GuardianConfig {
         let collateral = self.gpu.as_ref().and_then(|gpu| gpu.nvml.as_ref()).map(|nvml| &nvml.collateral);
         if collateral.and_then(ServiceAddress::vsock_peer).is_some_and(nobody) {
             return refuse("gpu.nvml.collateral", "must name one machine and one port");
+        }
+        let keeper = self.receipt_log.as_ref().and_then(|log| log.service.vsock_peer());
+        if keeper.is_some_and(nobody) {
+            return refuse("receipt_log.service", "must name one machine and one port");
+        }
+        Ok(())
+    }
+}
+
+impl ReceiptLogConfig {
+    fn reject_nonsense(&self) -> Result<(), (&'static str, &'static str)> {
+        // What is signed begins with it, and nothing else that the receipt key signs begins so.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/');
+        let begins_plain = self.origin.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        if !begins_plain || self.origin.len() > ORIGIN_BYTES_MAX || !self.origin.bytes().all(plain) {
+            return Err(("receipt_log.origin", "must be letters, digits, dots, dashes and slashes, at most 128"));
+        }
+        let keys: HashSet<String> = self.witnesses.iter().map(|witness| witness.0.to_string()).collect();
+        if keys.len() != self.witnesses.len() || keys.len() > LOG_WITNESSES_MAX {
+            return Err(("receipt_log.witnesses", "must be at most 16, each once"));
+        }
+        if self.witnesses_needed > self.witnesses.len() {
+            return Err(("receipt_log.witnesses_needed", "is more than there are witnesses"));
         }
         Ok(())
     }

@@ -8,10 +8,10 @@
 //! 5. `inference.rs` speaks to the engine on its Unix socket; `engine_body.rs` is an answer as it arrives, `chunk.rs` what it says
 //! 6. `stream.rs` relays and meters, `plain.rs` answers at once; `output.rs` sends and hashes, `shaping.rs` says how that looks from outside
 //! 7. `settlement.rs` journals running totals and settles tabs
-//! 8. `receipt.rs` signs what was done
+//! 8. `receipt.rs` signs what was done, `receipt_log/` has it logged and witnessed
 //!
 //! Invariant: a prompt reaches the engine only after its payer's nullifier is durably reserved at the ledger.
-//! Deliberately absent: a simulated mode, durable state, any log line made from a request or a response.
+//! Deliberately absent: a simulated mode, state on a disk of its own, any log line made from a request or a response.
 
 pub mod aci;
 pub mod activity;
@@ -33,7 +33,9 @@ pub mod hardening;
 pub mod inference;
 pub mod keys;
 pub mod limits;
+pub mod line_service;
 pub mod listener;
+pub mod log_api;
 pub mod messages;
 pub mod metrics;
 pub mod openapi;
@@ -42,6 +44,7 @@ pub mod payload;
 mod plain;
 pub mod problem;
 pub mod receipt;
+pub mod receipt_log;
 pub mod receipts;
 pub mod recount;
 pub mod request;

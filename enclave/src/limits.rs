@@ -178,6 +178,35 @@ pub const RECEIPTS_HELD_MAX: usize = 10_000;
 pub const REFUSALS_HELD_MAX: usize = 1_000;
 /// And of those of one tab, so that nobody makes others' give way.
 pub const REFUSALS_PER_TAB_MAX: usize = 16;
+/// Time without a witnessed head of the receipt log after which no work is taken (`log.unwitnessed`): a log that goes on elsewhere, or
+/// was put back, is noticed within it.
+pub const LOG_UNWITNESSED_MAX: Duration = Duration::from_secs(15);
+/// Time after which the head is witnessed again although nothing was appended.
+pub const LOG_HEARTBEAT: Duration = Duration::from_secs(5);
+/// Time between two heads, at least.
+pub const LOG_PAUSE: Duration = Duration::from_millis(200);
+/// Time until the next try of what failed.
+pub const LOG_RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Time for the log's keeper to answer, fsync included …
+pub const LOG_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// … and with what witnesses say.
+pub const LOG_COSIGN_TIMEOUT: Duration = Duration::from_secs(8);
+/// Time in which the log must be there and witnessed at boot; then the process ends.
+pub const LOG_OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Receipts that may wait to be logged (`log.unwitnessed`); each is some hundred bytes.
+pub const LOG_PENDING_MAX: usize = 65_536;
+/// Time that somebody who asks for a receipt's place in the log waits for it (`log.pending`).
+pub const LOG_WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How far this node's clock may be behind the witnesses', in seconds.
+pub const LOG_CLOCK_SKEW_SECS_MAX: u64 = 600;
+/// Seconds a client is asked to wait while the log is not witnessed.
+pub const LOG_RETRY_SECS: u64 = 5;
+/// Entries of a log: a thousand a second for nine thousand years.
+pub const LOG_ENTRIES_MAX: u64 = 1 << 48;
+/// Witnesses that a configuration may name.
+pub const LOG_WITNESSES_MAX: usize = 16;
+/// Clients that may ask for proofs of the log at one time (`log.busy`).
+pub const LOG_READERS_MAX: usize = 64;
 /// Clients that may wait for a report of the ACI protocol, which answers one client (`attestation.rate`).
 pub const ACI_QUEUE_MAX: usize = 32;
 /// The certificate's dates begin so long before boot, for clients whose clock is behind.

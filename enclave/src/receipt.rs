@@ -109,6 +109,9 @@ pub fn finish(
         ],
     }
     .sign(&keys.receipt)?;
+    if let Some(log) = &guardian.receipt_log {
+        log.append(receipt.digest()?);
+    }
     let receipt = Arc::new(receipt);
     guardian.work.receipts.keep(tab.id, tab.tab_key, Arc::clone(&receipt));
     Ok((receipt, running_total, finished))

@@ -23,7 +23,7 @@ use crate::payload::Payload;
 use crate::problem::Problem;
 use crate::sealed::ohttp;
 use crate::state::Guardian;
-use crate::{aci, admission, calls, openapi, settlement};
+use crate::{aci, admission, calls, log_api, openapi, settlement};
 
 type Shared = State<Arc<Guardian>>;
 
@@ -35,7 +35,9 @@ pub fn router(guardian: Arc<Guardian>) -> Router {
         .route("/v1/attestation", get(attestation))
         .route("/v1/attestation/boot", get(boot_attestation))
         .route("/v1/aci/attestation", get(aci_attestation))
-        .route("/v1/aci/receipts/{id}", get(receipt));
+        .route("/v1/aci/receipts/{id}", get(receipt))
+        .route("/v1/receipts/{id}", get(log_api::logged_receipt))
+        .route("/v1/receipt-log", get(log_api::receipt_log));
     let api = finished(serving().merge(attested), Arc::clone(&guardian));
     refusals_finished(ohttp::routes(Arc::clone(&guardian), &api), guardian).fallback_service(api)
 }
@@ -124,7 +126,7 @@ async fn openapi(State(guardian): Shared) -> Response {
 }
 
 async fn health(State(guardian): Shared) -> Response {
-    let (status, text) = if guardian.is_draining() {
+    let (status, text) = if guardian.is_draining() || guardian.require_log().is_err() {
         (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
     } else if !guardian.engine_was_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "starting")
@@ -257,7 +259,7 @@ async fn receipt(
 }
 
 /// ACI §10: without a credential a receipt asks for one, with a stranger's it does not exist.
-fn aci_refusal(problem: Problem) -> Problem {
+pub(crate) fn aci_refusal(problem: Problem) -> Problem {
     match problem.code {
         "payment.required" => {
             Problem::new(StatusCode::UNAUTHORIZED, "receipt.unauthorized", "sign with the key of the receipt's tab")
@@ -267,7 +269,7 @@ fn aci_refusal(problem: Problem) -> Problem {
     }
 }
 
-fn no_receipt() -> Problem {
+pub(crate) fn no_receipt() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "receipt.not_found", "there is no such receipt for this tab")
 }
 

@@ -18,10 +18,12 @@ use crate::gpu::Gpus;
 use crate::inference::Engine;
 use crate::keys::BootKeys;
 use crate::limits::{
-    CALLS_PER_TAB_MAX, PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX, REFUSALS_HELD_MAX, REFUSALS_PER_TAB_MAX,
-    REPLAY_TOTAL_BYTES_MAX, TABS_MAX,
+    CALLS_PER_TAB_MAX, LOG_READERS_MAX, LOG_RETRY_SECS, PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX, REFUSALS_HELD_MAX,
+    REFUSALS_PER_TAB_MAX, REPLAY_TOTAL_BYTES_MAX, TABS_MAX,
 };
 use crate::metrics::Metrics;
+use crate::problem::Problem;
+use crate::receipt_log::ReceiptLog;
 use crate::receipts::ReceiptStore;
 use crate::tabs::Tab;
 
@@ -49,6 +51,8 @@ pub struct Guardian {
     pub offer: Signed<Offer>,
     /// Digest of the offer, bound by every spend.
     pub price_sheet_digest: Bytes32,
+    /// The log of receipts, if this node has one.
+    pub receipt_log: Option<Arc<ReceiptLog>>,
     /// The ledger.
     pub ledger: LedgerClient,
     /// The spend circuit's verifying key.
@@ -70,6 +74,8 @@ pub struct Work {
     pub replay_room: Arc<Semaphore>,
     /// True once no new work is accepted.
     pub draining: watch::Sender<bool>,
+    /// Bounds questions about the log.
+    pub log_readers: Semaphore,
     engine_ready: AtomicBool,
     tabs: Mutex<HashMap<Nullifier, Arc<Tab>>>,
     /// Counts for the operator.
@@ -86,6 +92,7 @@ impl Default for Work {
             proof_slots: Semaphore::new(PROOFS_CONCURRENT_MAX),
             replay_room: Arc::new(Semaphore::new(REPLAY_TOTAL_BYTES_MAX)),
             draining: watch::channel(false).0,
+            log_readers: Semaphore::new(LOG_READERS_MAX),
             engine_ready: AtomicBool::new(false),
             tabs: Mutex::default(),
             metrics: Arc::default(),
@@ -159,6 +166,16 @@ impl Guardian {
     /// From now on requests are taken.
     pub fn take_requests(&self) {
         self.work.engine_ready.store(true, Ordering::Release);
+    }
+
+    /// Whether receipts of new work would be logged, where there is a log.
+    pub fn require_log(&self) -> Result<(), Problem> {
+        if self.receipt_log.as_ref().is_none_or(|log| log.is_kept()) {
+            return Ok(());
+        }
+        let text =
+            "the log of receipts is not witnessed; nothing was charged: send the request again, or use another node";
+        Err(Problem::unavailable("log.unwitnessed", LOG_RETRY_SECS, text))
     }
 
     /// Whether new work is refused.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{collateral, doctor, flash, launch, measure};
+use crate::{collateral, doctor, flash, launch, measure, receipt_log, witness};
 
 /// The operator's tools of a Cloister node.
 #[derive(Parser)]
@@ -20,6 +20,12 @@ pub(crate) enum Command {
     /// The ledger: make one, serve it, issue vouchers.
     #[command(subcommand)]
     Ledger(Ledger),
+    /// The log of a node's receipts, kept for its guardian: begin one, keep it.
+    #[command(subcommand)]
+    ReceiptLog(receipt_log::Command),
+    /// A witness of other nodes' logs: it cosigns them as long as they only grow.
+    #[command(subcommand)]
+    Witness(witness::Command),
     /// A simulated TEE for machines without one. What it signs verifies only under its own root.
     #[command(subcommand)]
     SimTee(SimTee),

@@ -5,11 +5,14 @@ mod clock;
 mod collateral;
 mod doctor;
 mod flash;
+mod key_file;
 mod launch;
 mod ledger_cmd;
 mod measure;
 mod output;
+mod receipt_log;
 mod sim_tee;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -19,6 +22,8 @@ fn main() -> ExitCode {
     let args = cli::Args::parse();
     let outcome = match args.command {
         cli::Command::Ledger(command) => ledger_cmd::run(command),
+        cli::Command::ReceiptLog(command) => receipt_log::run(command),
+        cli::Command::Witness(command) => witness::run(command),
         cli::Command::SimTee(command) => sim_tee::run(command),
         cli::Command::Collateral(args) => collateral::run(&args),
         cli::Command::Measure(args) => measure::run(&args),

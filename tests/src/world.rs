@@ -18,6 +18,7 @@ use crate::tsm_double::TsmDouble;
 
 mod config;
 mod gpu;
+mod log;
 
 const READY: Duration = Duration::from_secs(60);
 
@@ -33,6 +34,7 @@ pub struct WorldBuilder {
     by_kernel: bool,
     nvml: bool,
     tinfoil: bool,
+    log: Option<(usize, usize)>,
 }
 
 /// Running processes and the files they share.
@@ -53,6 +55,7 @@ pub struct World {
     kernel: Option<TsmDouble>,
     nvml: Option<NvmlDouble>,
     nvml_service: Option<Process>,
+    log: Option<log::ReceiptLog>,
     _temp: Option<TempDir>,
 }
 
@@ -68,6 +71,7 @@ impl Default for WorldBuilder {
             by_kernel: false,
             nvml: false,
             tinfoil: false,
+            log: None,
         }
     }
 }
@@ -101,6 +105,12 @@ impl WorldBuilder {
     #[must_use]
     pub fn tinfoil(self) -> Self {
         Self { tinfoil: true, ..self }
+    }
+
+    /// The guardian keeps a log of receipts that so many of so many witnesses must cosign.
+    #[must_use]
+    pub fn logged(self, witnesses: usize, needed: usize) -> Self {
+        Self { log: Some((witnesses, needed)), ..self }
     }
 
     /// Seconds after a tab's end before the ledger finalises it.
@@ -147,6 +157,7 @@ impl WorldBuilder {
             kernel: None,
             nvml: None,
             nvml_service: None,
+            log: None,
             _temp: temp,
         };
         if self.by_kernel {
@@ -155,6 +166,10 @@ impl WorldBuilder {
         }
         if self.hardware.has_gpu() {
             world.make_gpu(self.nvml)?;
+        }
+        if let Some((witnesses, needed)) = self.log {
+            say("receipt log and witnesses");
+            world.make_log(witnesses, needed)?;
         }
         say("engine");
         world.start_engine()?;

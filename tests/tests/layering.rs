@@ -14,13 +14,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("attestation/testing", &["attestation"]),
     ("attestation/peers", &["attestation"]),
     ("credits", &[]),
+    ("tlog", &["attestation", "credits"]),
     ("ledger", &["credits"]),
     ("ledger/client", &["credits"]),
-    ("enclave", &["attestation", "credits", "ledger-client", "platform-service"]),
+    ("enclave", &["attestation", "credits", "ledger-client", "platform-service", "tlog"]),
     ("enclave/nvml", &["attestation", "platform-service"]),
     ("enclave/platform", &["attestation"]),
-    ("host", &["attestation", "attestation-testing", "credits", "ledger", "platform-service"]),
-    ("verifier", &["attestation", "credits", "ledger-client"]),
+    ("host", &["attestation", "attestation-testing", "credits", "ledger", "platform-service", "tlog"]),
+    ("verifier", &["attestation", "credits", "ledger-client", "tlog"]),
     ("image/init", &[]),
     ("image/builder", &["attestation", "credits", "measured-init", "verifier"]),
     ("image/boottest", &["acceptance", "attestation", "image-builder", "measured-init"]),
@@ -31,6 +32,7 @@ const OURS: &[&str] = &[
     "attestation-testing",
     "attestation-peers",
     "credits",
+    "tlog",
     "ledger",
     "ledger-client",
     "enclave",
@@ -70,6 +72,7 @@ fn names_bring_no_unicode_tables() {
 #[test]
 fn production_binaries_never_link_test_roots() {
     for folder in [
+        "tlog",
         "enclave",
         "enclave/nvml",
         "enclave/platform",
@@ -114,9 +117,16 @@ fn primitives_stay_in_two_libraries() {
         "light_poseidon",
         "ed25519_dalek",
     ];
-    for folder in
-        ["enclave/src", "host/src", "verifier/src", "ledger/src", "ledger/client/src", "attestation/peers/src", "image"]
-    {
+    for folder in [
+        "enclave/src",
+        "host/src",
+        "verifier/src",
+        "tlog/src",
+        "ledger/src",
+        "ledger/client/src",
+        "attestation/peers/src",
+        "image",
+    ] {
         let mut files = Vec::new();
         rust_files(&root().join(folder), &mut files);
         assert!(!files.is_empty(), "{folder} has no source: the test would check nothing");

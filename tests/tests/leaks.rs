@@ -224,7 +224,7 @@ async fn closed(payer: &Payer, spend: &credits::wallet::PreparedSpend) -> raw::A
 async fn marks_leave_no_trace(count: usize) {
     // Not in this program's own file.
     let mark = format!("mark{}x", std::process::id().wrapping_mul(2_654_435_761));
-    let mut world = tokio::task::spawn_blocking(|| World::builder().start().unwrap()).await.unwrap();
+    let mut world = tokio::task::spawn_blocking(|| World::builder().logged(1, 1).start().unwrap()).await.unwrap();
     // Older files hold no mark.
     let since = fs::metadata(world.config_file()).unwrap().modified().unwrap();
     tokio::task::block_in_place(|| world.kill_engine()).unwrap();

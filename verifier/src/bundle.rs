@@ -10,6 +10,7 @@
 //! 3. The offer and the receipt are signed by keys of that keyset, the cost is the offer's price.
 //! 4. The receipt covers the request and response whose digests are stored. The bytes themselves are not kept; with
 //!    `--request-body` and `--response-body` they can be given and are then compared with the receipt.
+//! 5. The receipt stands in the node's log, under a head that was cosigned by witnesses the reader names (`logged.rs`).
 
 use std::path::Path;
 
@@ -20,6 +21,7 @@ use attestation::{
 use credits::offer::{OFFER_VERSION, Offer};
 use credits::{Bytes32, Credits, Nullifier};
 use serde::{Deserialize, Serialize};
+use tlog::LogFault;
 
 use crate::files::{FileError, write_private};
 use crate::receipts::{CheckedReceipt, Expected, ReceiptError, check_receipt};
@@ -52,6 +54,9 @@ pub struct ReceiptBundle {
     pub channel: StoredChannel,
     /// What the holder decided then.
     pub appraisal: StoredAppraisal,
+    /// That the receipt stands in the node's log (C2SP tlog-proof), if the node keeps one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_proof: Option<String>,
 }
 
 /// The exchange as the holder saw it. Digests only: no prompt, no answer.
@@ -123,6 +128,9 @@ pub enum BundleError {
     /// The receipt does not account for the exchange.
     #[error("the receipt was not accepted")]
     Receipt(#[source] ReceiptError),
+    /// The receipt is not shown to be in a log.
+    #[error("the proof that the receipt is logged was not accepted")]
+    Log(#[source] LogFault),
 }
 
 impl BundleError {
@@ -134,6 +142,7 @@ impl BundleError {
             Self::Rejected(rejection) => rejection.code(),
             Self::Offer(error) => error.code(),
             Self::Receipt(error) => error.code(),
+            Self::Log(fault) => fault.code(),
         }
     }
 }
@@ -173,6 +182,7 @@ impl ReceiptBundle {
                 assurance: session.appraisal().assurance().to_string(),
                 policy: session.appraisal().policy_name().to_owned(),
             },
+            log_proof: None,
         }
     }
 

@@ -1,11 +1,14 @@
 //! The command line: what can be asked for. Nothing is decided here.
 
+mod receipt;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use attestation::{ExpectedReportData, NonceHex};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+pub(crate) use receipt::{Receipt, ReceiptAudit, ReceiptShow, ReceiptVerify};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -307,47 +310,6 @@ pub(crate) struct WalletShow {
     pub(crate) offline: bool,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
-}
-
-/// Work with stored receipts.
-#[derive(Debug, Subcommand)]
-#[command(after_help = "Example:\n  cloister receipt verify receipts/rcpt_01.json --policy policy.toml")]
-pub(crate) enum Receipt {
-    Verify(ReceiptVerify),
-    Show(ReceiptShow),
-}
-
-/// Verify a stored receipt without any network.
-///
-/// Appraises the stored evidence under the roots and the policy, recomputes REPORT_DATA from the stored view of the channel, and
-/// verifies offer, receipt and price. That the stored channel was your own only you can know. Without a policy nothing ties the
-/// signing key to a machine: the verdict is then UNANCHORED and the exit code 20.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  cloister receipt verify receipts/rcpt_01.json --policy policy.toml --at 2026-11-22T12:00:00Z"
-)]
-pub(crate) struct ReceiptVerify {
-    /// The stored receipt
-    pub(crate) file: PathBuf,
-    /// Judge dates at this time: Unix seconds, YYYY-MM-DDTHH:MM:SSZ, or now [default: the receipt's own time]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) at: Option<String>,
-    /// Compare this file with the request the receipt covers
-    #[arg(long, value_name = "FILE")]
-    pub(crate) request_body: Option<PathBuf>,
-    /// Compare this file with the response the receipt covers
-    #[arg(long, value_name = "FILE")]
-    pub(crate) response_body: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) trust: TrustArgs,
-}
-
-/// Print what a stored receipt says, without verifying it.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloister receipt show receipts/rcpt_01.json")]
-pub(crate) struct ReceiptShow {
-    /// The stored receipt
-    pub(crate) file: PathBuf,
 }
 
 /// Check releases of the VM image.

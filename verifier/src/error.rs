@@ -7,6 +7,7 @@ use attestation::{ReferenceRejection, Rejection};
 use credits::ledger::LedgerError;
 use credits::wallet::WalletError;
 use ledger_client::ConnectError;
+use tlog::LogFault;
 
 use crate::appraisal::{AppraisalError, EndorsementsError};
 use crate::audit::AuditError;
@@ -16,6 +17,7 @@ use crate::connect;
 use crate::exchange::ExchangeError;
 use crate::fetch::NodeError;
 use crate::files::FileError;
+use crate::logged::LogError;
 use crate::payment::PaymentError;
 use crate::release::ReleaseError;
 use crate::release::error::Fault;
@@ -115,6 +117,9 @@ pub enum Error {
     /// A stored receipt does not hold.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// A node's log of receipts was not accepted.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A release of the image was not accepted.
     #[error(transparent)]
     Release(#[from] ReleaseError),
@@ -171,6 +176,7 @@ impl Error {
             Self::Exchange(error) => error.code(),
             Self::Appraisal(error) => error.code(),
             Self::Bundle(error) => error.code(),
+            Self::Log(error) => error.code(),
             Self::Release(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Payment(error) => error.code(),
@@ -204,7 +210,11 @@ impl Error {
             Self::Appraisal(error) => exit_of_appraisal(error),
             Self::Bundle(BundleError::Malformed { .. }) => Exit::Malformed,
             Self::Bundle(BundleError::Rejected(rejection)) => Exit::of_rejection(rejection),
-            Self::Bundle(BundleError::Offer(_) | BundleError::Receipt(_)) => Exit::Rejected,
+            Self::Bundle(BundleError::Log(fault)) | Self::Log(LogError::Fault(fault)) => exit_of_log(fault),
+            Self::Bundle(BundleError::Offer(_) | BundleError::Receipt(_)) | Self::Log(LogError::RolledBack { .. }) => {
+                Exit::Rejected
+            }
+            Self::Log(LogError::Session(error)) => exit_of_session(error),
             Self::Release(error) => exit_of_release(error),
             Self::Store(error) => exit_of_store(error),
             Self::Payment(error) => exit_of_payment(error),
@@ -301,6 +311,14 @@ fn exit_of_release(error: &ReleaseError) -> Exit {
         (_, Fault::Rejected) => Exit::Rejected,
         (_, Fault::Malformed) => Exit::Malformed,
         (_, Fault::File) => Exit::Internal,
+    }
+}
+
+fn exit_of_log(fault: &LogFault) -> Exit {
+    match fault {
+        LogFault::Key { .. } => Exit::Usage,
+        LogFault::Malformed { .. } => Exit::Malformed,
+        _ => Exit::Rejected,
     }
 }
 

@@ -125,6 +125,8 @@ pub struct Answer {
     pub bundle: ReceiptBundle,
     /// The bytes withheld so far: the end of a stream, or a whole body.
     pub tail: Bytes,
+    pub(crate) session: Session,
+    pub(crate) tab: Arc<Tab>,
 }
 
 /// An answer under way.
@@ -363,7 +365,7 @@ impl Exchange {
             Gate::Events(gate) => gate.into_held(),
             Gate::Whole(whole) => whole,
         };
-        Ok(Answer { receipt: checked, bundle, tail: tail.into() })
+        Ok(Answer { receipt: checked, bundle, tail: tail.into(), session: self.session, tab: self.tab })
     }
 
     /// Gives up reading (the reader went away, or the answer broke) and asks the node what was charged, so that the account stays

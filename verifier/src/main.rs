@@ -49,6 +49,7 @@ async fn run(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> 
         Command::Wallet(Wallet::History(args)) => cmd::wallet::history(args, out, report).await,
         Command::Wallet(Wallet::Sync(args)) => cmd::wallet::sync(args, out, report).await,
         Command::Receipt(Receipt::Verify(args)) => cmd::receipt::verify(&args, out, report),
+        Command::Receipt(Receipt::Audit(args)) => cmd::receipt::audit(args, out, report).await,
         Command::Receipt(Receipt::Show(args)) => cmd::receipt::show(&args, out, report),
         Command::Release(Release::Verify(args)) => cmd::release::verify(&args, out, report),
         Command::Completions(args) => cmd::completions(&args, out, report),

@@ -8,8 +8,7 @@
 //!
 //! | part | format |
 //! |---|---|
-//! | [`note`], [`checkpoint`] | C2SP signed-note and tlog-checkpoint, Ed25519 |
-//! | [`proof`] | inclusion: C2SP tlog-proof v1; consistency: JSON, hashes in the order of RFC 9162 §2.1.4.1 |
+//! | [`tlog`] | notes, checkpoints and proofs: C2SP signed-note, tlog-checkpoint, tlog-proof v1; consistency: JSON |
 //! | [`entry`] | canonical JSON (RFC 8785); its RFC 9162 leaf hash is what is logged |
 //! | [`dsse`], [`provenance`] | DSSE v1 envelope over an in-toto Statement v1 with SLSA provenance v1 |
 //! | [`bundle`] | one JSON file with all of it |
@@ -17,12 +16,9 @@
 //! | [`seen`] | what this machine has seen: no older release, no other log |
 
 pub mod bundle;
-pub mod checkpoint;
 pub mod dsse;
 pub mod entry;
 pub mod error;
-pub mod note;
-pub mod proof;
 pub mod provenance;
 pub mod seen;
 #[cfg(test)]
@@ -30,10 +26,12 @@ mod tests;
 pub mod verify;
 
 pub use bundle::ReleaseBundle;
+pub use tlog::{checkpoint, note, proof};
+
 pub use entry::{ReleaseEntry, Version};
 pub use error::ReleaseError;
-pub use note::{LogKey, NoteSigner};
 pub use seen::SeenReleases;
+pub use tlog::{LogKey, NoteSigner};
 pub use verify::{ReleaseTrust, VerifiedRelease, verify};
 
 /// Name of the manifest's file.

@@ -12,7 +12,7 @@ use attestation::{CpuEvidence, Endorsements};
 use serde::{Deserialize, Serialize};
 
 pub use gpu::{Environment, GpuDeviceState, GpuState, MultiGpuMode};
-pub use serve::{Access, Answers, serve};
+pub use serve::{Access, Answers, serve, serve_lines};
 
 /// Longest question: the evidence of many GPUs in base64.
 pub const QUESTION_BYTES_MAX: u64 = 512 << 10;

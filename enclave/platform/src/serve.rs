@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rustix::fs::{Gid, Mode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::{Answer, QUESTION_BYTES_MAX, Question};
 
@@ -21,6 +23,9 @@ const ANSWERING: usize = 4;
 
 /// How a service answers; an error is said to whoever asked.
 pub type Answers<'a> = &'a (dyn Fn(Question) -> anyhow::Result<Answer> + Sync);
+
+/// The same of any questions: what is none arrives as an error.
+type Lines<'a, Q, A> = &'a (dyn Fn(anyhow::Result<Q>) -> A + Sync);
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +46,22 @@ pub fn serve(
     access: Access,
     say: &(dyn Fn(&str) + Sync),
     answers: Answers<'_>,
+) -> anyhow::Result<()> {
+    serve_lines(name, sockets, access, say, &|asked: anyhow::Result<Question>| {
+        asked.and_then(answers).unwrap_or_else(|error| Answer::Error { message: format!("{error:#}") })
+    })
+}
+
+/// [`serve`] for questions and answers of another kind.
+///
+/// # Errors
+/// If a socket cannot be bound.
+pub fn serve_lines<Q: DeserializeOwned, A: Serialize>(
+    name: &str,
+    sockets: &[PathBuf],
+    access: Access,
+    say: &(dyn Fn(&str) + Sync),
+    answers: Lines<'_, Q, A>,
 ) -> anyhow::Result<()> {
     // Whoever may connect gets reports of this machine: the sockets are the owner's from the moment they exist.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
@@ -75,7 +96,11 @@ fn listen(socket: &Path, access: Access) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-fn answer_all(answers: Answers<'_>, say: &(dyn Fn(&str) + Sync), listener: &UnixListener) {
+fn answer_all<Q: DeserializeOwned, A: Serialize>(
+    answers: Lines<'_, Q, A>,
+    say: &(dyn Fn(&str) + Sync),
+    listener: &UnixListener,
+) {
     for stream in listener.incoming() {
         // One client that breaks off must not stop the others.
         if let Ok(stream) = stream
@@ -86,13 +111,12 @@ fn answer_all(answers: Answers<'_>, say: &(dyn Fn(&str) + Sync), listener: &Unix
     }
 }
 
-fn answer(answers: Answers<'_>, mut stream: UnixStream) -> anyhow::Result<()> {
+fn answer<Q: DeserializeOwned, A: Serialize>(answers: Lines<'_, Q, A>, mut stream: UnixStream) -> anyhow::Result<()> {
     stream.set_read_timeout(Some(QUESTION_TIMEOUT))?;
     stream.set_write_timeout(Some(QUESTION_TIMEOUT))?;
     let mut line = String::new();
     BufReader::new((&stream).take(QUESTION_BYTES_MAX)).read_line(&mut line)?;
-    let asked = serde_json::from_str(&line).context("not a question");
-    let answer = asked.and_then(answers).unwrap_or_else(|error| Answer::Error { message: format!("{error:#}") });
+    let answer = answers(serde_json::from_str(&line).context("not a question"));
     serde_json::to_writer(&mut stream, &answer)?;
     Ok(stream.write_all(b"\n")?)
 }

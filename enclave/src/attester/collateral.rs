@@ -147,9 +147,9 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixListener;
 
-    use super::CpuCollateral;
+    use super::{CpuCollateral, Service};
     use crate::attester::AttesterError;
-    use crate::attester::service::Service;
+    use crate::line_service::LineService;
 
     const REAL: &str = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -182,7 +182,7 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         let members: serde_json::Value = serde_json::from_slice(&std::fs::read(REAL).unwrap()).unwrap();
         let answer = format!("{}\n", serde_json::json!({"endorsements": {"tdx": members}}));
-        let collateral = CpuCollateral::from(Service::Socket(path.clone()));
+        let collateral = CpuCollateral::from(Service::from(LineService::Socket(path.clone())));
         let asked = quote();
         let (first, ()) = tokio::join!(collateral.of(&asked), host(listener, answer, 1));
         let first = first.unwrap();
@@ -201,7 +201,7 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         let snp = serde_json::json!({"vek": "AA==", "intermediate": "AA==", "root": "AA==", "crl": null});
         let answer = format!("{}\n", serde_json::json!({"endorsements": {"sev-snp": snp}}));
-        let collateral = CpuCollateral::from(Service::Socket(path.clone()));
+        let collateral = CpuCollateral::from(Service::from(LineService::Socket(path.clone())));
         let asked = quote();
         let (refused, ()) = tokio::join!(collateral.of(&asked), host(listener, answer, 1));
         std::fs::remove_file(&path).unwrap();

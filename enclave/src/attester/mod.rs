@@ -17,6 +17,7 @@ use platform_service::GpuState;
 
 use crate::config::{GpuConfig, TeeConfig};
 use crate::limits::ATTESTATION_TIMEOUT;
+use crate::line_service::LineService;
 use collateral::CpuCollateral;
 pub use configfs_tsm::ReportEntry;
 use gpus::Driver;
@@ -68,7 +69,7 @@ impl Attester {
     #[must_use]
     pub fn from_config(config: &TeeConfig, gpu: Option<&GpuConfig>) -> Self {
         let source = match config {
-            TeeConfig::ReportSocket { path } => Source::Service(Service::Socket(path.clone())),
+            TeeConfig::ReportSocket { path } => Source::Service(LineService::Socket(path.clone()).into()),
             TeeConfig::ReportVsock { cid, port } => Source::Service(Service::vsock(*cid, *port)),
             TeeConfig::ConfigfsTsm { entry, collateral } => Source::Kernel {
                 entry: ReportEntry::at(entry.clone()),

@@ -1,37 +1,40 @@
-//! A service on a socket: one JSON line asked, one JSON line answered, connection closed. A simulated platform answers all
-//! questions; a host answers those that need no key, what vendors say about evidence; the service for GPUs those about the driver.
-
-use std::path::PathBuf;
+//! A platform's service on a socket. A simulated platform answers all questions; a host answers those that need no key, what vendors
+//! say about evidence; the service for GPUs those about the driver.
 
 use attestation::gpu::{GpuEndorsements, GpuEvidence};
 use attestation::{CpuEvidence, Endorsements};
 use platform_service::{ANSWER_BYTES_MAX, Answer, GpuState, Question};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
 
 use super::{Attested, AttesterError};
 use crate::config::ServiceAddress;
-use crate::vsock::{self, VsockAddress};
+use crate::line_service::{AskError, LineService};
 
-/// Where the service is.
+/// Where it is.
 #[derive(Debug)]
-pub(super) enum Service {
-    /// On this machine.
-    Socket(PathBuf),
-    /// On another machine, usually the host.
-    Vsock(VsockAddress),
+pub(super) struct Service(LineService);
+
+impl From<LineService> for Service {
+    fn from(service: LineService) -> Self {
+        Self(service)
+    }
+}
+
+impl From<AskError> for AttesterError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Io(error) => Self::Io(error),
+            AskError::Line(error) => Self::Refused(error.to_string()),
+        }
+    }
 }
 
 impl Service {
     pub(super) fn vsock(cid: u32, port: u32) -> Self {
-        Self::Vsock(VsockAddress { cid, port })
+        Self(LineService::vsock(cid, port))
     }
 
     pub(super) fn from_config(address: &ServiceAddress) -> Self {
-        match address {
-            ServiceAddress::Socket(path) => Self::Socket(path.clone()),
-            ServiceAddress::Vsock { cid, port } => Self::vsock(*cid, *port),
-        }
+        Self(LineService::from_config(address))
     }
 
     /// A report over these bytes, and what endorses it.
@@ -94,15 +97,7 @@ impl Service {
     }
 
     async fn ask(&self, question: &Question) -> Result<Answer, AttesterError> {
-        ask(self.connect().await?, question).await
-    }
-
-    async fn connect(&self) -> Result<UnixStream, AttesterError> {
-        let connected = match self {
-            Self::Socket(path) => UnixStream::connect(path).await,
-            Self::Vsock(address) => vsock::connect(*address).await,
-        };
-        connected.map_err(AttesterError::Io)
+        Ok(self.0.ask(question, ANSWER_BYTES_MAX).await?)
     }
 }
 
@@ -112,55 +107,4 @@ fn refused(answer: Answer) -> AttesterError {
         Answer::Error { message } => message,
         _ => "the answer to another question".to_owned(),
     })
-}
-
-async fn ask<S>(mut stream: S, question: &Question) -> Result<Answer, AttesterError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut line = serde_json::to_vec(question).map_err(|error| AttesterError::Refused(error.to_string()))?;
-    line.push(b'\n');
-    stream.write_all(&line).await.map_err(AttesterError::Io)?;
-    let mut line = String::new();
-    BufReader::new(stream).take(ANSWER_BYTES_MAX).read_line(&mut line).await.map_err(AttesterError::Io)?;
-    serde_json::from_str(&line).map_err(|error| AttesterError::Refused(error.to_string()))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::super::AttesterError;
-    use platform_service::{Answer, Question};
-
-    use super::{ask, refused};
-
-    /// What a service that answers `answer` was asked, and what the client made of it.
-    async fn asked(answer: &str) -> (String, Result<(), AttesterError>) {
-        let (ours, mut theirs) = tokio::io::duplex(4096);
-        let service = async move {
-            let mut question = [0; 147];
-            theirs.read_exact(&mut question).await.unwrap();
-            theirs.write_all(answer.as_bytes()).await.unwrap();
-            String::from_utf8(question.to_vec()).unwrap()
-        };
-        let asked = Question::ReportData("ab".repeat(64));
-        let (question, answered) = tokio::join!(service, ask(ours, &asked));
-        let answered = answered.and_then(|answer| match answer {
-            Answer::Report { .. } => Ok(()),
-            other => Err(refused(other)),
-        });
-        (question, answered)
-    }
-
-    #[tokio::test]
-    async fn one_line_is_asked_and_refusals_are_told_apart() {
-        let (question, refused) = asked("{\"error\":{\"message\":\"no\"}}\n").await;
-        assert_eq!(question, format!("{{\"report_data\":\"{}\"}}\n", "ab".repeat(64)));
-        assert!(matches!(refused, Err(AttesterError::Refused(text)) if text == "no"));
-        for cut in ["", "{\"report\":", "{}\n", "{\"surprise\":{}}\n"] {
-            assert!(matches!(asked(cut).await.1, Err(AttesterError::Refused(_))), "{cut:?}");
-        }
-    }
 }

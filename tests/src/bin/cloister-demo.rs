@@ -72,11 +72,11 @@ fn start(engine: &str, name: &str) -> anyhow::Result<World> {
     let dir = processes::repo_root().join("run").join(name);
     if dir.exists() {
         // The simulated vendor chain may stay; wallets and ledger of an earlier run would not match the new keys.
-        for part in ["ledger", "wallets", "logs", "sockets"] {
+        for part in ["ledger", "wallets", "logs", "sockets", "receipt-log", "witness-0"] {
             let _ = std::fs::remove_dir_all(dir.join(part));
         }
     }
-    World::builder().engine(engine).dir(dir).start_saying(|what| step(&format!("starting: {what}")))
+    World::builder().engine(engine).logged(1, 1).dir(dir).start_saying(|what| step(&format!("starting: {what}")))
 }
 
 fn with_trust(world: &World, mut command: Command) -> Command {
@@ -155,6 +155,7 @@ fn summary(report: &Value, spendable: u64, dir: &Path, began: Instant) -> anyhow
     println!("settlement  reserved {reserve} = cost {charge} + refund {refund} credits; wallet holds {spendable}");
     println!("receipt     {}", text("/receipt/id")?);
     println!("            {receipt}");
+    println!("log         entry {} of {}, which a witness cosigns", number("/log/index")?, text("/log/origin")?);
     println!("time        {:.1} s", began.elapsed().as_secs_f64());
     println!();
     println!("Nothing here is confidential: the TEE is simulated, which is what the verdict says. Try next:");

@@ -61,7 +61,7 @@ tab_secs_max = {tab_secs_max}
             weights = engine.ready.model_sha256,
         );
         let tinfoil = self.tinfoil_port.map(|port| format!("\n[tinfoil]\nlisten = \"127.0.0.1:{port}\"\n"));
-        Ok(std::fs::write(self.config_file(), config + &tinfoil.unwrap_or_default())?)
+        Ok(std::fs::write(self.config_file(), config + &tinfoil.unwrap_or_default() + &self.log_table())?)
     }
 
     fn tee_table(&self) -> String {

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use attestation::Transcript;
 use credits::Credits;
 use serde_json::{Map, Value, json};
+use verifier::error::chain;
 use verifier::estimate::RequestShape;
 use verifier::exchange::ExchangeError;
+use verifier::logged::LogError;
 use verifier::payment::PaymentError;
 use verifier::payment::pick_model;
 use verifier::session::SessionError;
@@ -61,7 +63,10 @@ pub(crate) async fn run(args: Chat, out: Output, report: &mut Report) -> Result<
     };
     let answered = converse(&session, &tab, request, out, report).await;
     let directories: Vec<PathBuf> = args.keep_receipt.into_iter().chain([payer.store().receipts_dir()]).collect();
-    let kept = answered.and_then(|answer| keep(&answer, &directories, out, report));
+    let kept = match answered {
+        Ok(answer) => keep(answer, &directories, out, report).await,
+        Err(error) => Err(error),
+    };
     let closed = match payer.close_tab(&session, &tab).await {
         Err(PaymentError::Close(SessionError::Node(error))) if error.is_connection_lost() => {
             close_again(&mut payer, &target, &trust, &tab).await
@@ -187,7 +192,7 @@ impl Text {
     }
 }
 
-fn keep(answer: &Answer, directories: &[PathBuf], out: Output, report: &mut Report) -> Result<(), Error> {
+async fn keep(mut answer: Answer, directories: &[PathBuf], out: Output, report: &mut Report) -> Result<(), Error> {
     let usage = &answer.receipt.usage;
     out.say(&format!(
         "receipt {} verified: {} prompt and {} completion tokens, {} credits",
@@ -196,6 +201,20 @@ fn keep(answer: &Answer, directories: &[PathBuf], out: Output, report: &mut Repo
     let mut files = Vec::new();
     for directory in directories {
         files.push(answer.bundle.store(directory)?);
+    }
+    // It is kept before the log is asked for: what the log says changes nothing about what was received.
+    match answer.ask_for_log_proof().await {
+        Ok(None) => {}
+        Ok(Some(logged)) => {
+            directories.iter().try_for_each(|directory| answer.bundle.store(directory).map(drop))?;
+            out.say(&format!("entry {} of the log {}", logged.index, logged.origin));
+            super::receipt::put_logged(&logged, report);
+        }
+        Err(LogError::Session(error)) => {
+            out.say(&format!("not shown to be in the node's log: {}", chain(&error)));
+            report.put("log", Value::Null);
+        }
+        Err(error) => return Err(error.into()),
     }
     super::receipt::put_receipt(&answer.receipt, files.first().map(PathBuf::as_path), report);
     for file in &files {

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use attestation::UnixTime;
+use attestation::{Transcript, UnixTime};
 use serde_json::json;
 use verifier::bundle::{BUNDLE_BYTES_MAX, BundleVerdict};
 use verifier::clock::{format_time, parse_time};
 use verifier::config::ConfigError;
 use verifier::files::read_capped;
 use verifier::receipts::CheckedReceipt;
-use verifier::{Error, Exit, ReceiptBundle, Trust};
+use verifier::{Error, Exit, Logged, NodeUrl, ReceiptBundle, Trust, WitnessTrust, open_session};
 
 use super::{clock, trust_at};
-use crate::cli::{ReceiptShow, ReceiptVerify};
+use crate::cli::{ReceiptAudit, ReceiptShow, ReceiptVerify};
 use crate::output::Output;
 use crate::report::Report;
 
@@ -67,7 +67,61 @@ fn judge(
     let (request, response) = (body(&args.request_body)?, body(&args.response_body)?);
     let verdict = bundle.verify(trust.map(|trust| (trust, at)), &mut report.transcript)?;
     bundle.check_bodies(request.as_deref(), response.as_deref(), &mut report.transcript)?;
+    let keys = args.witnesses.witness.clone();
+    let needed = args.witnesses.witnesses_needed.unwrap_or(keys.len());
+    if needed > keys.len() {
+        let message = format!("{needed} witnesses cannot be needed of {}", keys.len());
+        return Err(Error::Choice { code: "choice.witnesses", message });
+    }
+    if let Some(logged) = bundle.check_log(&WitnessTrust { keys, needed }, &mut report.transcript)? {
+        put_logged(&logged, report);
+    }
     Ok(verdict)
+}
+
+/// Whether a node's log holds what these receipts saw of it.
+pub(crate) async fn audit(args: ReceiptAudit, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let target: NodeUrl = args.url.parse()?;
+    let now = clock();
+    let trust = trust_at(&args.trust, now.now())?;
+    let session = open_session(&target, &trust, &now, &mut report.transcript).await?;
+    report.put_appraisal(session.appraisal());
+    let mut checked = 0_u32;
+    let mut entries = 0;
+    for file in &args.files {
+        let bundle = read_bundle(file)?;
+        let at = bundle.receipt.served_at;
+        bundle.verify(Some((&trust_at(&args.trust, at)?, at)), &mut Transcript::default())?;
+        let Some(logged) = bundle.check_log(&WitnessTrust::default(), &mut Transcript::default())? else {
+            report.transcript.skip("log.growth", format!("{}: no proof is stored with it", file.display()));
+            continue;
+        };
+        let grown = session.check_log_grew(&logged, &mut report.transcript).await;
+        if grown.is_err() {
+            out.transcript(&report.transcript);
+        }
+        entries = grown?.size;
+        checked = checked.saturating_add(1);
+    }
+    out.transcript(&report.transcript);
+    report.put("checked", json!(checked));
+    report.put("entries", json!(entries));
+    if checked == 0 {
+        let message = "none of these receipts has a proof of the log; the node kept none, or was not asked".to_owned();
+        return Err(Error::Choice { code: "choice.no_log_proof", message });
+    }
+    report.verified("VERIFIED", Some(session.appraisal().assurance().to_string()));
+    out.verdict("VERIFIED", &format!("the log holds what {checked} receipts saw of it, and has {entries} entries now"));
+    Ok(Exit::Ok)
+}
+
+/// Where a receipt is in its node's log.
+pub(crate) fn put_logged(logged: &Logged, report: &mut Report) {
+    let witnesses: Vec<_> = logged.witnesses.iter().map(|(name, time)| json!({"name": name, "time": time})).collect();
+    report.put(
+        "log",
+        json!({"origin": logged.origin, "index": logged.index, "size": logged.head.size, "witnesses": witnesses}),
+    );
 }
 
 /// The default is the time the receipt itself states: certificates and keysets have ended when a receipt is old, and what is asked

@@ -61,10 +61,11 @@ fn judge(
 }
 
 fn log_key(text: &str) -> Result<LogKey, Error> {
-    Ok(text.parse().or_else(|error| match read_capped(Path::new(text), FILE_BYTES_MAX) {
+    let key = text.parse().or_else(|error| match read_capped(Path::new(text), FILE_BYTES_MAX) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).trim_end_matches('\n').parse(),
         Err(_) => Err(error),
-    })?)
+    });
+    Ok(key.map_err(ReleaseError::Log)?)
 }
 
 fn signer(text: &str) -> Result<ReceiptPublicKey, Error> {

@@ -90,11 +90,7 @@ impl Shared {
     /// Stores an answer's receipt and tells what it cost.
     fn account(&self, answer: &Answer) {
         let usage = &answer.receipt.usage;
-        for directory in &self.receipts {
-            if let Err(error) = answer.bundle.store(directory) {
-                self.log(&format!("receipt not stored: {}", crate::error::chain(&error)));
-            }
-        }
+        self.store(answer);
         self.log(&format!(
             "served: {}+{} tokens, {} credits, tab total {}, receipt {}",
             usage.prompt_tokens,
@@ -103,6 +99,27 @@ impl Shared {
             usage.running_total,
             answer.receipt.receipt.receipt_id
         ));
+    }
+
+    fn store(&self, answer: &Answer) {
+        for directory in &self.receipts {
+            if let Err(error) = answer.bundle.store(directory) {
+                self.log(&format!("receipt not stored: {}", crate::error::chain(&error)));
+            }
+        }
+    }
+
+    /// Asks for the receipt's place in the node's log and stores it with the receipt. Whoever asked has the answer by then.
+    async fn note_place(&self, mut answer: Answer) {
+        match answer.ask_for_log_proof().await {
+            Ok(None) => {}
+            Ok(Some(_)) => self.store(&answer),
+            Err(error) => self.log(&format!(
+                "receipt {} is not shown to be in the node's log: {}",
+                answer.receipt.receipt.receipt_id,
+                crate::error::chain(&error)
+            )),
+        }
     }
 }
 

@@ -150,16 +150,20 @@ fn client_key(headers: &HeaderMap) -> Option<String> {
 }
 
 async fn relay(shared: &Shared, lease: Lease, exchange: Exchange, reply: ReplySender) {
-    if exchange.is_stream() {
-        relay_stream(shared, exchange, reply).await;
+    let answered = if exchange.is_stream() {
+        relay_stream(shared, exchange, reply).await
     } else {
-        relay_whole(shared, exchange, reply).await;
-    }
+        relay_whole(shared, exchange, reply).await
+    };
+    // The tab may be closed from here on; its receipts can be asked for all the same.
     drop(lease);
+    if let Some(answer) = answered {
+        shared.note_place(answer).await;
+    }
 }
 
 /// A body that is not a stream is shown once its receipt is verified.
-async fn relay_whole(shared: &Shared, mut exchange: Exchange, mut reply: ReplySender) {
+async fn relay_whole(shared: &Shared, mut exchange: Exchange, mut reply: ReplySender) -> Option<Answer> {
     let head = answer_head(&exchange);
     let read = async {
         while exchange.next().await?.is_some() {}
@@ -167,51 +171,75 @@ async fn relay_whole(shared: &Shared, mut exchange: Exchange, mut reply: ReplySe
     };
     let read: Result<(), ExchangeError> = tokio::select! {
         read = read => read,
-        () = reply.closed() => return client_gone(shared, exchange).await,
+        () = reply.closed() => {
+            client_gone(shared, exchange).await;
+            return None;
+        }
     };
     let outcome = match read {
         Ok(()) => exchange.finish(&mut Transcript::default()).await,
         Err(error) => Err(exchange.fail(error).await),
     };
-    let response = match outcome {
+    match outcome {
         Ok(answer) => {
             shared.account(&answer);
-            finish_head(head, ReplyBody::Whole(Some(answer.tail.clone())), Some(&answer))
+            drop(reply.send(finish_head(head, ReplyBody::Whole(Some(answer.tail.clone())), Some(&answer))));
+            Some(answer)
         }
-        Err(error) => failed(shared, error).response(),
-    };
-    drop(reply.send(response));
+        Err(error) => {
+            drop(reply.send(failed(shared, error).response()));
+            None
+        }
+    }
 }
 
 /// Events are shown as they come; the end marker once the receipt is verified.
-async fn relay_stream(shared: &Shared, mut exchange: Exchange, reply: ReplySender) {
+async fn relay_stream(shared: &Shared, exchange: Exchange, reply: ReplySender) -> Option<Answer> {
     let (pieces, body) = mpsc::channel(PIECES_MAX);
     let response = finish_head(answer_head(&exchange), ReplyBody::Pieces(body), None);
     if reply.send(response).is_err() {
-        return client_gone(shared, exchange).await;
+        client_gone(shared, exchange).await;
+        return None;
     }
-    loop {
-        let next = tokio::select! {
-            next = exchange.next() => next,
-            () = pieces.closed() => return client_gone(shared, exchange).await,
-        };
-        match next {
-            Ok(Some(bytes)) => {
-                if pieces.send(Ok(bytes)).await.is_err() {
-                    return client_gone(shared, exchange).await;
-                }
-            }
-            Ok(None) => break,
-            Err(error) => return abort(&pieces, &failed(shared, exchange.fail(error).await)).await,
-        }
-    }
+    let exchange = pass_events(shared, exchange, &pieces).await?;
     match exchange.finish(&mut Transcript::default()).await {
         Ok(answer) => {
             shared.account(&answer);
             // A client that left at the very last moment has been served all the same.
-            let _ = pieces.send(Ok(answer.tail)).await;
+            let _ = pieces.send(Ok(answer.tail.clone())).await;
+            Some(answer)
         }
-        Err(error) => abort(&pieces, &failed(shared, error)).await,
+        Err(error) => {
+            abort(&pieces, &failed(shared, error)).await;
+            None
+        }
+    }
+}
+
+/// Passes on what may be shown. Nothing is left to do for an exchange that did not come to its end.
+async fn pass_events(
+    shared: &Shared,
+    mut exchange: Exchange,
+    pieces: &mpsc::Sender<Result<Bytes, Aborted>>,
+) -> Option<Exchange> {
+    loop {
+        let next = tokio::select! {
+            next = exchange.next() => next,
+            () = pieces.closed() => Ok(Some(Bytes::new())),
+        };
+        match next {
+            Ok(Some(bytes)) => {
+                if pieces.send(Ok(bytes)).await.is_err() {
+                    client_gone(shared, exchange).await;
+                    return None;
+                }
+            }
+            Ok(None) => return Some(exchange),
+            Err(error) => {
+                abort(pieces, &failed(shared, exchange.fail(error).await)).await;
+                return None;
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use attestation::Base64;
 use serde::{Deserialize, Serialize};
 
 use super::error::ReleaseError;
-use super::proof::Growth;
+use tlog::Growth;
 
 /// Value of [`ReleaseBundle::schema`].
 pub const BUNDLE_SCHEMA: &str = "cloister/release-bundle/v1";

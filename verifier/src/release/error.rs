@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use attestation::RejectionClass;
 use attestation::reference::{ManifestError, ReferenceRejection};
 
+use tlog::LogFault;
+
 use super::entry::Version;
 use crate::files::FileError;
 
@@ -12,14 +14,9 @@ use crate::files::FileError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReleaseError {
-    /// The named log key is not one.
-    #[error("{text:?} is not a log key: {problem}")]
-    LogKey {
-        /// What was given.
-        text: String,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
+    /// The log's key, its checkpoint or a proof is not what it should be.
+    #[error(transparent)]
+    Log(#[from] LogFault),
     /// The named signer is neither a key nor a file with one.
     #[error("{text:?} is not a signer: expected 64 lowercase hex characters, or a file that holds them")]
     Signer {
@@ -43,26 +40,6 @@ pub enum ReleaseError {
     /// The reference values are those of another manifest.
     #[error("the reference values are not those of the manifest")]
     ReferenceValuesDiffer,
-    /// The checkpoint carries no signature of the log's key.
-    #[error("the checkpoint is not signed by {key}")]
-    CheckpointUnsigned {
-        /// The log's key.
-        key: String,
-    },
-    /// The log's signature of the checkpoint does not verify.
-    #[error("the checkpoint's signature does not verify")]
-    CheckpointSignature,
-    /// The checkpoint is another log's.
-    #[error("the checkpoint is of log {got:?}, expected {expected:?}")]
-    Origin {
-        /// The checkpoint's log.
-        got: String,
-        /// The key's log.
-        expected: String,
-    },
-    /// The inclusion proof does not lead from the entry to the checkpoint.
-    #[error("the log does not hold this release: the inclusion proof does not verify")]
-    NotInLog,
     /// A part is not the one that was logged.
     #[error("the {part} has SHA-256 {got}, the log says {expected}")]
     Digest {
@@ -150,14 +127,6 @@ pub enum ReleaseError {
         /// The longest seen.
         seen: u64,
     },
-    /// The log is not an extension of the one seen before.
-    #[error("the log of {got} entries does not extend the one of {seen} entries that was seen before")]
-    LogForked {
-        /// The bundle's.
-        got: u64,
-        /// The one seen.
-        seen: u64,
-    },
     /// The bundle does not show how the log grew.
     #[error("the log grew from {seen} to {got} entries and the bundle has no proof of how")]
     ConsistencyMissing {
@@ -239,16 +208,21 @@ impl ReleaseError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::LogKey { .. } => "release.log_key",
+            Self::Log(fault) => match fault {
+                LogFault::Key { .. } => "release.log_key",
+                LogFault::Unsigned { .. } => "release.checkpoint_unsigned",
+                LogFault::Signature => "release.checkpoint_signature",
+                LogFault::Origin { .. } => "release.checkpoint_origin",
+                LogFault::NotInLog => "release.not_in_log",
+                LogFault::Forked { .. } => "release.log_forked",
+                LogFault::Malformed { .. } => "release.malformed",
+                other => other.code(),
+            },
             Self::Signer { .. } => "release.signer",
             Self::Malformed { .. } => "release.malformed",
             Self::Manifest(error) => error.code(),
             Self::ReferenceValues(error) => error.code(),
             Self::ReferenceValuesDiffer => "release.reference_values_differ",
-            Self::CheckpointUnsigned { .. } => "release.checkpoint_unsigned",
-            Self::CheckpointSignature => "release.checkpoint_signature",
-            Self::Origin { .. } => "release.checkpoint_origin",
-            Self::NotInLog => "release.not_in_log",
             Self::Digest { part, .. } => part.digest_code(),
             Self::ProvenanceSignature => "release.provenance_signature",
             Self::ProvenanceType { .. } => "release.provenance_type",
@@ -260,7 +234,6 @@ impl ReleaseError {
             Self::OlderThanSeen { .. } => "release.older_than_seen",
             Self::DiffersFromSeen { .. } => "release.differs_from_seen",
             Self::LogSmaller { .. } => "release.log_smaller_than_seen",
-            Self::LogForked { .. } => "release.log_forked",
             Self::ConsistencyMissing { .. } => "release.consistency_missing",
             Self::SeenDamaged { .. } => "release.seen_damaged",
             Self::File(_) => "file.unusable",
@@ -271,18 +244,18 @@ impl ReleaseError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::LogKey { .. } | Self::Signer { .. } => Fault::Usage,
-            Self::Malformed { .. } | Self::Manifest(_) | Self::SeenDamaged { .. } => Fault::Malformed,
+            Self::Log(LogFault::Key { .. }) | Self::Signer { .. } => Fault::Usage,
+            Self::Log(LogFault::Malformed { .. })
+            | Self::Malformed { .. }
+            | Self::Manifest(_)
+            | Self::SeenDamaged { .. } => Fault::Malformed,
             Self::File(_) => Fault::File,
             Self::ReferenceValues(error) => match error.class() {
                 RejectionClass::Malformed => Fault::Malformed,
                 RejectionClass::Rejected | RejectionClass::Unsupported => Fault::Rejected,
             },
-            Self::ReferenceValuesDiffer
-            | Self::CheckpointUnsigned { .. }
-            | Self::CheckpointSignature
-            | Self::Origin { .. }
-            | Self::NotInLog
+            Self::Log(_)
+            | Self::ReferenceValuesDiffer
             | Self::Digest { .. }
             | Self::ProvenanceSignature
             | Self::ProvenanceType { .. }
@@ -293,7 +266,6 @@ impl ReleaseError {
             | Self::OlderThanSeen { .. }
             | Self::DiffersFromSeen { .. }
             | Self::LogSmaller { .. }
-            | Self::LogForked { .. }
             | Self::ConsistencyMissing { .. } => Fault::Rejected,
         }
     }
@@ -302,13 +274,17 @@ impl ReleaseError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::LogKey { .. } => Some("give the log's key as its operator publishes it: NAME+HASH+BASE64"),
+            Self::Log(LogFault::Key { .. }) => {
+                Some("give the log's key as its operator publishes it: NAME+HASH+BASE64")
+            }
             Self::Signer { .. } => Some("give the signer's Ed25519 public key, or a file with it"),
-            Self::Malformed { .. } | Self::Manifest(_) => Some("get the bundle again from where it is published"),
+            Self::Log(LogFault::Malformed { .. }) | Self::Malformed { .. } | Self::Manifest(_) => {
+                Some("get the bundle again from where it is published")
+            }
             Self::OlderThanSeen { .. } => Some("get the newest release; an older one may have known faults"),
             Self::LogSmaller { .. } => Some("get the bundle again: its log has grown since it was made"),
             Self::ConsistencyMissing { .. } => Some("get a bundle that was made under a newer checkpoint"),
-            Self::LogForked { .. } | Self::DiffersFromSeen { .. } => {
+            Self::Log(LogFault::Forked { .. }) | Self::DiffersFromSeen { .. } => {
                 Some("do not use this release; keep the bundle and the record of seen releases as evidence")
             }
             Self::SeenDamaged { .. } => {

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use attestation::{Hex32, Transcript};
 use credits::Bytes32;
 use serde::{Deserialize, Serialize};
+use tlog::{Checkpoint, LogFault};
 
-use super::checkpoint::Checkpoint;
 use super::entry::Version;
 use super::error::ReleaseError;
 use super::verify::{VerifiedRelease, step};
@@ -146,7 +146,7 @@ fn extends(old: Checkpoint, release: &VerifiedRelease) -> Result<String, Release
         return Err(ReleaseError::LogSmaller { got: new.size, seen: old.size });
     }
     if new.size == old.size {
-        let forked = ReleaseError::LogForked { got: new.size, seen: old.size };
+        let forked: ReleaseError = LogFault::Forked { got: new.size, seen: old.size }.into();
         return if new.root == old.root { Ok(format!("{} entries, as before", new.size)) } else { Err(forked) };
     }
     let missing = ReleaseError::ConsistencyMissing { got: new.size, seen: old.size };

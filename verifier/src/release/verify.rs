@@ -18,13 +18,11 @@ use std::path::{Path, PathBuf};
 
 use attestation::reference::{ImageManifest, ReferenceValues, VerifiedReferenceValues};
 use attestation::{Hex32, ReceiptPublicKey, Sha256Stream, Transcript, UnixTime};
+use tlog::{Checkpoint, Growth, LogKey, LogProof};
 
 use super::bundle::ReleaseBundle;
-use super::checkpoint::Checkpoint;
 use super::entry::ReleaseEntry;
 use super::error::{Part, ReleaseError};
-use super::note::LogKey;
-use super::proof::{Growth, LogProof};
 use super::provenance::{PAYLOAD_TYPE, check_statement, sha256, subjects};
 use super::{MANIFEST_FILE, REFERENCE_VALUES_FILE, SBOM_FILE, dsse};
 use crate::files::FileError;
@@ -63,11 +61,11 @@ pub fn verify(
 ) -> Result<VerifiedRelease, ReleaseError> {
     // 1 and 2: the log.
     let proof = LogProof::from_text(&bundle.log_proof);
-    let opened = proof.and_then(|proof| Ok((proof.checkpoint(&trust.log)?, proof)));
+    let opened = proof.and_then(|proof| Ok((proof.checkpoint(&trust.log)?, proof))).map_err(ReleaseError::Log);
     let (head, proof) = step(transcript, "release.checkpoint", opened, |(head, _)| {
         format!("{} entries, signed by {}", head.size, trust.log.name())
     })?;
-    let included = proof.verify(&bundle.entry.0, &head);
+    let included = proof.verify(&bundle.entry.0, &head).map_err(ReleaseError::Log);
     step(transcript, "release.inclusion", included, |()| format!("entry {} of {}", proof.index, head.size))?;
     let entry = ReleaseEntry::from_bytes(&bundle.entry.0);
     let entry = step(transcript, "release.entry", entry, |entry| format!("{} {}", entry.kind(), entry.version))?;

@@ -117,7 +117,7 @@ impl ReleaseLog {
             bytes => Some(String::from_utf8(bytes?).map_err(|_| altered(CHECKPOINT, "is not text"))?),
         };
         let head = checkpoint.as_deref().map(|note| Checkpoint::open(note, signer.public()));
-        let head = head.transpose().map_err(LogError::Checkpoint)?;
+        let head = head.transpose().map_err(|fault| LogError::Checkpoint(fault.into()))?;
         let size = head.map_or(0, |head| head.size);
         let directory = directory.to_owned();
         let (entries, tree) = (Vec::new(), LogTree::new());

@@ -10,9 +10,9 @@ use credits::Bytes32;
 use credits::merkle::{leaf_hash, verify_consistency, verify_inclusion};
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::{Checkpoint, decimal, hash};
-use super::error::ReleaseError;
-use super::note::{LogKey, NOTE_BYTES_MAX};
+use crate::checkpoint::{Checkpoint, decimal, hash};
+use crate::error::LogFault;
+use crate::note::{LogKey, NOTE_BYTES_MAX};
 
 /// First line of an inclusion proof.
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
@@ -41,9 +41,9 @@ impl LogProof {
     /// Reads a proof.
     ///
     /// # Errors
-    /// [`ReleaseError::Malformed`]. Extra data is refused too: nobody signs for it, and a release has no use for it.
-    pub fn from_text(text: &str) -> Result<Self, ReleaseError> {
-        let bad = |problem: &str| ReleaseError::malformed("inclusion proof", problem);
+    /// [`LogFault::Malformed`]. Extra data is refused too: nobody signs for it, and a release has no use for it.
+    pub fn from_text(text: &str) -> Result<Self, LogFault> {
+        let bad = |problem: &str| LogFault::malformed("inclusion proof", problem);
         if text.len() > 2 * NOTE_BYTES_MAX {
             return Err(bad("it is too long"));
         }
@@ -66,17 +66,17 @@ impl LogProof {
     ///
     /// # Errors
     /// See [`Checkpoint::open`].
-    pub fn checkpoint(&self, key: &LogKey) -> Result<Checkpoint, ReleaseError> {
+    pub fn checkpoint(&self, key: &LogKey) -> Result<Checkpoint, LogFault> {
         Checkpoint::open(&self.checkpoint, key)
     }
 
     /// That the log with this head holds `entry`.
     ///
     /// # Errors
-    /// [`ReleaseError::NotInLog`].
-    pub fn verify(&self, entry: &[u8], head: &Checkpoint) -> Result<(), ReleaseError> {
+    /// [`LogFault::NotInLog`].
+    pub fn verify(&self, entry: &[u8], head: &Checkpoint) -> Result<(), LogFault> {
         verify_inclusion(leaf_hash(entry), self.index, head.size, &self.hashes, &head.root)
-            .map_err(|_| ReleaseError::NotInLog)
+            .map_err(|_| LogFault::NotInLog)
     }
 }
 
@@ -94,9 +94,9 @@ impl Growth {
     /// That the log with head `new` extends the one with head `old`.
     ///
     /// # Errors
-    /// [`ReleaseError::LogForked`].
-    pub fn verify(&self, old: &Checkpoint, new: &Checkpoint) -> Result<(), ReleaseError> {
+    /// [`LogFault::Forked`].
+    pub fn verify(&self, old: &Checkpoint, new: &Checkpoint) -> Result<(), LogFault> {
         verify_consistency(old.size, new.size, &self.hashes, &old.root, &new.root)
-            .map_err(|_| ReleaseError::LogForked { got: new.size, seen: old.size })
+            .map_err(|_| LogFault::Forked { got: new.size, seen: old.size })
     }
 }

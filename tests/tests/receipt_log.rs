@@ -1,0 +1,243 @@
+//! The log of receipts: what is in it is shown offline; a log that was put back, or goes on elsewhere, takes no work.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use acceptance::processes::soon;
+use acceptance::{World, cli};
+use serde_json::Value;
+
+const CREDITS: u64 = 200_000;
+/// Longer than the guardian goes on without witnesses.
+const NOTICED: Duration = Duration::from_secs(40);
+
+fn entries(world: &World) -> u64 {
+    std::fs::metadata(world.log_dir().join("entries")).unwrap().len() / 36
+}
+
+/// One paid answer; the file of its receipt.
+fn served(world: &World, wallet: &str) -> PathBuf {
+    let run = cli::chat(world, wallet, "hello", &["--max-tokens", "4"]).unwrap().success().unwrap();
+    PathBuf::from(run.text("/receipt/file").unwrap())
+}
+
+/// Waits until a chat is refused because nobody witnesses the log.
+fn refused_unwitnessed(world: &World, wallet: &str) {
+    let until = std::time::Instant::now() + NOTICED;
+    loop {
+        let run = cli::chat(world, wallet, "hello", &["--max-tokens", "4"]).unwrap();
+        if run.error_code() == "log.unwitnessed" {
+            return;
+        }
+        assert!(run.code == 0 && std::time::Instant::now() < until, "{} {}", run.json, world.guardian_log());
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn serves_again(world: &World, wallet: &str) {
+    let again = soon(|| cli::chat(world, wallet, "hello", &["--max-tokens", "4"]).is_ok_and(|run| run.code == 0));
+    assert!(again, "{}", world.guardian_log());
+}
+
+fn verify(world: &World, file: &Path, extra: &[&str]) -> cli::Run {
+    let (file, trust) = (file.display().to_string(), cli::trust(world));
+    let mut args = vec!["receipt", "verify", &file];
+    args.extend(trust.iter().map(String::as_str));
+    args.extend(extra);
+    cli::json(world, &args).unwrap()
+}
+
+fn audit(world: &World, files: &[PathBuf]) -> cli::Run {
+    let (url, trust) = (world.guardian_url(), cli::trust(world));
+    let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let mut args = vec!["receipt", "audit", "--url", &url];
+    args.extend(trust.iter().chain(&files).map(String::as_str));
+    cli::json(world, &args).unwrap()
+}
+
+/// Writes a changed receipt bundle beside the first.
+fn changed(file: &Path, change: impl FnOnce(&mut Value)) -> PathBuf {
+    let mut bundle = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    change(&mut bundle);
+    let other = file.with_extension("changed.json");
+    std::fs::write(&other, bundle.to_string()).unwrap();
+    other
+}
+
+#[test]
+fn a_receipt_is_shown_to_be_in_a_witnessed_log_offline_and_years_later() {
+    let mut world = World::builder().logged(3, 2).start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", CREDITS).unwrap();
+    let (first, second) = (served(&world, &wallet), served(&world, &wallet));
+    assert_eq!(entries(&world), 3, "a boot and two receipts");
+    let keys: Vec<String> = (0..3).map(|number| world.witness_key(number).to_owned()).collect();
+    let two = ["--witness", &keys[0], "--witness", &keys[1], "--witness", &keys[2], "--witnesses-needed", "2"];
+    for (file, index) in [(&first, 1), (&second, 2)] {
+        let run = verify(&world, file, &two).success().unwrap();
+        assert_eq!(run.number("/log/index").unwrap(), index);
+        assert_eq!(run.text("/log/origin").unwrap(), "node.example/receipts");
+        assert!(run.json["log"]["witnesses"].as_array().unwrap().len() >= 2, "{}", run.json);
+    }
+    // Without the reader's witnesses the log is the node's word only, and the verdict says so.
+    let run = verify(&world, &first, &[]).success().unwrap();
+    assert!(run.json.to_string().contains("no witness named"), "{}", run.json);
+    // Witnesses that the node does not have, a receipt of another place, another receipt, no proof.
+    let stranger = tempfile::tempdir().unwrap();
+    let mut command = world.program("cloister-host");
+    command.args(["witness", "init", "--name", "w9.example", "--dir"]).arg(stranger.path().join("w"));
+    let other = acceptance::world::run(&mut command).unwrap().trim().to_owned();
+    let refusals = [
+        (first.clone(), "log.unwitnessed", vec!["--witness", &other]),
+        (
+            changed(&first, |bundle| drop(bundle.as_object_mut().unwrap().remove("log_proof"))),
+            "log.unwitnessed",
+            two.to_vec(),
+        ),
+        (
+            changed(&second, |bundle| {
+                let text = bundle["log_proof"].as_str().unwrap().replace("index 2", "index 1");
+                bundle["log_proof"] = text.into();
+            }),
+            "log.not_included",
+            vec![],
+        ),
+    ];
+    for (file, code, args) in refusals {
+        let run = verify(&world, &file, &args);
+        assert_eq!((run.code, run.error_code()), (10, code), "{}", run.json);
+    }
+    let swapped = {
+        let proof: Value = serde_json::from_slice(&std::fs::read(&second).unwrap()).unwrap();
+        changed(&first, |bundle| bundle["log_proof"] = proof["log_proof"].clone())
+    };
+    assert_eq!(verify(&world, &swapped, &[]).error_code(), "log.not_included");
+    // It goes on with the next boot, whose keys are others.
+    assert!(audit(&world, &[first.clone(), second.clone()]).success().is_ok());
+    assert!(world.stop_guardian().unwrap());
+    world.start_guardian().unwrap();
+    let third = served(&world, &wallet);
+    assert_eq!(entries(&world), 5, "two boots and three receipts");
+    let run = audit(&world, &[first, second, third]).success().unwrap();
+    assert_eq!((run.number("/checked").unwrap(), run.number("/entries").unwrap()), (3, 5));
+}
+
+#[test]
+fn a_log_that_was_put_back_stops_the_node_at_boot() {
+    let mut world = World::builder().logged(3, 2).start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", CREDITS).unwrap();
+    served(&world, &wallet);
+    let file = world.log_dir().join("entries");
+    let old = std::fs::read(&file).unwrap();
+    served(&world, &wallet);
+    assert!(world.stop_guardian().unwrap());
+    world.kill_keeper().unwrap();
+    let new = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &old).unwrap();
+    world.start_keeper().unwrap();
+    let refused = world.start_guardian().unwrap_err().to_string();
+    assert!(refused.contains("put back to an older state"), "{refused}");
+    assert!(refused.contains("0 of the named witnesses cosigned"), "{refused}");
+    // A longer log with other entries is none either.
+    world.kill_keeper().unwrap();
+    let mut other = new.clone();
+    other.extend(&old[36..72]);
+    other.drain(36..72);
+    std::fs::write(&file, &other).unwrap();
+    world.start_keeper().unwrap();
+    let refused = world.start_guardian().unwrap_err().to_string();
+    assert!(refused.contains("0 of the named witnesses cosigned"), "{refused}");
+    // What was there, and one witness that is not: two of three are enough.
+    world.kill_keeper().unwrap();
+    std::fs::write(&file, &new).unwrap();
+    world.kill_witness(1).unwrap();
+    world.start_keeper().unwrap();
+    world.start_guardian().unwrap();
+    served(&world, &wallet);
+}
+
+/// Somebody starts a second guardian on a copy of the log. Each is right alone; only one is cosigned.
+#[test]
+fn of_two_copies_of_a_log_one_takes_work() {
+    let world = World::builder().logged(3, 2).start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", CREDITS).unwrap();
+    served(&world, &wallet);
+    let copy = world.dir().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    for file in ["entries", "log.key"] {
+        std::fs::copy(world.log_dir().join(file), copy.join(file)).unwrap();
+    }
+    let socket = world.dir().join("sockets/copy.sock");
+    let _keeper = world.keeper_of(copy, socket.clone()).unwrap();
+    let port = acceptance::processes::free_port().unwrap();
+    let config = std::fs::read_to_string(world.config_file()).unwrap();
+    let config = config.replace("sockets/receipt-log.sock", "sockets/copy.sock");
+    let config = config.replace(&world.guardian_port().to_string(), &port.to_string());
+    let file = world.dir().join("copy.toml");
+    std::fs::write(&file, config).unwrap();
+    let mut command = world.program("cloister-guardian");
+    command.args(["serve", "--config"]).arg(&file);
+    let mut second = acceptance::processes::Process::start("second guardian", &mut command).unwrap();
+    second.wait_until(NOTICED, |process| process.stderr().contains("\"ready\"")).unwrap();
+    refused_unwitnessed(&world, &wallet);
+    assert!(world.guardian_log().contains("another copy of it goes on"), "{}", world.guardian_log());
+    let (spendable, reserved, pending) = cli::balance(&world, &wallet).unwrap();
+    assert!(spendable + pending > CREDITS - 500 && reserved == 0, "{spendable} {reserved} {pending}");
+    second.kill().unwrap();
+}
+
+/// Witnesses, and the log's keeper, may be away: then no work is taken, what was served is logged later, and nothing is charged twice.
+#[test]
+fn a_log_that_is_not_witnessed_stops_new_work_and_loses_nothing() {
+    let mut world = World::builder().logged(3, 2).start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", CREDITS).unwrap();
+    served(&world, &wallet);
+    world.kill_witness(0).unwrap();
+    served(&world, &wallet);
+    world.kill_witness(2).unwrap();
+    refused_unwitnessed(&world, &wallet);
+    world.start_witness(0).unwrap();
+    serves_again(&world, &wallet);
+    // The same with its keeper, killed while receipts come.
+    let before = entries(&world);
+    world.kill_keeper().unwrap();
+    let run = cli::chat(&world, &wallet, "hello", &["--max-tokens", "4"]).unwrap();
+    assert_eq!(run.code, 0, "an answer does not wait for the log: {}", run.json);
+    assert!(run.json["log"].is_null(), "and what is not shown is not claimed: {}", run.json);
+    refused_unwitnessed(&world, &wallet);
+    world.start_keeper().unwrap();
+    serves_again(&world, &wallet);
+    assert!(soon(|| entries(&world) > before + 1), "what waited was logged");
+    // Boot and receipts are all there is, each once.
+    assert!(world.stop_guardian().unwrap());
+    let bytes = std::fs::read(world.log_dir().join("entries")).unwrap();
+    let mut records: Vec<&[u8]> = bytes.chunks(36).collect();
+    let receipts = std::fs::read_dir(Path::new(&wallet).join("receipts")).unwrap().count();
+    assert_eq!(records.len(), receipts + 1, "every receipt that was given is in the log");
+    records.sort_unstable();
+    records.dedup();
+    assert_eq!(records.len(), receipts + 1);
+}
+
+/// Without witnesses a boot cannot know. Whoever has a receipt can.
+#[test]
+fn a_holder_of_receipts_finds_that_a_log_without_witnesses_was_put_back() {
+    let mut world = World::builder().logged(0, 0).start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", CREDITS).unwrap();
+    let file = world.log_dir().join("entries");
+    let old = std::fs::read(&file).unwrap();
+    let receipts = [served(&world, &wallet), served(&world, &wallet), served(&world, &wallet)];
+    assert!(audit(&world, &receipts).success().is_ok());
+    assert!(world.stop_guardian().unwrap());
+    world.kill_keeper().unwrap();
+    std::fs::write(&file, &old).unwrap();
+    world.start_keeper().unwrap();
+    world.start_guardian().unwrap();
+    let run = audit(&world, &receipts[2..]);
+    assert_eq!((run.code, run.error_code()), (10, "log.rolled_back"), "{}", run.json);
+    // Grown beyond what was seen, it is another log.
+    for _ in 0..3 {
+        served(&world, &wallet);
+    }
+    let run = audit(&world, &receipts);
+    assert_eq!((run.code, run.error_code()), (10, "log.forked"), "{}", run.json);
+}

@@ -1,0 +1,136 @@
+//! Cosignatures: what witnesses say about a log (C2SP tlog-cosignature, Ed25519).
+//!
+//! A witness says "at this time, this is the newest head of this log that I have seen, and it extends all that I saw before". Decides:
+//! how many of the named witnesses said so of a checkpoint. Trusts on entry: the witnesses' keys, named by whoever asks. A line of
+//! somebody else, or one that does not verify, counts for nothing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use attestation::{ReceiptKey, ReceiptPublicKey, UnixTime};
+
+use crate::error::LogFault;
+use crate::note::{NoteSignature, key_id, line, read_key, split, write_key};
+
+/// Signature type of a cosignature.
+const COSIGNATURE: u8 = 0x04;
+
+/// A witness: its name, and the key it cosigns with. Its text is `NAME+HASH+BASE64`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessKey {
+    name: String,
+    key: ReceiptPublicKey,
+}
+
+impl WitnessKey {
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// First four bytes of `SHA-256(name ‖ 0x0A ‖ 0x04 ‖ key)`.
+    #[must_use]
+    pub fn id(&self) -> [u8; 4] {
+        key_id(COSIGNATURE, &self.name, &self.key)
+    }
+
+    /// When this witness cosigned `text`, if the line is its own and verifies.
+    fn time_of(&self, text: &str, line: &NoteSignature<'_>) -> Option<UnixTime> {
+        if line.name != self.name || line.id != self.id() {
+            return None;
+        }
+        let (time, signature) = line.signature.split_first_chunk::<8>()?;
+        let time = UnixTime(u64::from_be_bytes(*time));
+        let signature = <[u8; 64]>::try_from(signature).ok()?;
+        self.key.verify(&message(time, text), &signature).ok().map(|()| time)
+    }
+}
+
+impl fmt::Display for WitnessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_key(f, COSIGNATURE, &self.name, &self.key)
+    }
+}
+
+impl FromStr for WitnessKey {
+    type Err = LogFault;
+
+    fn from_str(text: &str) -> Result<Self, LogFault> {
+        let (name, key) = read_key(COSIGNATURE, text)?;
+        Ok(Self { name, key })
+    }
+}
+
+/// Cosigns checkpoints.
+#[derive(Debug)]
+pub struct Cosigner {
+    public: WitnessKey,
+    key: ReceiptKey,
+}
+
+impl Cosigner {
+    /// Cosigns with `key` under `name`.
+    ///
+    /// # Errors
+    /// [`LogFault::Key`] when a note's key cannot have that name.
+    pub fn new(name: &str, key: ReceiptKey) -> Result<Self, LogFault> {
+        let public = WitnessKey { name: name.to_owned(), key: key.public() };
+        // By its text, so that what cannot be named cannot sign.
+        Ok(Self { public: public.to_string().parse()?, key })
+    }
+
+    /// What cosignatures verify under.
+    #[must_use]
+    pub fn public(&self) -> &WitnessKey {
+        &self.public
+    }
+
+    /// The line that says that `text`, of a checkpoint, was the newest head at `time`.
+    #[must_use]
+    pub fn cosign(&self, text: &str, time: UnixTime) -> String {
+        let signature = [time.0.to_be_bytes().as_slice(), &self.key.sign(&message(time, text))].concat();
+        line(&self.public.name, self.public.id(), &signature)
+    }
+}
+
+fn message(time: UnixTime, text: &str) -> Vec<u8> {
+    format!("cosignature/v1\ntime {}\n{text}", time.0).into_bytes()
+}
+
+/// Who cosigned a checkpoint, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witnessed {
+    /// The time each of the witnesses says, in the order in which they are named; each counts once.
+    pub times: Vec<(String, UnixTime)>,
+    /// Their signature lines.
+    pub lines: String,
+}
+
+impl Witnessed {
+    /// The time that all of them had reached.
+    #[must_use]
+    pub fn time(&self) -> Option<UnixTime> {
+        self.times.iter().map(|(_, time)| *time).min()
+    }
+}
+
+/// Which of `witnesses` cosigned `note`, once at least `needed` did. That the log signed it is not looked at.
+///
+/// # Errors
+/// [`LogFault::Malformed`] for what is no note, [`LogFault::Unwitnessed`].
+pub fn witnessed(note: &str, witnesses: &[WitnessKey], needed: usize) -> Result<Witnessed, LogFault> {
+    let (text, lines) = split(note)?;
+    let mut seen = Witnessed { times: Vec::new(), lines: String::new() };
+    for witness in witnesses {
+        let timed = lines.iter().filter_map(|line| Some((witness.time_of(text, line)?, line)));
+        if let Some((time, newest)) = timed.max_by_key(|(time, _)| *time) {
+            seen.times.push((witness.name.clone(), time));
+            seen.lines.push_str(&line(newest.name, newest.id, &newest.signature));
+        }
+    }
+    if seen.times.len() < needed {
+        return Err(LogFault::Unwitnessed { got: seen.times.len(), needed });
+    }
+    Ok(seen)
+}

@@ -1,0 +1,27 @@
+//! Transparency logs: the public log of releases, and each node's log of receipts.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`note`], [`checkpoint`] | C2SP signed-note and tlog-checkpoint, Ed25519 |
+//! | [`cosignature`] | C2SP tlog-cosignature: what witnesses say |
+//! | [`proof`] | inclusion: C2SP tlog-proof v1; consistency: hashes in the order of RFC 9162 §2.1.4.1 |
+//! | [`entry`], [`service`] | what a log of receipts holds, and what a guardian asks who keeps it |
+//!
+//! No I/O, no clock. Hashing and Merkle proofs are those of `credits::merkle`.
+
+pub mod checkpoint;
+pub mod cosignature;
+pub mod entry;
+pub mod error;
+pub mod note;
+pub mod proof;
+pub mod service;
+#[cfg(test)]
+mod tests;
+
+pub use checkpoint::Checkpoint;
+pub use cosignature::{Cosigner, WitnessKey, Witnessed, witnessed};
+pub use entry::ReceiptLogEntry;
+pub use error::LogFault;
+pub use note::{LogKey, NoteSigner};
+pub use proof::{Growth, LogProof};
