@@ -95,6 +95,11 @@ impl LogFrontier {
         self.size
     }
 
+    /// The roots of the complete subtrees, one for each set bit of the size, largest first.
+    pub fn peaks(&self) -> &[Bytes32] {
+        &self.peaks
+    }
+
     /// Appends a leaf hash.
     pub fn append(&mut self, leaf: [u8; 32]) {
         self.append_with(leaf, |_, _, _| ());

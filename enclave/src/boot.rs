@@ -66,7 +66,8 @@ async fn serve(
     loops.spawn(settlement::replay_loop(Arc::clone(&guardian)));
     loops.spawn(keep_log(Arc::clone(&guardian)));
     let ended = until_the_end(&guardian, &mut serving, &mut loops).await;
-    loops.abort_all();
+    // Until they are gone they use what is finished below.
+    loops.shutdown().await;
     // Before anything that may take long: nobody watches them now.
     if let Some(gpus) = &guardian.gpus {
         gpus.release().await;

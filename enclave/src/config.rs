@@ -439,12 +439,18 @@ impl ReceiptLogConfig {
         if !begins_plain || self.origin.len() > ORIGIN_BYTES_MAX || !self.origin.bytes().all(plain) {
             return Err(("receipt_log.origin", "must be letters, digits, dots, dashes and slashes, at most 128"));
         }
-        let keys: HashSet<String> = self.witnesses.iter().map(|witness| witness.0.to_string()).collect();
-        if keys.len() != self.witnesses.len() || keys.len() > LOG_WITNESSES_MAX {
-            return Err(("receipt_log.witnesses", "must be at most 16, each once"));
+        let (needed, all) = (self.witnesses_needed, self.witnesses.len());
+        let keys: HashSet<_> = self.witnesses.iter().map(|witness| witness.0.key().0).collect();
+        let names: HashSet<_> = self.witnesses.iter().map(|witness| witness.0.name()).collect();
+        if keys.len() != all || names.len() != all || all > LOG_WITNESSES_MAX {
+            return Err(("receipt_log.witnesses", "must be at most 16, each key and each name once"));
         }
-        if self.witnesses_needed > self.witnesses.len() {
-            return Err(("receipt_log.witnesses_needed", "is more than there are witnesses"));
+        // Two halves that know nothing of each other would cosign two logs.
+        if needed > all || needed.saturating_mul(2) <= all && all > 0 {
+            return Err((
+                "receipt_log.witnesses_needed",
+                "must be more than half of the witnesses, and not more than all",
+            ));
         }
         Ok(())
     }

@@ -191,7 +191,7 @@ pub const LOG_RETRY_PAUSE: Duration = Duration::from_millis(500);
 pub const LOG_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// … and with what witnesses say.
 pub const LOG_COSIGN_TIMEOUT: Duration = Duration::from_secs(8);
-/// Time in which the log must be there and witnessed at boot; then the process ends.
+/// Time in which the log must be there and witnessed at boot; then the try that is under way is the last.
 pub const LOG_OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Receipts that may wait to be logged (`log.unwitnessed`); each is some hundred bytes.
 pub const LOG_PENDING_MAX: usize = 65_536;
@@ -205,8 +205,10 @@ pub const LOG_RETRY_SECS: u64 = 5;
 pub const LOG_ENTRIES_MAX: u64 = 1 << 48;
 /// Witnesses that a configuration may name.
 pub const LOG_WITNESSES_MAX: usize = 16;
-/// Clients that may ask for proofs of the log at one time (`log.busy`).
-pub const LOG_READERS_MAX: usize = 64;
+/// Clients that may ask how the log grew at one time (`log.busy`).
+pub const LOG_READERS_MAX: usize = 16;
+/// And that may wait for their receipts to be in it.
+pub const LOG_WAITERS_MAX: usize = 1024;
 /// Clients that may wait for a report of the ACI protocol, which answers one client (`attestation.rate`).
 pub const ACI_QUEUE_MAX: usize = 32;
 /// The certificate's dates begin so long before boot, for clients whose clock is behind.

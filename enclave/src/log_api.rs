@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::admission;
 use crate::limits::LOG_RETRY_SECS;
@@ -32,7 +32,7 @@ pub async fn logged_receipt(
     // Refusals are not logged: whoever sees one knows it as well by itself.
     let receipt = guardian.work.receipts.find(&tab, &id).ok_or_else(no_receipt)?;
     let log = log_of(&guardian)?;
-    let _turn = turn(&guardian)?;
+    let _turn = turn(&guardian.work.log_waiters)?;
     let digest = receipt.digest().map_err(|_| no_receipt())?;
     let proof = log.inclusion(digest).await.map_err(|not_shown| match not_shown {
         NotShown::Unknown => no_receipt(),
@@ -57,7 +57,7 @@ pub async fn receipt_log(
     let Query(Since { from }) =
         query.map_err(|_| Problem::invalid("log.from", "from", "must be a number of entries, or left out"))?;
     let log = log_of(&guardian)?;
-    let _turn = turn(&guardian)?;
+    let _turn = turn(&guardian.work.log_readers)?;
     let head = log.head().ok_or_else(no_proof)?;
     let size = head.checkpoint().size;
     let consistency = log.growth(from.unwrap_or(size), &head).await.map_err(|_| no_proof())?;
@@ -69,9 +69,9 @@ fn log_of(guardian: &Guardian) -> Result<&ReceiptLog, Problem> {
     guardian.receipt_log.as_deref().ok_or_else(none)
 }
 
-fn turn(guardian: &Guardian) -> Result<SemaphorePermit<'_>, Problem> {
+fn turn(turns: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
     let busy = |_| Problem::unavailable("log.busy", 1, "many ask about the log; ask again");
-    guardian.work.log_readers.try_acquire().map_err(busy)
+    turns.try_acquire().map_err(busy)
 }
 
 fn no_proof() -> Problem {

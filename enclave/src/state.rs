@@ -18,8 +18,8 @@ use crate::gpu::Gpus;
 use crate::inference::Engine;
 use crate::keys::BootKeys;
 use crate::limits::{
-    CALLS_PER_TAB_MAX, LOG_READERS_MAX, LOG_RETRY_SECS, PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX, REFUSALS_HELD_MAX,
-    REFUSALS_PER_TAB_MAX, REPLAY_TOTAL_BYTES_MAX, TABS_MAX,
+    CALLS_PER_TAB_MAX, LOG_READERS_MAX, LOG_RETRY_SECS, LOG_WAITERS_MAX, PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX,
+    REFUSALS_HELD_MAX, REFUSALS_PER_TAB_MAX, REPLAY_TOTAL_BYTES_MAX, TABS_MAX,
 };
 use crate::metrics::Metrics;
 use crate::problem::Problem;
@@ -74,8 +74,10 @@ pub struct Work {
     pub replay_room: Arc<Semaphore>,
     /// True once no new work is accepted.
     pub draining: watch::Sender<bool>,
-    /// Bounds questions about the log.
+    /// Bounds questions of everybody about the log.
     pub log_readers: Semaphore,
+    /// Bounds those of tabs about their receipts in it.
+    pub log_waiters: Semaphore,
     engine_ready: AtomicBool,
     tabs: Mutex<HashMap<Nullifier, Arc<Tab>>>,
     /// Counts for the operator.
@@ -93,6 +95,7 @@ impl Default for Work {
             replay_room: Arc::new(Semaphore::new(REPLAY_TOTAL_BYTES_MAX)),
             draining: watch::channel(false).0,
             log_readers: Semaphore::new(LOG_READERS_MAX),
+            log_waiters: Semaphore::new(LOG_WAITERS_MAX),
             engine_ready: AtomicBool::new(false),
             tabs: Mutex::default(),
             metrics: Arc::default(),

@@ -7,7 +7,7 @@ mod relay;
 mod store;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -76,8 +76,8 @@ fn init(dir: &Path, origin: &str) -> anyhow::Result<()> {
     let seed = key_file::seed()?;
     let text = tlog::note::secret_text(origin, &seed).context("the log cannot have this name")?;
     let signer = NoteSigner::from_secret_text(&text)?;
-    key_file::write(&dir.join(KEY_FILE), &text)?;
     Store::begin(dir)?;
+    key_file::write(&dir.join(KEY_FILE), &text)?;
     output::note(&format!("began the log {origin}; witnesses know it by the key below"));
     output::line(&signer.public().to_string())
 }
@@ -118,8 +118,8 @@ fn answer(
     relay: &Relay,
     question: LogQuestion,
 ) -> anyhow::Result<LogAnswer> {
-    // A panic while holding it leaves the store as it was, or the file longer than the tree, which the next start mends.
-    let lock = || store.lock().unwrap_or_else(PoisonError::into_inner);
+    // After a panic the file may be longer than is known here: the next start looks.
+    let lock = || store.lock().unwrap_or_else(|_| store::end("the store is in an unknown state"));
     Ok(match question {
         LogQuestion::Frontier { origin } => {
             let ours = signer.public().name();
@@ -138,7 +138,6 @@ fn answer(
             }
             relay.cosign(&signed, head.size, &|from| lock().consistency(from, head.size))
         }
-        LogQuestion::Inclusion { index, size } => LogAnswer::Proof(lock().inclusion(index, size)?),
         LogQuestion::Consistency { from, to } => LogAnswer::Proof(lock().consistency(from, to)?),
     })
 }

@@ -4,6 +4,7 @@
 //! operator of the node, on a disk that is not the node's. C2SP tlog-witness and tlog-cosignature; other witnesses of that kind serve too.
 
 mod memory;
+mod server;
 mod service;
 
 use std::net::SocketAddr;
@@ -76,8 +77,8 @@ fn init(dir: &Path, name: &str) -> anyhow::Result<()> {
     key_file::make_directory(dir)?;
     let seed = key_file::seed()?;
     let cosigner = Cosigner::new(name, ReceiptKey::from_seed(&seed)?).context("a witness cannot have this name")?;
-    key_file::write(&dir.join(KEY_FILE), &format!("{name}\n{}", hex::encode(seed)))?;
     Memory::begin(dir)?;
+    key_file::write(&dir.join(KEY_FILE), &format!("{name}\n{}", hex::encode(seed)))?;
     output::note(&format!("made the witness {name}; guardians name it by the key below"));
     output::line(&cosigner.public().to_string())
 }
@@ -108,7 +109,8 @@ fn serve(dir: &Path, listen: SocketAddr, logs: Vec<LogKey>) -> anyhow::Result<()
     if names.windows(2).any(|pair| pair.first() == pair.last()) {
         bail!("two keys are given for one log");
     }
-    let witness = Arc::new(service::Witness::new(cosigner(dir)?, logs, Memory::open(dir)?));
+    let memory = Memory::open(dir, logs.iter().map(LogKey::name))?;
+    let witness = Arc::new(service::Witness::new(cosigner(dir)?, logs, memory));
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
         output::note(&format!("witness ready on http://{}", listener.local_addr()?));
@@ -120,6 +122,6 @@ fn serve(dir: &Path, listen: SocketAddr, logs: Vec<LogKey>) -> anyhow::Result<()
                 _ = interrupt.recv() => {}
             }
         };
-        Ok(axum::serve(listener, service::router(witness)).with_graceful_shutdown(stop).await?)
+        server::serve(listener, service::router(witness), stop).await
     })
 }

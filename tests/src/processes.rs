@@ -155,6 +155,13 @@ pub fn client_python(name: &str) -> anyhow::Result<PathBuf> {
     installed(Command::new("python3").arg(script).arg(name).arg("--dir").arg(dir))
 }
 
+/// An interpreter with the packages of the other verifiers, `cryptography` among them (`peers_env.py`).
+pub fn peers_python() -> anyhow::Result<PathBuf> {
+    let (script, dir) =
+        (repo_root().join("attestation/peers/python/peers_env.py"), repo_root().join("target/peers-venv"));
+    installed(Command::new("python3").arg(script).arg("--dir").arg(dir))
+}
+
 /// The checkout's root.
 #[must_use]
 pub fn repo_root() -> &'static Path {

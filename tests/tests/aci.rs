@@ -19,16 +19,9 @@ async fn started() -> World {
     tokio::task::spawn_blocking(|| World::builder().start().unwrap()).await.unwrap()
 }
 
-fn python() -> PathBuf {
-    let root = processes::repo_root();
-    let mut install = Command::new("python3");
-    install.arg(root.join("attestation/peers/python/peers_env.py")).arg("--dir").arg(root.join("target/peers-venv"));
-    processes::installed(&mut install).unwrap()
-}
-
 /// Runs the client on these exchanges; whether it is content, and its lines.
 fn aci_client(world: &World, exchanges: &[PathBuf]) -> (bool, String) {
-    let mut command = Command::new(python());
+    let mut command = Command::new(processes::peers_python().unwrap());
     command.arg(processes::repo_root().join("tests/clients/aci_client.py"));
     command.args(["--port", &world.guardian_port().to_string(), "--root"]).arg(world.root_file());
     for exchange in exchanges {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use acceptance::World;
 use acceptance::clock::WallClock;
 use acceptance::payer::Payer;
 use acceptance::processes::soon;
 use acceptance::raw::{self, Answer};
+use acceptance::{World, cli};
 use attestation::{Clock, UnixTime};
 use enclave::boot;
 use enclave::config::GuardianConfig;
@@ -174,6 +174,36 @@ async fn a_full_disk_and_one_that_cannot_be_written_lose_nothing() {
     payer.sync().await.unwrap();
     assert_eq!(payer.balance(), (100_000 - charge, 0, 0));
     drop(tokio::task::spawn_blocking(move || drop(world)).await);
+}
+
+/// Where the log of receipts cannot be written, its node takes no work: it does not start, says why, and starts once there is room.
+#[test]
+fn a_full_disk_under_the_log_of_receipts_takes_no_work_and_loses_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("world");
+    let Some(disk) = Disk::mount(&dir.join("receipt-log")) else {
+        return println!("SKIP: disks cannot be mounted here; it takes root");
+    };
+    let mut world = World::builder().dir(dir).logged(1, 1).start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
+    cli::chat(&world, &wallet, "hello", &["--max-tokens", "4"]).unwrap().success().unwrap();
+    assert!(world.stop_guardian().unwrap());
+    let entries = world.log_dir().join("entries");
+    let held = std::fs::read(&entries).unwrap();
+    // What is written next does not fit into the page that the file has.
+    world.kill_keeper().unwrap();
+    std::fs::write(&entries, held[36..72].repeat(4096 / 36)).unwrap();
+    let filler = disk.fill();
+    world.start_keeper().unwrap();
+    let refused = world.start_guardian().unwrap_err().to_string();
+    assert!(refused.contains("No space left on device"), "{refused}");
+    std::fs::remove_file(filler).unwrap();
+    world.kill_keeper().unwrap();
+    std::fs::write(&entries, &held).unwrap();
+    world.start_keeper().unwrap();
+    world.start_guardian().unwrap();
+    cli::chat(&world, &wallet, "hello", &["--max-tokens", "4"]).unwrap().success().unwrap();
+    assert_eq!(std::fs::metadata(&entries).unwrap().len(), 4 * 36, "two boots and two receipts");
 }
 
 /// A loop that died in silence would let tabs outlive their end.

@@ -1,9 +1,11 @@
 //! The log of receipts: what is in it is shown offline; a log that was put back, or goes on elsewhere, takes no work.
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use acceptance::processes::soon;
+use acceptance::processes::{self, Process, soon};
 use acceptance::{World, cli};
 use serde_json::Value;
 
@@ -13,6 +15,14 @@ const NOTICED: Duration = Duration::from_secs(40);
 
 fn entries(world: &World) -> u64 {
     std::fs::metadata(world.log_dir().join("entries")).unwrap().len() / 36
+}
+
+/// The log as another program sees it, written from specifications in another language.
+fn tlog_client(args: &[&str]) -> (bool, String) {
+    let mut command = Command::new(processes::peers_python().unwrap());
+    let output = command.arg(processes::repo_root().join("tests/clients/tlog_client.py")).args(args).output().unwrap();
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (output.status.success(), said.concat())
 }
 
 /// One paid answer; the file of its receipt.
@@ -78,6 +88,10 @@ fn a_receipt_is_shown_to_be_in_a_witnessed_log_offline_and_years_later() {
         assert_eq!(run.text("/log/origin").unwrap(), "node.example/receipts");
         assert!(run.json["log"]["witnesses"].as_array().unwrap().len() >= 2, "{}", run.json);
     }
+    let (file, mut args) = (second.display().to_string(), vec!["receipt"]);
+    args.extend([file.as_str(), "--witness", &keys[0], "--witness", &keys[1], "--witness", &keys[2], "--needed", "2"]);
+    let (content, said) = tlog_client(&args);
+    assert!(content && said.contains("PASS inclusion") && said.contains("PASS witnesses"), "{said}");
     // Without the reader's witnesses the log is the node's word only, and the verdict says so.
     let run = verify(&world, &first, &[]).success().unwrap();
     assert!(run.json.to_string().contains("no witness named"), "{}", run.json);
@@ -87,10 +101,10 @@ fn a_receipt_is_shown_to_be_in_a_witnessed_log_offline_and_years_later() {
     command.args(["witness", "init", "--name", "w9.example", "--dir"]).arg(stranger.path().join("w"));
     let other = acceptance::world::run(&mut command).unwrap().trim().to_owned();
     let refusals = [
-        (first.clone(), "log.unwitnessed", vec!["--witness", &other]),
+        (first.clone(), "log.not_cosigned", vec!["--witness", &other]),
         (
             changed(&first, |bundle| drop(bundle.as_object_mut().unwrap().remove("log_proof"))),
-            "log.unwitnessed",
+            "log.not_cosigned",
             two.to_vec(),
         ),
         (
@@ -111,6 +125,8 @@ fn a_receipt_is_shown_to_be_in_a_witnessed_log_offline_and_years_later() {
         changed(&first, |bundle| bundle["log_proof"] = proof["log_proof"].clone())
     };
     assert_eq!(verify(&world, &swapped, &[]).error_code(), "log.not_included");
+    let (content, said) = tlog_client(&["receipt", &swapped.display().to_string()]);
+    assert!(!content && said.contains("FAIL inclusion"), "{said}");
     // It goes on with the next boot, whose keys are others.
     assert!(audit(&world, &[first.clone(), second.clone()]).success().is_ok());
     assert!(world.stop_guardian().unwrap());
@@ -119,6 +135,32 @@ fn a_receipt_is_shown_to_be_in_a_witnessed_log_offline_and_years_later() {
     assert_eq!(entries(&world), 5, "two boots and three receipts");
     let run = audit(&world, &[first, second, third]).success().unwrap();
     assert_eq!((run.number("/checked").unwrap(), run.number("/entries").unwrap()), (3, 5));
+}
+
+/// Requests of a log that another program made, right and wrong, one after the other and at once.
+#[test]
+fn a_witness_keeps_to_its_specification() {
+    let (dir, seed, origin) = (tempfile::tempdir().unwrap(), "07".repeat(32), "other.example/log");
+    let dir = dir.path().join("witness");
+    let host = || Command::new(processes::bin_dir().unwrap().join("cloister-host"));
+    let mut init = host();
+    init.args(["witness", "init", "--name", "w.example", "--dir"]).arg(&dir);
+    let witness = acceptance::world::run(&mut init).unwrap();
+    let (_, key) = tlog_client(&["key", "--origin", origin, "--seed", &seed]);
+    let address = format!("127.0.0.1:{}", processes::free_port().unwrap());
+    let mut serve = host();
+    serve.args(["witness", "serve", "--listen", &address, "--log", key.trim(), "--dir"]).arg(&dir);
+    let mut process = Process::start("cloister-host witness serve", &mut serve).unwrap();
+    process.wait_until(NOTICED, |_| TcpStream::connect(&address).is_ok()).unwrap();
+    let url = format!("http://{address}");
+    let args = ["witness", "--url", &url, "--witness", witness.trim(), "--origin", origin, "--seed", &seed];
+    let (content, said) = tlog_client(&args);
+    assert!(content && said.lines().count() > 35, "{said}");
+    let mut info = host();
+    info.args(["witness", "info", "--json", "--dir"]).arg(&dir);
+    let info = cli::collect(info).unwrap();
+    assert_eq!(info.json["logs"], serde_json::json!([{"origin": origin, "size": 22}]));
+    assert!(process.terminate(NOTICED).unwrap(), "and ends when it is told to");
 }
 
 #[test]
@@ -234,10 +276,14 @@ fn a_holder_of_receipts_finds_that_a_log_without_witnesses_was_put_back() {
     world.start_guardian().unwrap();
     let run = audit(&world, &receipts[2..]);
     assert_eq!((run.code, run.error_code()), (10, "log.rolled_back"), "{}", run.json);
-    // Grown beyond what was seen, it is another log.
-    for _ in 0..3 {
+    // As long as what was seen, it is another log; grown beyond that, it is not shown to be the same.
+    served(&world, &wallet);
+    served(&world, &wallet);
+    let run = audit(&world, &receipts[2..]);
+    assert_eq!((run.code, run.error_code()), (10, "log.forked"), "{}", run.json);
+    for _ in 0..2 {
         served(&world, &wallet);
     }
     let run = audit(&world, &receipts);
-    assert_eq!((run.code, run.error_code()), (10, "log.forked"), "{}", run.json);
+    assert_eq!((run.code, run.error_code()), (10, "log.growth_unproved"), "{}", run.json);
 }

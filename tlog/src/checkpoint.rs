@@ -39,7 +39,7 @@ impl Checkpoint {
     pub fn open(note: &str, key: &LogKey) -> Result<Self, LogFault> {
         let text = open_note(note, key)?;
         let bad = |problem: &str| LogFault::malformed("checkpoint", problem);
-        // Extension lines are opaque, may follow, and are not empty. None is written here and none is understood.
+        // Extension lines are opaque, may follow, and are not empty. None is understood here.
         let mut lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
         let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(bad("it has fewer than three lines"));

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use attestation::{ReceiptKey, ReceiptPublicKey, UnixTime};
 
 use crate::error::LogFault;
-use crate::note::{NoteSignature, key_id, line, read_key, split, write_key};
+use crate::note::{NoteSignature, key_id, line, read_key, signature_lines, split, write_key};
 
 /// Signature type of a cosignature.
 const COSIGNATURE: u8 = 0x04;
@@ -27,6 +27,12 @@ impl WitnessKey {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &ReceiptPublicKey {
+        &self.key
     }
 
     /// First four bytes of `SHA-256(name ‖ 0x0A ‖ 0x04 ‖ key)`.
@@ -101,17 +107,19 @@ fn message(time: UnixTime, text: &str) -> Vec<u8> {
 /// Who cosigned a checkpoint, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Witnessed {
-    /// The time each of the witnesses says, in the order in which they are named; each counts once.
+    /// The time each of the witnesses says, in the order in which they are named; each key counts once.
     pub times: Vec<(String, UnixTime)>,
     /// Their signature lines.
     pub lines: String,
 }
 
 impl Witnessed {
-    /// The time that all of them had reached.
+    /// The latest time that so many of them had reached.
     #[must_use]
-    pub fn time(&self) -> Option<UnixTime> {
-        self.times.iter().map(|(_, time)| *time).min()
+    pub fn time_of(&self, witnesses: usize) -> Option<UnixTime> {
+        let mut times: Vec<_> = self.times.iter().map(|(_, time)| *time).collect();
+        times.sort_unstable_by(|one, other| other.cmp(one));
+        times.get(witnesses.checked_sub(1)?).copied()
     }
 }
 
@@ -121,10 +129,41 @@ impl Witnessed {
 /// [`LogFault::Malformed`] for what is no note, [`LogFault::Unwitnessed`].
 pub fn witnessed(note: &str, witnesses: &[WitnessKey], needed: usize) -> Result<Witnessed, LogFault> {
     let (text, lines) = split(note)?;
+    count(text, &lines, witnesses, needed)
+}
+
+/// The same of lines that came from elsewhere than `text`, of a checkpoint. What is no signature line is passed over: one witness that
+/// says nonsense does not take the word from the others.
+///
+/// # Errors
+/// [`LogFault::Unwitnessed`].
+pub fn cosigned_by(text: &str, lines: &str, witnesses: &[WitnessKey], needed: usize) -> Result<Witnessed, LogFault> {
+    let lines: Vec<_> = lines.split_inclusive('\n').filter_map(|line| signature_lines(line).ok()).flatten().collect();
+    count(text, &lines, witnesses, needed)
+}
+
+/// The lines among `lines` that are signatures, at most so many of them. Nothing is verified.
+#[must_use]
+pub fn signatures_of(lines: &str, most: usize) -> String {
+    lines.split_inclusive('\n').filter(|line| signature_lines(line).is_ok()).take(most).collect()
+}
+
+fn count(
+    text: &str,
+    lines: &[NoteSignature<'_>],
+    witnesses: &[WitnessKey],
+    needed: usize,
+) -> Result<Witnessed, LogFault> {
     let mut seen = Witnessed { times: Vec::new(), lines: String::new() };
+    let mut counted: Vec<&ReceiptPublicKey> = Vec::new();
     for witness in witnesses {
         let timed = lines.iter().filter_map(|line| Some((witness.time_of(text, line)?, line)));
-        if let Some((time, newest)) = timed.max_by_key(|(time, _)| *time) {
+        let newest = timed.max_by_key(|(time, _)| *time);
+        // A name is not signed: one key under two names is one witness.
+        if let Some((time, newest)) = newest
+            && !counted.contains(&&witness.key)
+        {
+            counted.push(&witness.key);
             seen.times.push((witness.name.clone(), time));
             seen.lines.push_str(&line(newest.name, newest.id, &newest.signature));
         }

@@ -75,7 +75,7 @@ impl LogFault {
             Self::Origin { .. } => "log.origin",
             Self::NotInLog => "log.not_included",
             Self::Forked { .. } => "log.forked",
-            Self::Unwitnessed { .. } => "log.unwitnessed",
+            Self::Unwitnessed { .. } => "log.not_cosigned",
         }
     }
 }

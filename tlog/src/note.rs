@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::error::LogFault;
 
-/// Longest note that is read.
-pub const NOTE_BYTES_MAX: usize = 64 * 1024;
+/// Longest note that is read: sixteen signatures that resist quantum computers have room.
+pub const NOTE_BYTES_MAX: usize = 128 * 1024;
 /// Most signatures of a note that are read; the specification asks for at least 16.
 pub const NOTE_SIGNATURES_MAX: usize = 64;
 /// Longest name of a key.
@@ -235,6 +235,14 @@ pub(crate) struct NoteSignature<'a> {
     pub(crate) name: &'a str,
     pub(crate) id: [u8; 4],
     pub(crate) signature: Vec<u8>,
+}
+
+/// The text of a note. Nothing is verified.
+///
+/// # Errors
+/// [`LogFault::Malformed`] when it is none.
+pub fn text_of(note: &str) -> Result<&str, LogFault> {
+    Ok(split(note)?.0)
 }
 
 /// The text of a note and the lines of its signatures. Nothing is verified.

@@ -8,8 +8,6 @@ use crate::ReceiptLogEntry;
 
 /// Entries that are appended at once.
 pub const APPEND_ENTRIES_MAX: usize = 1024;
-/// Longest question: that many entries.
-pub const QUESTION_BYTES_MAX: u64 = 256 << 10;
 /// Longest answer: signatures of all witnesses.
 pub const ANSWER_BYTES_MAX: u64 = 128 << 10;
 
@@ -33,13 +31,6 @@ pub enum LogQuestion {
     Cosign {
         /// A note, signed by the guardian.
         checkpoint: String,
-    },
-    /// How the entry at `index` is shown to be among the first `size`.
-    Inclusion {
-        /// Which.
-        index: u64,
-        /// Of how many.
-        size: u64,
     },
     /// How the first `to` entries are shown to begin with the first `from`.
     Consistency {
@@ -68,7 +59,7 @@ pub enum LogAnswer {
         /// Why others did not, a sentence each.
         refusals: Vec<String>,
     },
-    /// To [`LogQuestion::Inclusion`] and [`LogQuestion::Consistency`]: hashes in the order of RFC 9162.
+    /// To [`LogQuestion::Consistency`]: hashes in the order of RFC 9162.
     Proof(Vec<Bytes32>),
     /// There is no answer.
     Error {

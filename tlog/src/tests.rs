@@ -189,9 +189,11 @@ fn cosignatures_count_once_for_each_named_witness_that_signed_this_checkpoint() 
     assert_eq!(count(&[line(0, 5), line(2, 6)]), 2);
     let seen = witnessed(&format!("{note}{}{}", line(2, 9), line(0, 7)), &names, 2).unwrap();
     assert_eq!(seen.times, [("w1.example".to_owned(), UnixTime(7)), ("w3.example".to_owned(), UnixTime(9))]);
-    assert_eq!((seen.time(), seen.lines.as_str()), (Some(UnixTime(7)), &*[line(0, 7), line(2, 9)].concat()));
+    assert_eq!(seen.lines, [line(0, 7), line(2, 9)].concat());
+    let times: Vec<_> = (0..4).map(|many| seen.time_of(many).map_or(0, |time| time.0)).collect();
+    assert_eq!(times, [0, 9, 7, 0], "what one had reached, and what two had");
     let short = witnessed(&format!("{note}{}", line(0, 5)), &names, 2).unwrap_err();
-    assert_eq!(short.code(), "log.unwitnessed");
+    assert_eq!(short.code(), "log.not_cosigned");
     // Of another checkpoint, at another time, by another key under the same name, or by a stranger: nothing.
     let other = witnesses[0].cosign(&Checkpoint { size: 4, ..head }.text("example.com/log"), UnixTime(5));
     let elsewhere = witnesses[0].cosign(&head.text("example.com/other"), UnixTime(5));
@@ -208,6 +210,20 @@ fn cosignatures_count_once_for_each_named_witness_that_signed_this_checkpoint() 
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
         let changed = good.replace(base64, std::str::from_utf8(&bytes).unwrap());
         assert_eq!(count(&[changed]), 0, "character {at}");
+    }
+    // One key is one witness, under however many names.
+    let twice = Cosigner::new("w1b.example", key(21)).unwrap();
+    let named = [names[0].clone(), twice.public().clone(), names[0].clone()];
+    let lines = [line(0, 5), twice.cosign(&text, UnixTime(5))].concat();
+    assert_eq!(witnessed(&format!("{note}{lines}"), &named, 0).unwrap().times.len(), 1);
+    // Beside a note, nonsense between the lines changes nothing.
+    for nonsense in ["x\n", "\n", "\u{2014} a AAAA\n", "no end", "\u{1}\n"] {
+        let lines = format!("{}{nonsense}\n{}{nonsense}", line(0, 5), line(1, 6));
+        assert_eq!(
+            crate::cosignature::cosigned_by(&text, &lines, &names, 2).unwrap().lines,
+            [line(0, 5), line(1, 6)].concat()
+        );
+        assert_eq!(crate::cosignature::signatures_of(&lines, 1), line(0, 5), "{nonsense:?}");
     }
     // The log's own signature is looked at by whoever opens the checkpoint, whatever stands beside it.
     assert_eq!(Checkpoint::open(&format!("{note}{good}"), log.signer.public()).unwrap(), head);

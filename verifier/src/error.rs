@@ -211,9 +211,8 @@ impl Error {
             Self::Bundle(BundleError::Malformed { .. }) => Exit::Malformed,
             Self::Bundle(BundleError::Rejected(rejection)) => Exit::of_rejection(rejection),
             Self::Bundle(BundleError::Log(fault)) | Self::Log(LogError::Fault(fault)) => exit_of_log(fault),
-            Self::Bundle(BundleError::Offer(_) | BundleError::Receipt(_)) | Self::Log(LogError::RolledBack { .. }) => {
-                Exit::Rejected
-            }
+            Self::Bundle(BundleError::Offer(_) | BundleError::Receipt(_))
+            | Self::Log(LogError::RolledBack { .. } | LogError::GrowthUnproved { .. }) => Exit::Rejected,
             Self::Log(LogError::Session(error)) => exit_of_session(error),
             Self::Release(error) => exit_of_release(error),
             Self::Store(error) => exit_of_store(error),

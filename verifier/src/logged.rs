@@ -66,6 +66,17 @@ pub enum LogError {
     /// What it gives does not hold.
     #[error("the node's log of receipts was not accepted")]
     Fault(#[from] LogFault),
+    /// The node does not show that its log grew from what it was.
+    #[error(
+        "the node does not show that its log of receipts, of {got} entries, begins with the {seen} seen before: ask again; if \
+         it stays so, the log was changed"
+    )]
+    GrowthUnproved {
+        /// Entries now.
+        got: u64,
+        /// Entries then.
+        seen: u64,
+    },
     /// The log is shorter than it was.
     #[error("the node's log of receipts has {got} entries, {seen} were seen before: it was put back to an older state")]
     RolledBack {
@@ -83,6 +94,7 @@ impl LogError {
         match self {
             Self::Session(error) => error.code(),
             Self::Fault(fault) => fault.code(),
+            Self::GrowthUnproved { .. } => "log.growth_unproved",
             Self::RolledBack { .. } => "log.rolled_back",
         }
     }
@@ -117,7 +129,7 @@ pub fn check_logged(
     };
     let index = proof.index;
     transcript.pass("receipt.log", format!("entry {index} of {} of {origin}", head.size));
-    if trust.keys.is_empty() {
+    if trust.keys.is_empty() && trust.needed == 0 {
         transcript.skip("receipt.witnesses", "no witness named: nobody else says that this log is everybody's");
         return Ok(Logged { origin, index, head, witnesses: Vec::new() });
     }
@@ -193,8 +205,13 @@ impl Session {
                 return Err(LogError::RolledBack { got: head.size, seen: seen.head.size });
             };
             let root = if seen.head.size == 0 { &empty_root() } else { &seen.head.root };
-            verify_consistency(seen.head.size, head.size, &hashes, root, &head.root)
-                .map_err(|_| LogFault::Forked { got: head.size, seen: seen.head.size })?;
+            let (got, seen_size) = (head.size, seen.head.size);
+            // Two heads of one size speak for themselves; a proof that does not hold may be a lie of whoever keeps the log.
+            if got == seen_size && head.root != *root {
+                return Err(LogFault::Forked { got, seen: seen_size }.into());
+            }
+            verify_consistency(seen_size, got, &hashes, root, &head.root)
+                .map_err(|_| LogError::GrowthUnproved { got, seen: seen_size })?;
             Ok(head)
         });
         match &grown {

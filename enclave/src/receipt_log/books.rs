@@ -3,10 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use credits::LogFrontier;
+use credits::{Bytes32, LogFrontier};
 use tlog::service::APPEND_ENTRIES_MAX;
 use tlog::{Checkpoint, ReceiptLogEntry};
 
+use super::nodes::Nodes;
 use crate::limits::RECEIPTS_HELD_MAX;
 
 #[derive(Debug, Default)]
@@ -15,10 +16,9 @@ pub(super) struct Books {
     pub(super) begun: bool,
     /// When the last round began that ended well.
     pub(super) kept: Option<Instant>,
-    /// Heads that were signed.
-    heads: u64,
     /// What was acknowledged.
     frontier: LogFrontier,
+    nodes: Nodes,
     /// What was not, oldest first.
     pending: VecDeque<ReceiptLogEntry>,
     /// Where entries are that may be asked for; nowhere yet, for what is pending.
@@ -29,7 +29,8 @@ pub(super) struct Books {
 
 impl Books {
     pub(super) fn new(frontier: LogFrontier) -> Self {
-        Self { begun: true, frontier, ..Self::default() }
+        let nodes = Nodes::new(&frontier);
+        Self { begun: true, frontier, nodes, ..Self::default() }
     }
 
     pub(super) fn put(&mut self, entry: ReceiptLogEntry) {
@@ -39,7 +40,9 @@ impl Books {
         if self.order.len() > RECEIPTS_HELD_MAX
             && let Some(oldest) = self.order.pop_front()
         {
-            self.places.remove(&oldest);
+            if let Some(Some(index)) = self.places.remove(&oldest) {
+                self.nodes.forget(index);
+            }
         }
     }
 
@@ -59,14 +62,17 @@ impl Books {
             if let Some(place) = self.places.get_mut(&entry) {
                 *place = Some(self.frontier.size());
             }
-            self.frontier.append(entry.leaf_hash());
+            self.nodes.append(&mut self.frontier, entry.leaf_hash());
         }
     }
 
-    /// What is signed next: the head of what was acknowledged, and a number that was never used for one.
-    pub(super) fn next_head(&mut self) -> (Checkpoint, u64) {
-        self.heads = self.heads.saturating_add(1);
-        (Checkpoint { size: self.frontier.size(), root: self.frontier.root() }, self.heads)
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { size: self.frontier.size(), root: self.frontier.root() }
+    }
+
+    /// The proof that the entry at `index` is among the first `size`.
+    pub(super) fn inclusion(&self, index: u64, size: u64) -> Option<Vec<Bytes32>> {
+        self.nodes.inclusion(index, size)
     }
 
     /// Where an entry is: nothing if it is not known, nowhere if it is pending.
@@ -96,9 +102,9 @@ mod tests {
         assert_eq!(books.next().unwrap(), (0, vec![receipt(0), receipt(1), receipt(2)]));
         books.appended(2);
         assert_eq!((books.index_of(&receipt(1)), books.index_of(&receipt(2))), (Some(Some(1)), Some(None)));
-        assert_eq!((books.next().unwrap(), books.next_head().0.size), ((2, vec![receipt(2)]), 2));
+        assert_eq!((books.next().unwrap(), books.checkpoint().size), ((2, vec![receipt(2)]), 2));
         books.appended(99);
-        assert_eq!((books.next(), books.next_head().0.size), (None, 3));
+        assert_eq!((books.next(), books.checkpoint().size), (None, 3));
         for number in 3..RECEIPTS_HELD_MAX + 1 {
             books.put(receipt(number));
         }

@@ -9,6 +9,7 @@
 //! Nothing of a request waits for any of this; a receipt is in the log a moment after it was signed.
 
 mod books;
+mod nodes;
 mod round;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -19,15 +20,14 @@ use std::time::{Duration, Instant};
 
 use attestation::{Clock, ReceiptKey, Sha256Digest};
 use credits::Bytes32;
-use credits::merkle::verify_inclusion;
 use tlog::service::{ANSWER_BYTES_MAX, LogAnswer, LogQuestion};
 use tlog::{Checkpoint, LogFault, LogProof, ReceiptLogEntry, WitnessKey};
 use tokio::sync::{Notify, watch};
 
 use crate::config::ReceiptLogConfig;
 use crate::limits::{
-    LOG_ANSWER_TIMEOUT, LOG_ENTRIES_MAX, LOG_HEARTBEAT, LOG_OPEN_TIMEOUT, LOG_PAUSE, LOG_PENDING_MAX, LOG_RETRY_PAUSE,
-    LOG_UNWITNESSED_MAX, LOG_WAIT_TIMEOUT,
+    LOG_ANSWER_TIMEOUT, LOG_CLOCK_SKEW_SECS_MAX, LOG_ENTRIES_MAX, LOG_HEARTBEAT, LOG_OPEN_TIMEOUT, LOG_PAUSE,
+    LOG_PENDING_MAX, LOG_RETRY_PAUSE, LOG_UNWITNESSED_MAX, LOG_WAIT_TIMEOUT,
 };
 use crate::line_service::{AskError, LineService};
 use books::Books;
@@ -73,13 +73,11 @@ pub enum LogFailure {
         refusals: Vec<String>,
     },
     /// This node's clock is behind the witnesses'.
-    #[error("the clock of this node is behind that of the witnesses: {ours}, they say {theirs}")]
-    Clock {
-        /// Unix seconds here.
-        ours: u64,
-        /// Unix seconds that all counted witnesses had reached.
-        theirs: u64,
-    },
+    #[error("the clock of this node is more than {LOG_CLOCK_SKEW_SECS_MAX} s behind those of the witnesses")]
+    Clock,
+    /// The operating system gives no randomness.
+    #[error("there is no randomness for a round")]
+    Random,
     /// The log's name is none that a note can have.
     #[error("the log cannot be signed: {0}")]
     Sign(LogFault),
@@ -187,8 +185,11 @@ impl ReceiptLog {
     /// Appends, signs and has cosigned what there is, for ever.
     pub async fn keep(&self, key: &ReceiptKey, clock: &dyn Clock) {
         let mut told = None;
+        let mut began = Instant::now();
         loop {
-            let _ = tokio::time::timeout(LOG_HEARTBEAT, self.more.notified()).await;
+            let rest = LOG_HEARTBEAT.saturating_sub(began.elapsed());
+            let _ = tokio::time::timeout(rest, self.more.notified()).await;
+            began = Instant::now();
             let pause = match self.round(key, clock).await {
                 Ok(()) => {
                     if told.take().is_some() {
@@ -221,7 +222,8 @@ impl ReceiptLog {
         }
     }
 
-    /// Where a receipt is in the log, under a head that was witnessed. Waits for one for a while.
+    /// Where a receipt is in the log, under a head that was witnessed. Waits for one for a while. Nobody else is asked: who keeps the log
+    /// does not learn whose receipt is asked for.
     ///
     /// # Errors
     /// See [`NotShown`].
@@ -242,9 +244,7 @@ impl ReceiptLog {
         };
         let covered = tokio::time::timeout(LOG_WAIT_TIMEOUT, covered).await;
         let (index, WitnessedHead { note, checkpoint }) = covered.map_err(|_| NotShown::Pending)??;
-        let hashes = self.proof(&LogQuestion::Inclusion { index, size: checkpoint.size }).await?;
-        let leaf = entry.leaf_hash();
-        verify_inclusion(leaf, index, checkpoint.size, &hashes, &checkpoint.root).map_err(|_| NotShown::Keeper)?;
+        let hashes = self.books().inclusion(index, checkpoint.size).ok_or(NotShown::Unknown)?;
         Ok(LogProof { index, hashes, checkpoint: note })
     }
 
@@ -263,12 +263,11 @@ impl ReceiptLog {
         if from > size {
             return Ok(None);
         }
-        self.proof(&LogQuestion::Consistency { from, to: size }).await.map(Some)
-    }
-
-    async fn proof(&self, question: &LogQuestion) -> Result<Vec<Bytes32>, NotShown> {
-        match self.ask(question).await {
-            Ok(LogAnswer::Proof(hashes)) => Ok(hashes),
+        if from == 0 || from == size {
+            return Ok(Some(Vec::new()));
+        }
+        match self.ask(&LogQuestion::Consistency { from, to: size }).await {
+            Ok(LogAnswer::Proof(hashes)) => Ok(Some(hashes)),
             _ => Err(NotShown::Keeper),
         }
     }

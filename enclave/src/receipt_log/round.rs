@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use attestation::{Clock, ReceiptKey};
+use attestation::{Clock, Nonce, ReceiptKey};
+use tlog::cosignature::cosigned_by;
 use tlog::note::sign_note;
 use tlog::service::{LogAnswer, LogQuestion};
-use tlog::witnessed;
 
 use super::{LogFailure, ReceiptLog, WitnessedHead, refused};
 use crate::limits::{LOG_CLOCK_SKEW_SECS_MAX, LOG_COSIGN_TIMEOUT};
@@ -29,19 +29,20 @@ impl ReceiptLog {
             }
             left = left.saturating_sub(count);
         }
-        let (checkpoint, round) = self.books().next_head();
-        // Each text is signed once, so that a cosignature of it is newer than this round's beginning: the host can keep one, but
-        // not say it again for a head that did not change.
+        let checkpoint = self.books().checkpoint();
+        // Nobody knew this text before, so a cosignature of it is newer than the round's beginning. The host, which can have any head
+        // cosigned, cannot have those of an idle log made in advance, or say old ones again.
+        let round = Nonce::random().map_err(|_| LogFailure::Random)?;
         let text = format!("{}round {round}\n", checkpoint.text(&self.origin));
         let note = sign_note(&self.origin, key, &text).map_err(LogFailure::Sign)?;
-        let head = WitnessedHead { note: self.cosigned(note, clock).await?, checkpoint };
+        let head = WitnessedHead { note: self.cosigned(note, &text, clock).await?, checkpoint };
         self.books().kept = Some(began);
         self.head.send_replace(Some(head));
         Ok(())
     }
 
     /// The note with the cosignatures of witnesses that count, if they are enough.
-    async fn cosigned(&self, note: String, clock: &dyn Clock) -> Result<String, LogFailure> {
+    async fn cosigned(&self, note: String, text: &str, clock: &dyn Clock) -> Result<String, LogFailure> {
         if self.needed == 0 {
             return Ok(note);
         }
@@ -50,11 +51,11 @@ impl ReceiptLog {
             LogAnswer::Cosigned { lines, refusals } => (lines, refusals),
             other => return Err(refused(other)),
         };
-        let seen = witnessed(&format!("{note}{lines}"), &self.witnesses, self.needed);
+        let seen = cosigned_by(text, &lines, &self.witnesses, self.needed);
         let seen = seen.map_err(|fault| LogFailure::Unwitnessed { fault, refusals })?;
-        let (ours, theirs) = (clock.now().0, seen.time().map_or(0, |time| time.0));
-        if ours.saturating_add(LOG_CLOCK_SKEW_SECS_MAX) < theirs {
-            return Err(LogFailure::Clock { ours, theirs });
+        let theirs = seen.time_of(self.needed).map_or(0, |time| time.0);
+        if clock.now().0.saturating_add(LOG_CLOCK_SKEW_SECS_MAX) < theirs {
+            return Err(LogFailure::Clock);
         }
         // What else was among the lines is nobody's that counts.
         Ok(note + &seen.lines)

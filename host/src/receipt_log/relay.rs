@@ -8,15 +8,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credits::Bytes32;
 use reqwest::{Client, StatusCode, Url};
+use tlog::cosignature::signatures_of;
 use tlog::service::LogAnswer;
 use tokio::runtime::Runtime;
 
-/// Time for a witness to answer.
+/// Time for a witness to answer, asked twice if need be.
 const WITNESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// What explains that a witness has seen more or else.
 const OTHER: &str = "the log was put back to an older state, or another copy of it goes on";
+/// Signature lines of one witness that are passed on.
+const LINES_PER_WITNESS_MAX: usize = 4;
 /// Witnesses that are asked.
 const WITNESSES_MAX: usize = 32;
 
@@ -55,7 +58,6 @@ impl Relay {
         let witnesses = urls.iter().map(witness).collect::<anyhow::Result<_>>()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let client = Client::builder()
-            .timeout(WITNESS_TIMEOUT)
             // What answers elsewhere is another.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -70,17 +72,28 @@ impl Relay {
             let asked: Vec<_> = self
                 .witnesses
                 .iter()
-                .map(|witness| threads.spawn(move || self.runtime.block_on(self.ask(witness, note, size, consistency))))
+                .map(|witness| threads.spawn(move || self.ask_in_time(witness, note, size, consistency)))
                 .collect();
             asked.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
         });
         for (witness, answer) in self.witnesses.iter().zip(answers) {
             match answer.unwrap_or_else(|_| Err(anyhow::anyhow!("asking it failed"))) {
-                Ok(more) => lines.push_str(&more),
+                Ok(more) => lines.push_str(&signatures_of(&more, LINES_PER_WITNESS_MAX)),
                 Err(error) => refusals.push(format!("{}: {error:#}", witness.url)),
             }
         }
         LogAnswer::Cosigned { lines, refusals }
+    }
+
+    fn ask_in_time(
+        &self,
+        witness: &Witness,
+        note: &str,
+        size: u64,
+        consistency: Consistency<'_>,
+    ) -> anyhow::Result<String> {
+        let asked = async { tokio::time::timeout(WITNESS_TIMEOUT, self.ask(witness, note, size, consistency)).await };
+        self.runtime.block_on(asked).context("it takes too long")?
     }
 
     async fn ask(
@@ -92,10 +105,7 @@ impl Relay {
     ) -> anyhow::Result<String> {
         // Twice: what is believed here of what it has seen may be old, and it says what is right.
         for _ in 0..2 {
-            let seen = witness.seen.load(Ordering::Relaxed);
-            if seen > size {
-                bail!("it has seen {seen} entries and there are {size} here: {OTHER}");
-            }
+            let seen = witness.seen.load(Ordering::Relaxed).min(size);
             match self.submit(witness, note, (seen, size), &consistency(seen)?).await? {
                 Said::Lines(lines) => {
                     witness.seen.store(size, Ordering::Relaxed);
@@ -103,6 +113,10 @@ impl Relay {
                 }
                 Said::Seen(same) if same == seen => {
                     bail!("it has seen other entries than these {size}: {OTHER}")
+                }
+                // It is not signed: what is too much is not believed the next time.
+                Said::Seen(other) if other > size => {
+                    bail!("it has seen {other} entries and there are {size} here: {OTHER}")
                 }
                 Said::Seen(other) => witness.seen.store(other, Ordering::Relaxed),
             }

@@ -4,12 +4,12 @@
 //! again.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use credits::merkle::{LogTree, consistency_proof, inclusion_proof};
+use credits::merkle::{LogTree, consistency_proof};
 use credits::{Bytes32, LogFrontier};
 use tlog::entry::RECORD_BYTES;
 use tlog::service::APPEND_ENTRIES_MAX;
@@ -39,14 +39,18 @@ impl Store {
     /// Makes the file.
     pub(super) fn begin(dir: &Path) -> anyhow::Result<()> {
         let path = dir.join(ENTRIES_FILE);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        // One without entries may be left of a beginning that was cut off.
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        if file.as_ref().is_ok_and(|file| file.metadata().is_ok_and(|data| data.len() > 0)) {
+            bail!("{} has a log", dir.display());
+        }
         file.and_then(|file| file.sync_all()).with_context(|| format!("make {}", path.display()))?;
         File::open(dir)?.sync_all().with_context(|| format!("write {}", dir.display()))
     }
 
     pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join(ENTRIES_FILE);
-        let file = OpenOptions::new().read(true).append(true).open(&path);
+        let file = OpenOptions::new().read(true).write(true).open(&path);
         let file = file.with_context(|| format!("open {}; `receipt-log init` makes a log", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -54,14 +58,13 @@ impl Store {
             Err(TryLockError::Error(error)) => return Err(error).context("lock the log"),
         }
         let mut store = Self { file, tree: LogTree::new(), recent: Vec::new() };
-        store.read().with_context(|| format!("read {}", path.display()))?;
+        store.read(dir).with_context(|| format!("read {}", path.display()))?;
         Ok(store)
     }
 
-    fn read(&mut self) -> anyhow::Result<()> {
+    fn read(&mut self, dir: &Path) -> anyhow::Result<()> {
         let length = self.file.metadata()?.len();
         let mut file = std::io::BufReader::with_capacity(1 << 20, self.file.try_clone()?);
-        file.seek(SeekFrom::Start(0))?;
         for index in 0..length / RECORD {
             let mut record = [0; RECORD_BYTES];
             file.read_exact(&mut record)?;
@@ -77,10 +80,27 @@ impl Store {
         }
         let whole = self.tree.size() * RECORD;
         if whole < length {
-            output::note(&format!("cut off {} bytes that a crash left behind the last whole entry", length - whole));
-            self.file.set_len(whole)?;
-            self.file.sync_all()?;
+            self.cut_off(dir, whole, length)?;
         }
+        // What a start before this one wrote and could not sync is in memory, and maybe not on the disk.
+        let tail: Vec<u8> = self.recent.iter().flat_map(ReceiptLogEntry::to_record).collect();
+        let at = whole.saturating_sub(u64::try_from(tail.len())?);
+        self.file.write_all_at(&tail, at)?;
+        Ok(self.file.sync_all()?)
+    }
+
+    /// What a crash left is of no use, unless it was none: it is kept aside.
+    fn cut_off(&self, dir: &Path, whole: u64, length: u64) -> anyhow::Result<()> {
+        let mut rest = vec![0; usize::try_from(length - whole)?];
+        self.file.read_exact_at(&mut rest, whole)?;
+        let aside = dir.join(format!("{ENTRIES_FILE}.cut-at-{}", whole / RECORD));
+        std::fs::write(&aside, rest).with_context(|| format!("write {}", aside.display()))?;
+        self.file.set_len(whole)?;
+        output::note(&format!(
+            "cut off {} bytes behind the last whole entry, as a crash leaves them; they are in {}",
+            length - whole,
+            aside.display()
+        ));
         Ok(())
     }
 
@@ -125,14 +145,11 @@ impl Store {
             bail!(differs());
         }
         let records: Vec<u8> = new.iter().flat_map(ReceiptLogEntry::to_record).collect();
-        if let Err(error) = self.file.write_all(&records) {
-            self.file.set_len(size * RECORD).context("cut off what was written of an entry")?;
-            return Err(error).context("write entries");
-        }
+        // At its place, so that what was written of an append that failed is written over.
+        self.file.write_all_at(&records, size * RECORD).context("write entries")?;
         if let Err(error) = self.file.sync_data() {
-            // What the kernel holds and what the disk holds are no longer the same thing: only a new start knows.
-            output::failure(&anyhow::Error::new(error).context("the log could not be synced to disk; start again"));
-            std::process::exit(1);
+            // What the kernel holds and what the disk holds may no longer be the same thing: the next start writes it again.
+            end::<()>(&format!("the log could not be synced to disk: {error}"));
         }
         for entry in new {
             self.push(*entry);
@@ -140,22 +157,12 @@ impl Store {
         Ok(self.tree.size())
     }
 
-    pub(super) fn inclusion(&self, index: u64, size: u64) -> anyhow::Result<Vec<Bytes32>> {
-        self.require(size)?;
-        Ok(inclusion_proof(index, size, |level, at| self.node(level, at))?)
-    }
-
     pub(super) fn consistency(&self, from: u64, to: u64) -> anyhow::Result<Vec<Bytes32>> {
-        self.require(to)?;
-        Ok(consistency_proof(from, to, |level, at| self.node(level, at))?)
-    }
-
-    fn require(&self, size: u64) -> anyhow::Result<()> {
         let ours = self.tree.size();
-        if size > ours {
-            bail!("there are {ours} entries, not {size}");
+        if to > ours {
+            bail!("there are {ours} entries, not {to}");
         }
-        Ok(())
+        Ok(consistency_proof(from, to, |level, at| self.node(level, at))?)
     }
 
     fn node(&self, level: u8, at: u64) -> Result<Bytes32, std::io::Error> {
@@ -163,11 +170,17 @@ impl Store {
     }
 }
 
+/// Ends this process: what it knows of the file may be wrong.
+pub(super) fn end<T>(why: &str) -> T {
+    output::note(why);
+    std::process::exit(1)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
     use attestation::Sha256Digest;
-    use credits::merkle::{verify_consistency, verify_inclusion};
+    use credits::merkle::verify_consistency;
     use tlog::ReceiptLogEntry;
 
     use super::*;
@@ -214,17 +227,12 @@ mod tests {
         }
         for head in &heads[1..] {
             for index in 0..head.size {
-                let leaf = entry(u8::try_from(index).unwrap()).leaf_hash();
-                let proof = store.inclusion(index, head.size).unwrap();
-                verify_inclusion(leaf, index, head.size, &proof, &head.root).unwrap();
                 let (old, proof) =
                     (heads[usize::try_from(index).unwrap()], store.consistency(index, head.size).unwrap());
                 verify_consistency(old.size, head.size, &proof, &old.root, &head.root).unwrap();
             }
         }
-        assert!(
-            store.inclusion(20, 20).is_err() && store.inclusion(0, 21).is_err() && store.consistency(3, 21).is_err()
-        );
+        assert!(store.consistency(3, 21).is_err() && store.consistency(4, 3).is_err());
     }
 
     /// A crash may leave any part of the entries that were not acknowledged, in any state.
@@ -242,6 +250,8 @@ mod tests {
             let size = u64::try_from(keep / RECORD_BYTES).unwrap();
             assert_eq!((store.head().size, entries_in(dir.path()).unwrap()), (size, size), "{keep} bytes");
             assert_eq!(store.append(size, &all[keep / RECORD_BYTES..]).unwrap(), 6, "and it goes on");
+            let aside = dir.path().join(format!("entries.cut-at-{size}"));
+            assert_eq!(aside.exists(), keep % RECORD_BYTES > 0, "{keep} bytes");
         }
         // The length was written and the bytes were not.
         let zeros = [&whole[..2 * RECORD_BYTES], &[0; 4 * RECORD_BYTES]].concat();

@@ -1,17 +1,20 @@
 //! What a witness has seen, on disk: the newest checkpoint it cosigned of each log.
 //!
-//! A checkpoint is on disk before its cosignature leaves. A witness whose memory is lost must not go on under its key: it would
-//! cosign a log that was put back. So the directory says that it has one, and nothing starts without.
+//! A checkpoint is on disk before its cosignature leaves. A witness that has lost what it saw must not go on under its key: it would
+//! cosign a log that was put back. So each log that is known has a file from the beginning, and nothing starts without it.
 
-use std::fs::{self, File, TryLockError};
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use attestation::Sha256Digest;
 
-/// Folder of the checkpoints.
+/// Folder of the checkpoints: one file for each log, empty while nothing was seen.
 const SEEN: &str = "seen";
+/// Names of the logs that have a file, a line each.
+const KNOWN: &str = "known";
 
 pub(super) struct Memory {
     folder: PathBuf,
@@ -23,45 +26,53 @@ impl Memory {
     pub(super) fn begin(dir: &Path) -> anyhow::Result<()> {
         let folder = dir.join(SEEN);
         fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
-        File::open(dir)?.sync_all().with_context(|| format!("write {}", dir.display()))
+        File::create_new(dir.join(KNOWN)).and_then(|file| file.sync_all()).context("write what is known")?;
+        sync(dir)
     }
 
-    pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
+    /// Takes it up, for these logs.
+    pub(super) fn open<'a>(dir: &Path, logs: impl IntoIterator<Item = &'a str>) -> anyhow::Result<Self> {
         let folder = dir.join(SEEN);
-        let lock = File::open(&folder).with_context(|| {
-            format!("open {}. A witness that has lost what it saw must not go on: make another", folder.display())
-        })?;
+        let lock = File::open(dir.join(KNOWN)).with_context(|| lost(dir))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder, _lock: lock }),
+            Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!("another process is the witness in {}", dir.display()),
-            Err(TryLockError::Error(error)) => Err(error).context("lock the witness"),
+            Err(TryLockError::Error(error)) => return Err(error).context("lock the witness"),
         }
-    }
-
-    /// The logs that were seen, and how far.
-    pub(super) fn seen(dir: &Path) -> anyhow::Result<Vec<(String, u64)>> {
-        let mut seen = Vec::new();
-        for file in fs::read_dir(dir.join(SEEN)).context("read what was seen")? {
-            let text = fs::read_to_string(file?.path())?;
-            let mut lines = text.lines();
-            if let (Some(origin), Some(Ok(size))) = (lines.next(), lines.next().map(str::parse)) {
-                seen.push((origin.to_owned(), size));
+        let memory = Self { folder, _lock: lock };
+        let known: BTreeSet<String> = known(dir)?.into_iter().collect();
+        if let Some(missing) = known.iter().find(|origin| !memory.file(origin).is_file()) {
+            bail!("what was seen of {missing} is gone. {}", lost(dir));
+        }
+        for origin in logs {
+            if !known.contains(origin) {
+                File::create(memory.file(origin)).and_then(|file| file.sync_all()).context("write what was seen")?;
+                sync(&memory.folder)?;
+                let mut names = OpenOptions::new().append(true).open(dir.join(KNOWN))?;
+                writeln!(names, "{origin}")?;
+                names.sync_all()?;
             }
         }
-        seen.sort();
-        Ok(seen)
+        Ok(memory)
+    }
+
+    /// The logs that are known, and how far they were seen.
+    pub(super) fn seen(dir: &Path) -> anyhow::Result<Vec<(String, u64)>> {
+        let size = |origin: String| {
+            let text = fs::read_to_string(dir.join(SEEN).join(file_name(&origin)))?;
+            let size = text.lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0);
+            Ok((origin, size))
+        };
+        known(dir)?.into_iter().map(size).collect()
     }
 
     /// The newest checkpoint of this log, a note, if any was cosigned.
     pub(super) fn newest(&self, origin: &str) -> anyhow::Result<Option<String>> {
-        match fs::read_to_string(self.file(origin)) {
-            Ok(note) => Ok(Some(note)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).context("read what was seen"),
-        }
+        let note = fs::read_to_string(self.file(origin)).context("read what was seen")?;
+        Ok((!note.is_empty()).then_some(note))
     }
 
-    /// Remembers a newer one.
+    /// Remembers a newer one. When that fails, what is on the disk is not known: the process must not go on.
     pub(super) fn remember(&self, origin: &str, note: &str) -> anyhow::Result<()> {
         let path = self.file(origin);
         let new = path.with_extension("new");
@@ -69,11 +80,28 @@ impl Memory {
         file.write_all(note.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, &path)?;
-        Ok(File::open(&self.folder)?.sync_all()?)
+        sync(&self.folder)
     }
 
-    /// A name may hold any character; its digest is a file name.
     fn file(&self, origin: &str) -> PathBuf {
-        self.folder.join(hex::encode(Sha256Digest::of(origin.as_bytes()).0))
+        self.folder.join(file_name(origin))
     }
+}
+
+/// A name may hold any character; its digest is a file name.
+fn file_name(origin: &str) -> String {
+    hex::encode(Sha256Digest::of(origin.as_bytes()).0)
+}
+
+fn known(dir: &Path) -> anyhow::Result<Vec<String>> {
+    let text = fs::read_to_string(dir.join(KNOWN)).with_context(|| lost(dir))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+fn lost(dir: &Path) -> String {
+    format!("A witness that has lost what it saw must not go on: restore {}, or make another witness", dir.display())
+}
+
+fn sync(dir: &Path) -> anyhow::Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).with_context(|| format!("write {}", dir.display()))
 }

@@ -1,9 +1,11 @@
 //! `POST /add-checkpoint` (C2SP tlog-witness).
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -17,7 +19,9 @@ use super::memory::Memory;
 use crate::{clock, output};
 
 /// Longest request: a checkpoint and a proof.
-const REQUEST_BYTES_MAX: usize = 80 << 10;
+const REQUEST_BYTES_MAX: usize = 140 << 10;
+/// Time for a request to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most hashes of a proof, as specified.
 const PROOF_HASHES_MAX: usize = 63;
 
@@ -84,8 +88,12 @@ impl Witness {
             return Err(Refusal::Seen(seen.size));
         }
         verify_consistency(seen.size, head.size, &proof, &seen.root, &head.root).map_err(|_| Refusal::BadProof)?;
-        if head != seen {
-            memory.remember(origin, note).map_err(failed)?;
+        if head != seen
+            && let Err(error) = memory.remember(origin, note)
+        {
+            // What a later start finds may be older than what was just looked at, or not: nothing is cosigned on such a memory.
+            output::failure(&error.context("what was seen could not be written; this witness ends"));
+            std::process::exit(1);
         }
         Ok(self.cosigner.cosign(&head_text(note), clock::now()))
     }
@@ -103,13 +111,16 @@ fn failed(error: impl Into<anyhow::Error>) -> Refusal {
 }
 
 pub(super) fn router(witness: Arc<Witness>) -> Router {
-    Router::new()
-        .route("/add-checkpoint", post(add_checkpoint))
-        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
-        .with_state(witness)
+    Router::new().route("/add-checkpoint", post(add_checkpoint)).with_state(witness)
 }
 
-async fn add_checkpoint(State(witness): State<Arc<Witness>>, body: String) -> Response {
+async fn add_checkpoint(State(witness): State<Arc<Witness>>, body: Body) -> Response {
+    let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, REQUEST_BYTES_MAX)).await;
+    let body = match read {
+        Ok(Ok(bytes)) => String::from_utf8(bytes.into()).unwrap_or_default(),
+        Ok(Err(_)) => return (StatusCode::PAYLOAD_TOO_LARGE, "no checkpoint is that long\n").into_response(),
+        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the checkpoint did not arrive\n").into_response(),
+    };
     // It waits for a disk.
     let answered = tokio::task::spawn_blocking(move || witness.add_checkpoint(&body)).await;
     match answered.unwrap_or(Err(Refusal::Failed)) {
@@ -148,7 +159,11 @@ mod tests {
 
     fn witness(dir: &std::path::Path) -> Witness {
         let logs = vec![log("a.example/log").public().clone(), log("b.example/log").public().clone()];
-        Witness::new(Cosigner::new("w.example", key(8)).unwrap(), logs, Memory::open(dir).unwrap())
+        Witness::new(
+            Cosigner::new("w.example", key(8)).unwrap(),
+            logs,
+            Memory::open(dir, ["a.example/log", "b.example/log"]).unwrap(),
+        )
     }
 
     fn tree(leaves: &[u8]) -> LogTree {
@@ -176,7 +191,7 @@ mod tests {
         witnessed(&format!("{note}{line}"), &[first.cosigner.public().clone()], 1).unwrap();
         assert!(first.add_checkpoint(&request(&a, &small, 3)).is_ok(), "the same again");
         assert_eq!(first.add_checkpoint(&request(&a, &small, 0)), Err(Refusal::Seen(3)));
-        assert!(Memory::open(dir.path()).is_err(), "one process at a time");
+        assert!(Memory::open(dir.path(), []).is_err(), "one process at a time");
         drop(first);
         let second = witness(dir.path());
         assert!(second.add_checkpoint(&request(&a, &large, 3)).is_ok());
@@ -218,13 +233,25 @@ mod tests {
         }
         let extra = good.replace("old 0\n", "old 0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n");
         assert_eq!(witness.add_checkpoint(&extra), Err(Refusal::BadProof), "nothing to prove from nothing");
-        assert!(Memory::seen(dir.path()).unwrap().is_empty(), "nothing was remembered");
+        assert!(Memory::seen(dir.path()).unwrap().iter().all(|(_, size)| *size == 0), "nothing was remembered");
         assert!(witness.add_checkpoint(&good).is_ok());
     }
 
     #[test]
     fn a_witness_without_its_memory_does_not_start() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Memory::open(dir.path()).is_err());
+        assert!(Memory::open(dir.path(), []).is_err());
+        Memory::begin(dir.path()).unwrap();
+        let witness = witness(dir.path());
+        witness.add_checkpoint(&request(&log("a.example/log"), &tree(b"123"), 0)).unwrap();
+        drop(witness);
+        let seen = dir.path().join("seen");
+        let files = || std::fs::read_dir(&seen).unwrap().map(|file| file.unwrap().path());
+        let file = files().find(|file| file.metadata().unwrap().len() > 0).unwrap();
+        std::fs::rename(&file, dir.path().join("lost")).unwrap();
+        let refused = Memory::open(dir.path(), ["a.example/log"]).err().unwrap().to_string();
+        assert!(refused.contains("what was seen of a.example/log is gone"), "{refused}");
+        std::fs::rename(dir.path().join("lost"), &file).unwrap();
+        assert!(Memory::open(dir.path(), ["a.example/log", "c.example/log"]).is_ok());
     }
 }

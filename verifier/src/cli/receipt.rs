@@ -57,8 +57,7 @@ pub(crate) struct WitnessArgs {
 /// Ask a node whether its log of receipts still holds what it held when these receipts were stored.
 ///
 /// The node is verified like any other. Its log must have grown from the head stored with each receipt to the head it shows now; one that
-/// is shorter, or has other entries, is refused, and the stored receipt with the answer is evidence against the node. This finds a
-/// log that was put back where no witnesses watch it.
+/// is shorter, or is not shown to have grown, is refused. This finds a log that was put back where no witnesses watch it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  cloister receipt audit receipts/*.json --url https://node.example:8443 --policy policy.toml"

@@ -210,7 +210,7 @@ async fn keep(mut answer: Answer, directories: &[PathBuf], out: Output, report: 
             out.say(&format!("entry {} of the log {}", logged.index, logged.origin));
             super::receipt::put_logged(&logged, report);
         }
-        Err(LogError::Session(error)) => {
+        Err(LogError::Session(error @ SessionError::Node(_))) => {
             out.say(&format!("not shown to be in the node's log: {}", chain(&error)));
             report.put("log", Value::Null);
         }

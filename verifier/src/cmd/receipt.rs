@@ -1,5 +1,6 @@
 //! `cloister receipt`.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use attestation::{Transcript, UnixTime};
@@ -69,8 +70,9 @@ fn judge(
     bundle.check_bodies(request.as_deref(), response.as_deref(), &mut report.transcript)?;
     let keys = args.witnesses.witness.clone();
     let needed = args.witnesses.witnesses_needed.unwrap_or(keys.len());
-    if needed > keys.len() {
-        let message = format!("{needed} witnesses cannot be needed of {}", keys.len());
+    let distinct: HashSet<_> = keys.iter().map(|witness| witness.key().0).collect();
+    if needed > keys.len() || distinct.len() < keys.len() || (needed == 0 && !keys.is_empty()) {
+        let message = "name each witness once, and as many as are needed".to_owned();
         return Err(Error::Choice { code: "choice.witnesses", message });
     }
     if let Some(logged) = bundle.check_log(&WitnessTrust { keys, needed }, &mut report.transcript)? {
