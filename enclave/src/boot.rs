@@ -25,6 +25,7 @@ use crate::inference::Engine;
 use crate::keys::{self, BootKeys};
 use crate::limits::{CUT_TIME, DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT};
 use crate::listener::{self, Entrance};
+use crate::metrics::Failure;
 use crate::receipt_log::ReceiptLog;
 use crate::sealed::tinfoil::{self, TinfoilFace};
 use crate::state::{Guardian, Work};
@@ -176,7 +177,10 @@ async fn bring_up_engine(guardian: &Guardian) -> anyhow::Result<()> {
 /// Keeps the receipt log, if there is one. Does not return.
 async fn keep_log(guardian: Arc<Guardian>) {
     match &guardian.receipt_log {
-        Some(log) => log.keep(&guardian.keys.receipt, &*guardian.clock).await,
+        Some(log) => {
+            let failed = || guardian.work.metrics.failed(Failure::ReceiptLog);
+            log.keep(&guardian.keys.receipt, &*guardian.clock, &failed).await;
+        }
         None => std::future::pending().await,
     }
 }

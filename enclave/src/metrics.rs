@@ -97,6 +97,8 @@ pub enum Failure {
     Settlement,
     /// The engine gave no answer to the canary's question, or a wrong one.
     Canary,
+    /// A head of the log of receipts was not written or not witnessed.
+    ReceiptLog,
 }
 
 /// The counts of this boot.

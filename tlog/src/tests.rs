@@ -4,6 +4,8 @@
 use attestation::{ReceiptKey, Sha256Digest, UnixTime};
 use credits::merkle::{LogTree, consistency_proof, inclusion_proof, leaf_hash};
 
+use proptest::prelude::{Just, Strategy, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+
 use crate::note::{open_note, secret_text, sign_note};
 use crate::{Checkpoint, Cosigner, Growth, LogKey, LogProof, NoteSigner, ReceiptLogEntry, WitnessKey, witnessed};
 
@@ -262,6 +264,48 @@ fn entries_have_one_form_each() {
             let mut record = entry.to_record();
             record[at] ^= 1;
             assert_eq!(ReceiptLogEntry::from_record(&record), None, "byte {at}");
+        }
+    }
+}
+
+/// Texts that look like notes, proofs and keys, and are none.
+fn texts() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("\n".to_owned()),
+        Just("\n\n".to_owned()),
+        Just("\u{2014} ".to_owned()),
+        Just("c2sp.org/tlog-proof@v1\nindex ".to_owned()),
+        Just("example.com/log".to_owned()),
+        Just("+".to_owned()),
+        "[0-9]{0,20}",
+        "[A-Za-z0-9+/]{0,90}={0,2}",
+        "\\PC{0,8}",
+    ];
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    /// Nothing that anybody sends makes a parser panic, and nothing of it verifies.
+    #[test]
+    fn whatever_is_sent_is_refused_and_nothing_more(text in texts(), lines in texts()) {
+        let log = Log::new();
+        let witness = Cosigner::new("w.example", key(1)).unwrap();
+        prop_assert!(open_note(&text, log.signer.public()).is_err());
+        prop_assert!(Checkpoint::open(&text, log.signer.public()).is_err());
+        if let Ok(proof) = LogProof::from_text(&text) {
+            prop_assert!(proof.checkpoint(log.signer.public()).is_err());
+        }
+        let names = [witness.public().clone()];
+        prop_assert!(witnessed(&text, &names, 1).is_err());
+        prop_assert!(crate::cosignature::cosigned_by(&text, &lines, &names, 1).is_err());
+        let kept = crate::cosignature::signatures_of(&lines, 3);
+        prop_assert!(kept.len() <= lines.len() && kept.lines().count() <= 3);
+        prop_assert!(log.signer.add_to(&text).is_err() || text.contains("\n\n"));
+        if let Ok(key) = text.parse::<LogKey>() {
+            prop_assert_eq!(key.to_string(), text.clone());
+        }
+        if let Ok(key) = text.parse::<WitnessKey>() {
+            prop_assert_eq!(key.to_string(), text);
         }
     }
 }

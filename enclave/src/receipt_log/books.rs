@@ -39,10 +39,9 @@ impl Books {
         self.order.push_back(entry);
         if self.order.len() > RECEIPTS_HELD_MAX
             && let Some(oldest) = self.order.pop_front()
+            && let Some(Some(index)) = self.places.remove(&oldest)
         {
-            if let Some(Some(index)) = self.places.remove(&oldest) {
-                self.nodes.forget(index);
-            }
+            self.nodes.forget(index);
         }
     }
 

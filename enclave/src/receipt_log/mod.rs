@@ -182,8 +182,8 @@ impl ReceiptLog {
         books.waiting() < LOG_PENDING_MAX && books.kept.is_some_and(|kept| kept.elapsed() < LOG_UNWITNESSED_MAX)
     }
 
-    /// Appends, signs and has cosigned what there is, for ever.
-    pub async fn keep(&self, key: &ReceiptKey, clock: &dyn Clock) {
+    /// Appends, signs and has cosigned what there is, for ever. Tells of every time that it could not.
+    pub async fn keep(&self, key: &ReceiptKey, clock: &dyn Clock, failed: &(dyn Fn() + Sync)) {
         let mut told = None;
         let mut began = Instant::now();
         loop {
@@ -198,6 +198,7 @@ impl ReceiptLog {
                     LOG_PAUSE
                 }
                 Err(failure) => {
+                    failed();
                     let text = failure.to_string();
                     if told.as_ref() != Some(&text) {
                         tracing::error!(

@@ -1,4 +1,4 @@
-//! What stands outside the guest: the ledger, the simulated TEE, the vsock device, the software TPM. Real processes all of them.
+//! What stands outside the guest: ledger, simulated TEE, keeper of the receipts' log, vsock device, software TPM. Real processes all of them.
 
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -13,6 +13,12 @@ use serde_json::Value;
 
 /// vsock port on which the simulated TEE answers the guest.
 const TEE_PORT: u32 = 9001;
+
+/// vsock port on which the keeper of the receipts' log answers the guest.
+const LOG_PORT: u32 = 9002;
+
+/// That log's name.
+pub(crate) const LOG_ORIGIN: &str = "guest.example/receipts";
 
 /// Time for a process to be ready.
 const READY: Duration = Duration::from_secs(60);
@@ -87,8 +93,13 @@ impl Outside {
             };
             lines.push(value.map_or_else(|| line.to_owned(), |value| format!("{name} = \"{value}\"")));
         }
+        // Several guests run at once, each with a log of its own, so nobody watches them.
+        let log = format!(
+            "\n[receipt_log]\norigin = \"{LOG_ORIGIN}\"\nservice = {{ vsock = {{ cid = 2, port = {LOG_PORT} }} }}\nwitnesses = []\n\
+             witnesses_needed = 0\n"
+        );
         let path = self.dir.join("guardian.toml");
-        std::fs::write(&path, lines.join("\n") + "\n")?;
+        std::fs::write(&path, lines.join("\n") + "\n" + &log)?;
         Ok(path)
     }
 
@@ -106,6 +117,20 @@ impl Outside {
         command.arg("--socket").arg(&socket);
         let mut process = Process::start("cloister-host sim-tee serve", &mut command)?;
         process.wait_until(READY, |_| UnixStream::connect(&socket).is_ok())?;
+        Ok(process)
+    }
+}
+
+impl Outside {
+    /// The keeper of a new log, for the guest behind the vsock device at `vsock`.
+    pub(crate) fn keeper(&self, folder: &Path, vsock: &Path) -> anyhow::Result<Process> {
+        let (dir, socket) = (folder.join("receipt-log"), PathBuf::from(format!("{}_{LOG_PORT}", vsock.display())));
+        let mut init = self.program("cloister-host");
+        run(init.args(["receipt-log", "init", "--origin", LOG_ORIGIN, "--dir"]).arg(&dir))?;
+        let mut command = self.program("cloister-host");
+        command.args(["receipt-log", "serve", "--dir"]).arg(&dir).arg("--socket").arg(&socket);
+        let mut process = Process::start("cloister-host receipt-log serve", &mut command)?;
+        process.wait_until(READY, |process| process.stderr().contains("receipt log ready on"))?;
         Ok(process)
     }
 }

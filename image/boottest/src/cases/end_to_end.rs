@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 
 use crate::cases::firmware::Launch;
 use crate::context::{Context, Image, tail};
-use crate::outside::{VsockDevice, bridge};
+use crate::outside::{LOG_ORIGIN, VsockDevice, bridge};
 use crate::report::{Report, Verdict};
 use crate::vm::{Boot, Disk, Machine, Vm};
 
@@ -34,6 +34,7 @@ pub(crate) struct Guest {
     port: u16,
     vsock: VsockDevice,
     _platform: Process,
+    _keeper: Process,
 }
 
 impl Guest {
@@ -41,13 +42,14 @@ impl Guest {
         let folder = context.folder()?;
         let vsock = VsockDevice::start(&context.vsock_program, &folder, 3)?;
         let platform = context.outside.platform(&launch_digest(image)?, &vsock.uds)?;
+        let keeper = context.outside.keeper(&folder, &vsock.uds)?;
         let mut machine = Machine::new(boot, disks);
         machine.cpus = 2;
         machine.port = Some(free_port()?);
         machine.vsock = Some(vsock.vhost_user.clone());
         let port = machine.port.context("the machine has a port")?;
         let vm = machine.start(&folder)?;
-        Ok(Self { vm, port, vsock, _platform: platform })
+        Ok(Self { vm, port, vsock, _platform: platform, _keeper: keeper })
     }
 }
 
@@ -84,6 +86,8 @@ fn attempt(context: &Context, report: &mut Report) -> anyhow::Result<()> {
     };
     let now = Instant::now();
     case("verified over vsock as over the network", client.over_vsock(&guest.vsock.uds), now);
+    let now = Instant::now();
+    case("its receipt stands in the log that the host keeps", client.logged(), now);
     let now = Instant::now();
     case("the console stayed empty", Ok(silent(&guest.vm)), now);
     let now = Instant::now();
@@ -211,6 +215,25 @@ impl<'a> Client<'a> {
             }
             std::thread::sleep(Duration::from_millis(250));
         }
+    }
+
+    /// Judges the stored receipt offline: the guest appended to its log over vsock, and signed the head.
+    fn logged(&self) -> anyhow::Result<Verdict> {
+        let receipts = fs::read_dir(self.wallet.join("receipts")).context("receipts were stored")?;
+        let receipts: Vec<_> = receipts.filter_map(Result::ok).map(|file| file.path()).collect();
+        let [file] = receipts.as_slice() else { bail!("{} receipts were stored, not one", receipts.len()) };
+        let file = file.display().to_string();
+        let output = self.cloister(&["--json", "receipt", "verify", &file], &self.policy).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let said: serde_json::Value = serde_json::from_str(&text).context(text.clone())?;
+        let (origin, index) = (said.pointer("/log/origin"), said.pointer("/log/index"));
+        let stands = origin.and_then(serde_json::Value::as_str) == Some(LOG_ORIGIN)
+            && index.and_then(serde_json::Value::as_u64) == Some(1);
+        Ok(if output.status.success() && stands {
+            Verdict::Passed(format!("entry 1 of {LOG_ORIGIN}"))
+        } else {
+            Verdict::Failed(text.chars().take(300).collect())
+        })
     }
 
     fn over_vsock(&self, uds: &Path) -> anyhow::Result<Verdict> {
