@@ -23,7 +23,7 @@ use crate::config::{GuardianConfig, MetricsConfig, TinfoilConfig};
 use crate::gpu::{GpuFault, Gpus};
 use crate::inference::Engine;
 use crate::keys::{self, BootKeys};
-use crate::limits::{CUT_TIME, DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT};
+use crate::limits::{CUT_TIME, DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT, LAST_WORDS_TIME};
 use crate::listener::{self, Entrance};
 use crate::metrics::Failure;
 use crate::receipt_log::ReceiptLog;
@@ -76,6 +76,8 @@ async fn serve(
     settlement::settle_all(&guardian).await;
     if let Some(log) = &guardian.receipt_log {
         log.finish(&guardian.keys.receipt, &*guardian.clock).await;
+        // Those who waited for their receipts to be in it have their answers by then.
+        tokio::time::sleep(LAST_WORDS_TIME).await;
     }
     serving.abort_all();
     tracing::info!("stopped");

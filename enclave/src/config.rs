@@ -142,9 +142,6 @@ impl Default for ShapingConfig {
     }
 }
 
-/// Longest name of a log.
-const ORIGIN_BYTES_MAX: usize = 128;
-
 /// Smallest size to which frames are filled up: less hides little.
 const FRAME_BYTES_MIN: u16 = 128;
 
@@ -433,10 +430,7 @@ impl GuardianConfig {
 
 impl ReceiptLogConfig {
     fn reject_nonsense(&self) -> Result<(), (&'static str, &'static str)> {
-        // What is signed begins with it, and nothing else that the receipt key signs begins so.
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/');
-        let begins_plain = self.origin.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        if !begins_plain || self.origin.len() > ORIGIN_BYTES_MAX || !self.origin.bytes().all(plain) {
+        if tlog::check_origin(&self.origin).is_err() {
             return Err(("receipt_log.origin", "must be letters, digits, dots, dashes and slashes, at most 128"));
         }
         let (needed, all) = (self.witnesses_needed, self.witnesses.len());

@@ -30,7 +30,9 @@ pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         file.with_context(|| format!("make {}; one that is there is never replaced", path.display()))?;
     file.write_all(text.as_bytes())?;
     file.write_all(b"\n")?;
-    file.sync_all().with_context(|| format!("write {}", path.display()))
+    let folder = path.parent().context("a key has a directory")?;
+    let written = file.sync_all().and_then(|()| File::open(folder)?.sync_all());
+    written.with_context(|| format!("write {}", path.display()))
 }
 
 /// Reads a key.

@@ -30,11 +30,12 @@ pub(crate) enum Command {
         after_help = "Example:\n  cloister-host receipt-log init --dir /var/lib/cloister/receipts --origin node1.example/receipts"
     )]
     Init {
-        /// The log's directory.
+        /// The log's directory. Keep a copy of its `log.key`: without it the log cannot go on.
         #[arg(long)]
         dir: PathBuf,
-        /// The log's name, for ever: a domain of yours and a path, without a scheme. It is in the guardian's configuration too.
-        #[arg(long)]
+        /// The log's name, for ever: a domain of yours and a path, without a scheme, of letters, digits, dots, dashes and slashes. It is in
+        /// the guardian's configuration too.
+        #[arg(long, value_parser = origin)]
         origin: String,
     },
     /// Keep the log for a guardian that asks on a Unix socket.
@@ -44,10 +45,11 @@ pub(crate) enum Command {
         /// The log's directory.
         #[arg(long)]
         dir: PathBuf,
-        /// Unix socket to answer on; may be repeated.
+        /// Unix socket to answer on; may be repeated. A guest that connects to port P of its host by vhost-device-vsock arrives at that
+        /// program's socket path with `_P` appended. Only this user may connect.
         #[arg(long, required = true)]
         socket: Vec<PathBuf>,
-        /// URL of a witness (http only: what it says is signed); may be repeated.
+        /// URL of a witness (http only: what it says is signed); may be repeated. Without one, nobody watches the log.
         #[arg(long)]
         witness: Vec<String>,
     },
@@ -61,6 +63,11 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// The same rule as the guardian's.
+fn origin(text: &str) -> Result<String, String> {
+    tlog::check_origin(text).map(|()| text.to_owned())
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {

@@ -30,7 +30,7 @@ pub(crate) enum Command {
         after_help = "Example:\n  cloister-host witness init --dir /var/lib/cloister/witness --name witness.example/w1"
     )]
     Init {
-        /// The witness's directory. It also holds what was seen; losing that is losing the witness.
+        /// The witness's directory. It also holds what was seen: losing that is losing the witness, and so is starting from an older copy.
         #[arg(long)]
         dir: PathBuf,
         /// Its name: a domain of yours and a path, without a scheme.
@@ -46,10 +46,10 @@ pub(crate) enum Command {
         /// The witness's directory.
         #[arg(long)]
         dir: PathBuf,
-        /// Address to listen on.
+        /// Address to listen on: plain HTTP. Let only the keepers of its logs reach it.
         #[arg(long)]
         listen: SocketAddr,
-        /// Key of a log, as `cloister-host receipt-log info` prints it; may be repeated.
+        /// Key of a log, as `cloister-host receipt-log info` prints it; may be repeated. One that was named once is remembered.
         #[arg(long, required = true)]
         log: Vec<LogKey>,
     },

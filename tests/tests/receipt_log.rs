@@ -1,13 +1,19 @@
 //! The log of receipts: what is in it is shown offline; a log that was put back, or goes on elsewhere, takes no work.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use acceptance::processes::{self, Process, soon};
 use acceptance::{World, cli};
+use attestation::Sha256Digest;
+use credits::merkle::LogTree;
 use serde_json::Value;
+use tlog::ReceiptLogEntry;
+use tlog::service::{LogAnswer, LogQuestion};
 
 const CREDITS: u64 = 200_000;
 /// Longer than the guardian goes on without witnesses.
@@ -135,6 +141,73 @@ fn a_receipt_is_shown_to_be_in_a_witnessed_log_offline_and_years_later() {
     assert_eq!(entries(&world), 5, "two boots and three receipts");
     let run = audit(&world, &[first, second, third]).success().unwrap();
     assert_eq!((run.number("/checked").unwrap(), run.number("/entries").unwrap()), (3, 5));
+}
+
+/// One question to a keeper, as a guardian asks it. Nothing, if it is gone.
+fn ask(socket: &Path, question: &LogQuestion) -> Option<LogAnswer> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    writeln!(stream, "{}", serde_json::to_string(question).unwrap()).ok()?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).ok()?;
+    serde_json::from_str(&line).ok()
+}
+
+/// The real process is killed while entries come, again and again. What it acknowledged is there, in its order; what it did not is said
+/// again, as a guardian does, and is there once.
+fn kills_lose_nothing(kills: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, socket) = (folder.path().join("log"), folder.path().join("socket"));
+    let host = || Command::new(processes::bin_dir().unwrap().join("cloister-host"));
+    let mut init = host();
+    acceptance::world::run(init.args(["receipt-log", "init", "--origin", "kills.example/log", "--dir"]).arg(&dir))
+        .unwrap();
+    let (mut tree, mut next) = (LogTree::new(), Vec::new());
+    for kill in 0..=kills {
+        let mut serve = host();
+        serve.args(["receipt-log", "serve", "--dir"]).arg(&dir).arg("--socket").arg(&socket);
+        let mut process = Process::start("cloister-host receipt-log serve", &mut serve).unwrap();
+        process.wait_until(NOTICED, |process| process.stderr().contains("receipt log ready on")).unwrap();
+        let (pid, after) = (process.id(), Duration::from_millis(1 + kill * 7919 % 40));
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(after);
+            processes::signal(pid, "KILL").unwrap();
+        });
+        loop {
+            let from = tree.size();
+            if next.is_empty() {
+                let count = 1 + from % 23;
+                let digest = |number: u64| Sha256Digest::of(&(from + number).to_be_bytes());
+                next = (0..count).map(|number| ReceiptLogEntry::Receipt(digest(number))).collect();
+            }
+            match ask(&socket, &LogQuestion::Append { from, entries: next.clone() }) {
+                Some(LogAnswer::Appended { size }) => {
+                    next.drain(..).for_each(|entry| tree.append(entry.leaf_hash()));
+                    assert_eq!(size, tree.size(), "kill {kill}");
+                }
+                Some(other) => panic!("kill {kill}: {other:?}"),
+                None => break,
+            }
+        }
+        killer.join().unwrap();
+        drop(process);
+        let bytes = std::fs::read(dir.join("entries")).unwrap();
+        let held = bytes.chunks(36).take(usize::try_from(tree.size()).unwrap());
+        let held = held.map(|record| ReceiptLogEntry::from_record(record.try_into().unwrap()).unwrap());
+        let mut on_disk = LogTree::new();
+        held.for_each(|entry| on_disk.append(entry.leaf_hash()));
+        assert_eq!((on_disk.size(), on_disk.root()), (tree.size(), tree.root()), "kill {kill}");
+    }
+    assert!(tree.size() > kills, "entries came: {}", tree.size());
+}
+
+#[test]
+fn kills_of_the_keeper_lose_no_acknowledged_entry() {
+    kills_lose_nothing(30);
+}
+
+#[test]
+fn nightly_a_thousand_kills_of_the_keeper_lose_no_acknowledged_entry() {
+    kills_lose_nothing(1000);
 }
 
 /// Requests of a log that another program made, right and wrong, one after the other and at once.

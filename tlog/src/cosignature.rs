@@ -14,6 +14,8 @@ use crate::note::{NoteSignature, key_id, line, read_key, signature_lines, split,
 
 /// Signature type of a cosignature.
 const COSIGNATURE: u8 = 0x04;
+/// Longest line of a cosignature: the longest name, and 76 bytes in base64.
+const LINE_BYTES_MAX: usize = 400;
 
 /// A witness: its name, and the key it cosigns with. Its text is `NAME+HASH+BASE64`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,10 +144,12 @@ pub fn cosigned_by(text: &str, lines: &str, witnesses: &[WitnessKey], needed: us
     count(text, &lines, witnesses, needed)
 }
 
-/// The lines among `lines` that are signatures, at most so many of them. Nothing is verified.
+/// The lines among `lines` that may be cosignatures, at most so many of them. Nothing is verified.
 #[must_use]
 pub fn signatures_of(lines: &str, most: usize) -> String {
-    lines.split_inclusive('\n').filter(|line| signature_lines(line).is_ok()).take(most).collect()
+    // A control character takes six bytes where lines are passed on.
+    let plain = |line: &&str| line.len() <= LINE_BYTES_MAX && !line.bytes().any(|byte| byte < 0x20 && byte != b'\n');
+    lines.split_inclusive('\n').filter(plain).filter(|line| signature_lines(line).is_ok()).take(most).collect()
 }
 
 fn count(

@@ -9,6 +9,23 @@
 //!
 //! No I/O, no clock. Hashing and Merkle proofs are those of `credits::merkle`.
 
+/// Longest name of a log of receipts.
+const ORIGIN_BYTES_MAX: usize = 128;
+
+/// Whether a log of receipts can have this name. What a guardian signs of it begins with the name, and nothing else that its receipt key
+/// signs begins so.
+///
+/// # Errors
+/// What is wrong.
+pub fn check_origin(text: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/');
+    let begins_plain = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if begins_plain && text.len() <= ORIGIN_BYTES_MAX && text.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(format!("must be letters, digits, dots, dashes and slashes, at most {ORIGIN_BYTES_MAX}"))
+}
+
 pub mod checkpoint;
 pub mod cosignature;
 pub mod entry;

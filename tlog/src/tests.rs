@@ -227,6 +227,16 @@ fn cosignatures_count_once_for_each_named_witness_that_signed_this_checkpoint() 
         );
         assert_eq!(crate::cosignature::signatures_of(&lines, 1), line(0, 5), "{nonsense:?}");
     }
+    let longest = Cosigner::new(&"w".repeat(256), key(1)).unwrap().cosign(&text, UnixTime(u64::MAX));
+    assert_eq!(crate::cosignature::signatures_of(&longest, 1), longest);
+    for name in ["w".repeat(400), "\u{1}".repeat(9)] {
+        let line = format!("\u{2014} {name} AAAAAA==\n");
+        assert_eq!(
+            crate::cosignature::signatures_of(&format!("{line}{longest}"), 9),
+            longest,
+            "no line that is passed on"
+        );
+    }
     // The log's own signature is looked at by whoever opens the checkpoint, whatever stands beside it.
     assert_eq!(Checkpoint::open(&format!("{note}{good}"), log.signer.public()).unwrap(), head);
 }

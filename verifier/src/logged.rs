@@ -4,6 +4,8 @@
 //! that the *reader* names cosigned that head. Trusts on entry: the keyset, which was attested, and the reader's witnesses. A node
 //! that keeps no log is no fault; one that shows another log than before is.
 
+use std::time::Duration;
+
 use attestation::{Keyset, Receipt, Transcript, UnixTime};
 use credits::Bytes32;
 use credits::merkle::{empty_root, verify_consistency};
@@ -17,6 +19,9 @@ use crate::exchange::Answer;
 use crate::fetch::{NodeError, call_json};
 use crate::session::{Session, SessionError, fresh_idempotency_key};
 use crate::tab::Tab;
+
+/// Time before a proof that is not there yet is asked for again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Whose word the reader takes that a log only grows.
 #[derive(Debug, Clone, Default)]
@@ -161,7 +166,15 @@ impl Answer {
     /// When the node gives no proof, or one that does not hold.
     pub async fn ask_for_log_proof(&mut self) -> Result<Option<Logged>, LogError> {
         let receipt = &self.receipt.receipt;
-        let Some(proof) = self.session.log_proof(&self.tab, receipt).await? else { return Ok(None) };
+        let mut proof = self.session.log_proof(&self.tab, receipt).await;
+        if let Err(SessionError::Node(NodeError::Refused { status, .. })) = &proof
+            && *status == http::StatusCode::SERVICE_UNAVAILABLE
+        {
+            // A witness may be slow, or many may ask: once more.
+            tokio::time::sleep(PAUSE).await;
+            proof = self.session.log_proof(&self.tab, receipt).await;
+        }
+        let Some(proof) = proof? else { return Ok(None) };
         let keyset = self.session.keyset();
         let logged = check_logged(receipt, &proof, keyset, &WitnessTrust::default(), &mut Transcript::default())?;
         self.bundle.log_proof = Some(proof);

@@ -308,7 +308,7 @@ impl Session {
     /// When the node refuses or gives no answer.
     pub async fn get(&self, path: &str) -> Result<(http::HeaderMap, Bytes), SessionError> {
         let ask = self.request(Method::GET, path, Bytes::new())?;
-        call(&self.inner.sender, ask, "the list of models").await.map_err(SessionError::Node)
+        call(&self.inner.sender, ask, "what is public").await.map_err(SessionError::Node)
     }
 
     /// Whether two handles are the same session.

@@ -58,10 +58,13 @@ impl Books {
     /// The first `count` of those that waited are in the log.
     pub(super) fn appended(&mut self, count: usize) {
         for entry in self.pending.drain(..count.min(self.pending.len())) {
-            if let Some(place) = self.places.get_mut(&entry) {
-                *place = Some(self.frontier.size());
-            }
+            let index = self.frontier.size();
             self.nodes.append(&mut self.frontier, entry.leaf_hash());
+            match self.places.get_mut(&entry) {
+                Some(place) => *place = Some(index),
+                // It gave way while it waited.
+                None => self.nodes.forget(index),
+            }
         }
     }
 

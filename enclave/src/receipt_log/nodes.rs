@@ -1,15 +1,12 @@
 //! The nodes of the tree that the proofs of the newest entries need, so that nobody learns who asks for which.
 //!
-//! Of a log that began before this boot they are the peaks of its frontier then, and what was completed since. Of old entries the lower
-//! nodes are dropped, a block of 256 at a time; the upper ones are few.
+//! Of a log that began before this boot they are the peaks of its frontier then, and what was completed since. What only forgotten entries
+//! need is dropped: there are about two nodes for each entry that is held, and a few.
 
 use std::collections::HashMap;
 
 use credits::merkle::inclusion_proof;
 use credits::{Bytes32, LogFrontier};
-
-/// Levels below which nodes are dropped.
-const BLOCK_LEVEL: u8 = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Nodes(HashMap<(u8, u64), Bytes32>);
@@ -31,17 +28,15 @@ impl Nodes {
         });
     }
 
-    /// The entry at `index` is not asked for any more.
+    /// The entry at `index`, and those before it, are not asked for any more. What lies below a node whose entries are all forgotten no
+    /// proof needs: every proof is of a later entry, which lies behind it.
     pub(super) fn forget(&mut self, index: u64) {
-        let block = index >> BLOCK_LEVEL;
-        if index.checked_add(1).is_none_or(|next| next >> BLOCK_LEVEL == block) {
-            return;
-        }
-        for level in 0..BLOCK_LEVEL {
-            let nodes = 1_u64 << (BLOCK_LEVEL - level);
-            for index in block * nodes..(block + 1) * nodes {
-                self.0.remove(&(level, index));
-            }
+        let mut level = 0_u8;
+        while level < 64 && (index >> level) & 1 == 1 {
+            let right = index >> level;
+            self.0.remove(&(level, right));
+            self.0.remove(&(level, right - 1));
+            level += 1;
         }
     }
 
@@ -90,23 +85,24 @@ mod tests {
         }
     }
 
-    /// Memory is bounded by what may be asked for; what is left of the rest is one node in a hundred and twenty-eight.
+    /// Memory is bounded by what may be asked for.
     #[test]
     fn old_entries_give_way_and_new_ones_are_still_shown() {
-        let (held, all) = (1000, 20_000);
-        let mut frontier = frontier(77);
-        let mut nodes = Nodes::new(&frontier);
-        for size in 78..=all {
-            nodes.append(&mut frontier, leaf(size - 1));
-            if size > 77 + held {
-                nodes.forget(size - 1 - held);
+        for (began, held, all) in [(77, 1000, 20_000), (0, 3, 300), (255, 1, 700), (256, 64, 900)] {
+            let mut frontier = frontier(began);
+            let mut nodes = Nodes::new(&frontier);
+            for size in began + 1..=all {
+                nodes.append(&mut frontier, leaf(size - 1));
+                if size > began + held {
+                    nodes.forget(size - 1 - held);
+                }
+                for index in [size.saturating_sub(held).max(began), size - 1] {
+                    let proof = nodes.inclusion(index, size).unwrap();
+                    verify_inclusion(leaf(index), index, size, &proof, &frontier.root()).unwrap();
+                }
             }
+            let most = usize::try_from(2 * held + 64).unwrap();
+            assert!(nodes.count() <= most, "{} nodes for {held} entries", nodes.count());
         }
-        for index in all - held..all {
-            let proof = nodes.inclusion(index, all).unwrap();
-            verify_inclusion(leaf(index), index, all, &proof, &frontier.root()).unwrap();
-        }
-        assert!(nodes.inclusion(100, all).is_none());
-        assert!(nodes.count() < 3000, "{} nodes", nodes.count());
     }
 }

@@ -1,6 +1,7 @@
 //! The way to witnesses (C2SP tlog-witness): a checkpoint and the proof that it extends what they saw, and their cosignatures back.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,8 +13,10 @@ use tlog::cosignature::signatures_of;
 use tlog::service::LogAnswer;
 use tokio::runtime::Runtime;
 
+use crate::output;
+
 /// Time for a witness to answer, asked twice if need be.
-const WITNESS_TIMEOUT: Duration = Duration::from_secs(3);
+const WITNESS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// What explains that a witness has seen more or else.
@@ -33,6 +36,22 @@ struct Witness {
     url: String,
     /// Entries it has seen, as far as is known here.
     seen: AtomicU64,
+    /// Why it did not cosign the last time.
+    refused: Mutex<Option<String>>,
+}
+
+impl Witness {
+    /// Tells the operator when a witness stops to cosign, for another reason than before, or cosigns again.
+    fn tell(&self, refusal: Option<&str>) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.as_deref() != refusal {
+            match refusal {
+                Some(text) => output::note(&format!("{} does not cosign: {text}", self.url)),
+                None => output::note(&format!("{} cosigns again", self.url)),
+            }
+            *refused = refusal.map(str::to_owned);
+        }
+    }
 }
 
 /// The proof from so many entries on.
@@ -53,7 +72,11 @@ impl Relay {
             if parsed.scheme() != "http" {
                 bail!("{url:?}: a witness is reached by http://; put a TLS client in front of one that has https only");
             }
-            Ok(Witness { url: url.trim_end_matches('/').to_owned(), seen: AtomicU64::new(0) })
+            Ok(Witness {
+                url: url.trim_end_matches('/').to_owned(),
+                seen: AtomicU64::new(0),
+                refused: Mutex::default(),
+            })
         };
         let witnesses = urls.iter().map(witness).collect::<anyhow::Result<_>>()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -78,8 +101,15 @@ impl Relay {
         });
         for (witness, answer) in self.witnesses.iter().zip(answers) {
             match answer.unwrap_or_else(|_| Err(anyhow::anyhow!("asking it failed"))) {
-                Ok(more) => lines.push_str(&signatures_of(&more, LINES_PER_WITNESS_MAX)),
-                Err(error) => refusals.push(format!("{}: {error:#}", witness.url)),
+                Ok(more) => {
+                    witness.tell(None);
+                    lines.push_str(&signatures_of(&more, LINES_PER_WITNESS_MAX));
+                }
+                Err(error) => {
+                    let text = format!("{error:#}");
+                    witness.tell(Some(&text));
+                    refusals.push(format!("{}: {text}", witness.url));
+                }
             }
         }
         LogAnswer::Cosigned { lines, refusals }

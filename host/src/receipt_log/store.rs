@@ -4,7 +4,7 @@
 //! again.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -93,8 +93,12 @@ impl Store {
     fn cut_off(&self, dir: &Path, whole: u64, length: u64) -> anyhow::Result<()> {
         let mut rest = vec![0; usize::try_from(length - whole)?];
         self.file.read_exact_at(&mut rest, whole)?;
-        let aside = dir.join(format!("{ENTRIES_FILE}.cut-at-{}", whole / RECORD));
-        std::fs::write(&aside, rest).with_context(|| format!("write {}", aside.display()))?;
+        let name = |number| dir.join(format!("{ENTRIES_FILE}.cut-at-{}.{number}", whole / RECORD));
+        let aside = (1_u32..).map(name).find(|path| !path.exists()).context("there is a free name")?;
+        let written =
+            File::create_new(&aside).and_then(|mut file| file.write_all(&rest).and_then(|()| file.sync_all()));
+        written.with_context(|| format!("write {}", aside.display()))?;
+        File::open(dir)?.sync_all()?;
         self.file.set_len(whole)?;
         output::note(&format!(
             "cut off {} bytes behind the last whole entry, as a crash leaves them; they are in {}",
@@ -145,8 +149,13 @@ impl Store {
             bail!(differs());
         }
         let records: Vec<u8> = new.iter().flat_map(ReceiptLogEntry::to_record).collect();
-        // At its place, so that what was written of an append that failed is written over.
-        self.file.write_all_at(&records, size * RECORD).context("write entries")?;
+        if let Err(error) = self.file.write_all_at(&records, size * RECORD) {
+            // Whole records of an append that failed must not be found by the next start.
+            if let Err(error) = self.file.set_len(size * RECORD) {
+                end::<()>(&format!("what was written of entries could not be cut off: {error}"));
+            }
+            return Err(error).context("write entries");
+        }
         if let Err(error) = self.file.sync_data() {
             // What the kernel holds and what the disk holds may no longer be the same thing: the next start writes it again.
             end::<()>(&format!("the log could not be synced to disk: {error}"));
@@ -250,7 +259,7 @@ mod tests {
             let size = u64::try_from(keep / RECORD_BYTES).unwrap();
             assert_eq!((store.head().size, entries_in(dir.path()).unwrap()), (size, size), "{keep} bytes");
             assert_eq!(store.append(size, &all[keep / RECORD_BYTES..]).unwrap(), 6, "and it goes on");
-            let aside = dir.path().join(format!("entries.cut-at-{size}"));
+            let aside = dir.path().join(format!("entries.cut-at-{size}.1"));
             assert_eq!(aside.exists(), keep % RECORD_BYTES > 0, "{keep} bytes");
         }
         // The length was written and the bytes were not.

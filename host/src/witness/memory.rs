@@ -39,6 +39,7 @@ impl Memory {
             Err(TryLockError::WouldBlock) => bail!("another process is the witness in {}", dir.display()),
             Err(TryLockError::Error(error)) => return Err(error).context("lock the witness"),
         }
+        cut_torn_name(dir)?;
         let memory = Self { folder, _lock: lock };
         let known: BTreeSet<String> = known(dir)?.into_iter().collect();
         if let Some(missing) = known.iter().find(|origin| !memory.file(origin).is_file()) {
@@ -46,11 +47,17 @@ impl Memory {
         }
         for origin in logs {
             if !known.contains(origin) {
-                File::create(memory.file(origin)).and_then(|file| file.sync_all()).context("write what was seen")?;
+                // One that is there is never emptied: it may say more than the list of names does.
+                let file = OpenOptions::new().append(true).create(true).open(memory.file(origin));
+                file.and_then(|file| file.sync_all()).context("write what was seen")?;
                 sync(&memory.folder)?;
                 let mut names = OpenOptions::new().append(true).open(dir.join(KNOWN))?;
-                writeln!(names, "{origin}")?;
+                names.write_all(format!("{origin}\n").as_bytes())?;
                 names.sync_all()?;
+            }
+            // A process before this one may have failed to sync it: what is read may not be on the disk.
+            if let Some(note) = memory.newest(origin)? {
+                memory.remember(origin, &note)?;
             }
         }
         Ok(memory)
@@ -98,8 +105,25 @@ fn known(dir: &Path) -> anyhow::Result<Vec<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
+/// A name whose line does not end was not finished, and its log was not served yet.
+fn cut_torn_name(dir: &Path) -> anyhow::Result<()> {
+    let path = dir.join(KNOWN);
+    let names = fs::read(&path).with_context(|| lost(dir))?;
+    let whole = names.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if whole < names.len() {
+        let file = OpenOptions::new().write(true).open(&path)?;
+        file.set_len(u64::try_from(whole)?)?;
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
 fn lost(dir: &Path) -> String {
-    format!("A witness that has lost what it saw must not go on: restore {}, or make another witness", dir.display())
+    format!(
+        "A witness that has lost what it saw must not go on: restore the newest state of {} (an older one is as bad as none), or make \
+         another witness",
+        dir.display()
+    )
 }
 
 fn sync(dir: &Path) -> anyhow::Result<()> {

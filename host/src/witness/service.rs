@@ -253,5 +253,14 @@ mod tests {
         assert!(refused.contains("what was seen of a.example/log is gone"), "{refused}");
         std::fs::rename(dir.path().join("lost"), &file).unwrap();
         assert!(Memory::open(dir.path(), ["a.example/log", "c.example/log"]).is_ok());
+        // A list of names that is too short, or torn, costs nothing that was seen.
+        let known = dir.path().join("known");
+        for names in ["", "b.exa", "b.example/log\na.exa"] {
+            std::fs::write(&known, names).unwrap();
+            let memory = Memory::open(dir.path(), ["a.example/log"]).unwrap();
+            assert!(memory.newest("a.example/log").unwrap().unwrap().contains("\n3\n"), "{names:?}");
+            drop(memory);
+            assert!(std::fs::read_to_string(&known).unwrap().ends_with("a.example/log\n"));
+        }
     }
 }

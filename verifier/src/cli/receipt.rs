@@ -58,6 +58,7 @@ pub(crate) struct WitnessArgs {
 ///
 /// The node is verified like any other. Its log must have grown from the head stored with each receipt to the head it shows now; one that
 /// is shorter, or is not shown to have grown, is refused. This finds a log that was put back where no witnesses watch it.
+/// Receipts without a stored proof are passed over; the first that fails ends it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  cloister receipt audit receipts/*.json --url https://node.example:8443 --policy policy.toml"
