@@ -6,10 +6,9 @@ use std::path::Path;
 use anyhow::Context;
 use credits::Credits;
 use ledger::{InitOptions, OpenLedger};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Ledger;
-use crate::{clock, output};
+use crate::{clock, output, stop};
 
 pub(crate) fn run(command: Ledger) -> anyhow::Result<()> {
     match command {
@@ -39,15 +38,7 @@ fn serve(dir: &Path, listen: SocketAddr) -> anyhow::Result<()> {
 async fn serve_until_signal(open: OpenLedger, listen: SocketAddr) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
     output::note(&format!("ledger ready on http://{}", listener.local_addr()?));
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    Ok(ledger::serve(listener, open, stop).await?)
+    Ok(ledger::serve(listener, open, stop::asked()?).await?)
 }
 
 fn voucher(dir: &Path, value: u64, json: bool) -> anyhow::Result<()> {

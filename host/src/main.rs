@@ -12,6 +12,7 @@ mod measure;
 mod output;
 mod receipt_log;
 mod sim_tee;
+mod stop;
 mod witness;
 
 use std::process::ExitCode;

@@ -15,9 +15,8 @@ use anyhow::{Context, bail};
 use attestation::ReceiptKey;
 use clap::Subcommand;
 use tlog::{Cosigner, LogKey};
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{key_file, output};
+use crate::{key_file, output, stop};
 use memory::Memory;
 
 /// File of the witness's key: its name, and the seed in hex.
@@ -114,14 +113,6 @@ fn serve(dir: &Path, listen: SocketAddr, logs: Vec<LogKey>) -> anyhow::Result<()
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
         output::note(&format!("witness ready on http://{}", listener.local_addr()?));
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        server::serve(listener, service::router(witness), stop).await
+        server::serve(listener, service::router(witness), stop::asked()?).await
     })
 }

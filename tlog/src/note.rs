@@ -237,14 +237,6 @@ pub(crate) struct NoteSignature<'a> {
     pub(crate) signature: Vec<u8>,
 }
 
-/// The text of a note. Nothing is verified.
-///
-/// # Errors
-/// [`LogFault::Malformed`] when it is none.
-pub fn text_of(note: &str) -> Result<&str, LogFault> {
-    Ok(split(note)?.0)
-}
-
 /// The text of a note and the lines of its signatures. Nothing is verified.
 pub(crate) fn split(note: &str) -> Result<(&str, Vec<NoteSignature<'_>>), LogFault> {
     let bad = |problem: &str| LogFault::malformed("checkpoint", problem);

@@ -438,13 +438,17 @@ async fn close_patiently(session: &Session, tab: &Tab) -> Result<Settlement, Ses
     }
 }
 
+/// What a node that takes no work says before it looks at a spend, and so before it asks its ledger.
+const UNASKED: [&str; 2] = ["node.draining", "log.unwitnessed"];
+
 /// Only a clear no means that the ledger has not seen the spend. A conflict means the opposite, and a request that may have been
 /// acted on proves nothing.
 fn was_never_reserved(error: &SessionError) -> bool {
     match error {
         SessionError::Node(NodeError::Closed) => true,
         SessionError::Node(NodeError::Refused { status, code, .. }) => {
-            matches!(status.as_u16(), 400 | 402 | 403 | 404 | 413 | 422) && !code.starts_with("credits.")
+            let refused = matches!(status.as_u16(), 400 | 402 | 403 | 404 | 413 | 422) && !code.starts_with("credits.");
+            refused || UNASKED.contains(&code.as_str())
         }
         _ => false,
     }

@@ -109,6 +109,43 @@ fn vsock_addresses_that_name_nothing_are_refused() {
 }
 
 #[test]
+fn a_log_is_watched_by_more_than_half_of_distinct_witnesses() {
+    let key = |name: &str, seed: u8| {
+        let key = attestation::ReceiptKey::from_seed(&[seed; 32]).unwrap();
+        format!("\"{}\"", tlog::Cosigner::new(name, key).unwrap().public())
+    };
+    let [a, b, c] = [key("a.example", 1), key("b.example", 2), key("c.example", 3)];
+    let with = |origin: &str, witnesses: &[&str], needed: u32| {
+        let table = format!(
+            "\n[receipt_log]\norigin = \"{origin}\"\nservice = {{ vsock = {{ cid = 2, port = 9002 }} }}\nwitnesses = [{}]\n\
+             witnesses_needed = {needed}\n",
+            witnesses.join(", ")
+        );
+        parsed("", &format!("kind = \"report-socket\"\npath = \"/tee\"\n{table}"))
+    };
+    for (witnesses, needed) in [(vec![], 0), (vec![&*a], 1), (vec![&*a, &*b], 2), (vec![&*a, &*b, &*c], 2)] {
+        with("node.example/receipts", &witnesses, needed).unwrap();
+    }
+    let (same_key, same_name) = (key("d.example", 1), key("a.example", 4));
+    for (origin, witnesses, needed, problem) in [
+        ("node.example/receipts", vec![&*a, &*b], 1, "witnesses_needed must be more than half"),
+        ("node.example/receipts", vec![&*a], 0, "witnesses_needed must be more than half"),
+        ("node.example/receipts", vec![&*a], 2, "witnesses_needed must be more than half"),
+        ("node.example/receipts", vec![], 1, "witnesses_needed must be more than half"),
+        ("node.example/receipts", vec![&*a, &*b, &*same_key], 2, "each key and each name once"),
+        ("node.example/receipts", vec![&*a, &*b, &*same_name], 2, "each key and each name once"),
+        ("node.example/receipts", vec![&*a, &*a], 2, "each key and each name once"),
+        ("node.example/receipts", vec!["\"a.example+00000000+AAAA\""], 1, "is not a log key"),
+        ("{\\\"", vec![], 0, "receipt_log.origin must be letters"),
+        ("", vec![], 0, "receipt_log.origin must be letters"),
+        ("a b", vec![], 0, "receipt_log.origin must be letters"),
+    ] {
+        let refused = with(origin, &witnesses, needed).unwrap_err();
+        assert!(refused.contains(problem), "{origin:?} {needed} of {}: {refused}", witnesses.len());
+    }
+}
+
+#[test]
 fn gpus_have_a_driver_or_a_platform_that_answers_for_them() {
     let socket = "kind = \"report-socket\"\npath = \"/run/tee.sock\"";
     let nvml = "[gpu.nvml]\nsocket = \"/run/nvml.sock\"\ncollateral = { socket = \"/run/collateral.sock\" }";

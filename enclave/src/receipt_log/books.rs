@@ -12,8 +12,6 @@ use crate::limits::RECEIPTS_HELD_MAX;
 
 #[derive(Debug, Default)]
 pub(super) struct Books {
-    /// Whether it is known where the log ends.
-    pub(super) begun: bool,
     /// When the last round began that ended well.
     pub(super) kept: Option<Instant>,
     /// What was acknowledged.
@@ -30,7 +28,7 @@ pub(super) struct Books {
 impl Books {
     pub(super) fn new(frontier: LogFrontier) -> Self {
         let nodes = Nodes::new(&frontier);
-        Self { begun: true, frontier, nodes, ..Self::default() }
+        Self { frontier, nodes, ..Self::default() }
     }
 
     pub(super) fn put(&mut self, entry: ReceiptLogEntry) {
@@ -43,6 +41,11 @@ impl Books {
         {
             self.nodes.forget(index);
         }
+    }
+
+    /// Whether this boot has an entry in the log.
+    pub(super) fn is_begun(&self) -> bool {
+        self.frontier.size() > 0 && self.pending.is_empty()
     }
 
     pub(super) fn waiting(&self) -> usize {

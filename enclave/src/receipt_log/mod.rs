@@ -27,7 +27,7 @@ use tokio::sync::{Notify, watch};
 use crate::config::ReceiptLogConfig;
 use crate::limits::{
     LOG_ANSWER_TIMEOUT, LOG_CLOCK_SKEW_SECS_MAX, LOG_ENTRIES_MAX, LOG_HEARTBEAT, LOG_OPEN_TIMEOUT, LOG_PAUSE,
-    LOG_PENDING_MAX, LOG_RETRY_PAUSE, LOG_UNWITNESSED_MAX, LOG_WAIT_TIMEOUT,
+    LOG_PENDING_MAX, LOG_RETRY_PAUSE, LOG_UNWITNESSED_MAX, LOG_WAIT_TIMEOUT, LOG_WITNESSES_MAX,
 };
 use crate::line_service::{AskError, LineService};
 use books::Books;
@@ -83,8 +83,15 @@ pub enum LogFailure {
     Sign(LogFault),
 }
 
+/// Characters of what the keeper says that are passed on to this node's own log.
+const WORDS_MAX: usize = 300;
+
+fn shortened(text: &str) -> String {
+    text.chars().take(WORDS_MAX).collect()
+}
+
 fn said(refusals: &[String]) -> String {
-    refusals.iter().map(|refusal| format!("; {refusal}")).collect()
+    refusals.iter().take(LOG_WITNESSES_MAX).map(|refusal| format!("; {}", shortened(refusal))).collect()
 }
 
 /// Why something is not shown to be in the log.
@@ -154,7 +161,8 @@ impl ReceiptLog {
     }
 
     async fn begin(&self, keyset: Sha256Digest, key: &ReceiptKey, clock: &dyn Clock) -> Result<(), LogFailure> {
-        if !self.books().begun {
+        // Also while the entry waits: another guardian may have made its last entries meanwhile.
+        if !self.books().is_begun() {
             match self.ask(&LogQuestion::Frontier { origin: self.origin.clone() }).await? {
                 LogAnswer::Frontier(frontier) if frontier.size() > LOG_ENTRIES_MAX => {
                     return Err(LogFailure::Wrong("more entries than a log can have"));
@@ -291,7 +299,7 @@ impl ReceiptLog {
 /// Why an answer is none to what was asked.
 fn refused(answer: LogAnswer) -> LogFailure {
     match answer {
-        LogAnswer::Error { message } => LogFailure::Refused(message),
+        LogAnswer::Error { message } => LogFailure::Refused(shortened(&message)),
         _ => LogFailure::Wrong("the answer to another question"),
     }
 }

@@ -286,6 +286,27 @@ async fn a_frontier_that_cannot_be_is_refused() {
     assert!(failure.contains("more entries than a log can have"), "{failure}");
 }
 
+/// Until its own entry is in the log, a boot looks anew where the log ends: an older guardian may have written its last.
+#[tokio::test]
+async fn a_boot_finds_the_end_of_a_log_that_grew_meanwhile() {
+    let keeper = Keeper::start("meanwhile");
+    let clock = clock();
+    keeper.lies(|question, truth| {
+        let is_append = matches!(question, LogQuestion::Append { .. });
+        Some(if is_append { LogAnswer::Error { message: "another was first".to_owned() } } else { truth })
+    });
+    let log = ReceiptLog::new(&keeper.config(&[0, 1, 2], 2));
+    let failure = log.begin(Sha256Digest([1; 32]), &key(1), &clock).await.unwrap_err().to_string();
+    assert!(failure.contains("another was first") && log.head().is_none(), "{failure}");
+    *keeper.lie.lock().unwrap() = None;
+    keeper.tree.lock().unwrap().append(ReceiptLogEntry::Receipt(Sha256Digest([9; 32])).leaf_hash());
+    log.begin(Sha256Digest([1; 32]), &key(1), &clock).await.unwrap();
+    let head = log.head().unwrap().checkpoint();
+    assert_eq!((head.size, head.root), (3, keeper.tree.lock().unwrap().root()));
+    log.begin(Sha256Digest([1; 32]), &key(1), &clock).await.unwrap();
+    assert_eq!(log.head().unwrap().checkpoint().size, 3, "and has one entry from then on");
+}
+
 /// The host sets this node's clock. It is not set back behind what witnesses say.
 #[tokio::test]
 async fn a_clock_behind_the_witnesses_stops_the_log() {

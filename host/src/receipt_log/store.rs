@@ -145,20 +145,17 @@ impl Store {
         if new.is_empty() {
             return Ok(size);
         }
-        if known < usize::try_from(size - from)? {
-            bail!(differs());
-        }
         let records: Vec<u8> = new.iter().flat_map(ReceiptLogEntry::to_record).collect();
         if let Err(error) = self.file.write_all_at(&records, size * RECORD) {
             // Whole records of an append that failed must not be found by the next start.
             if let Err(error) = self.file.set_len(size * RECORD) {
-                end::<()>(&format!("what was written of entries could not be cut off: {error}"));
+                end(&format!("what was written of entries could not be cut off: {error}"));
             }
             return Err(error).context("write entries");
         }
         if let Err(error) = self.file.sync_data() {
             // What the kernel holds and what the disk holds may no longer be the same thing: the next start writes it again.
-            end::<()>(&format!("the log could not be synced to disk: {error}"));
+            end(&format!("the log could not be synced to disk: {error}"));
         }
         for entry in new {
             self.push(*entry);
@@ -180,7 +177,7 @@ impl Store {
 }
 
 /// Ends this process: what it knows of the file may be wrong.
-pub(super) fn end<T>(why: &str) -> T {
+pub(super) fn end(why: &str) -> ! {
     output::note(why);
     std::process::exit(1)
 }

@@ -202,6 +202,10 @@ async fn keep(mut answer: Answer, directories: &[PathBuf], out: Output, report: 
     for directory in directories {
         files.push(answer.bundle.store(directory)?);
     }
+    super::receipt::put_receipt(&answer.receipt, files.first().map(PathBuf::as_path), report);
+    for file in &files {
+        out.say(&format!("kept as {}", file.display()));
+    }
     // It is kept before the log is asked for: what the log says changes nothing about what was received.
     match answer.ask_for_log_proof().await {
         Ok(None) => {}
@@ -215,10 +219,6 @@ async fn keep(mut answer: Answer, directories: &[PathBuf], out: Output, report: 
             report.put("log", Value::Null);
         }
         Err(error) => return Err(error.into()),
-    }
-    super::receipt::put_receipt(&answer.receipt, files.first().map(PathBuf::as_path), report);
-    for file in &files {
-        out.say(&format!("kept as {}", file.display()));
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{RwLock, oneshot, watch};
 
 pub use keeper::Log;
 
@@ -46,6 +46,8 @@ const HEAD_SECS_MAX: u64 = 30;
 const TEND_MS: u64 = 500;
 /// How long requests under way may take to finish at the end.
 const SHUTDOWN_SECS: u64 = 20;
+/// Time for the last receipts to be shown in the node's log.
+const PLACES_SECS: u64 = 12;
 
 /// How a proxy is set up.
 pub struct ProxyConfig {
@@ -78,6 +80,8 @@ pub struct Proxy {
 pub(crate) struct Shared {
     keeper: Keeper,
     receipts: Vec<PathBuf>,
+    /// Read by whoever asks the node for a receipt's place in its log.
+    asking: RwLock<()>,
     danger_listen_anywhere: bool,
     log: Log,
 }
@@ -136,7 +140,10 @@ impl Proxy {
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|source| Error::Io { action: format!("listen on {listen}"), source })?;
-        Ok(Self { listener, shared: Arc::new(Shared { keeper, receipts, danger_listen_anywhere, log }) })
+        Ok(Self {
+            listener,
+            shared: Arc::new(Shared { keeper, receipts, asking: RwLock::default(), danger_listen_anywhere, log }),
+        })
     }
 
     /// The address it listens on.
@@ -191,6 +198,8 @@ impl Proxy {
         // The task only ends by returning; its result says nothing.
         let _ = keeper_task.await;
         self.shared.keeper.shut_down(Duration::from_secs(SHUTDOWN_SECS)).await;
+        // The receipts are stored; what may be missing is that they are shown to be in the node's log.
+        let _ = tokio::time::timeout(Duration::from_secs(PLACES_SECS), self.shared.asking.write()).await;
     }
 }
 

@@ -155,7 +155,8 @@ async fn relay(shared: &Shared, lease: Lease, exchange: Exchange, reply: ReplySe
     } else {
         relay_whole(shared, exchange, reply).await
     };
-    // The tab may be closed from here on; its receipts can be asked for all the same.
+    // The tab may be closed from here on; its receipts can be asked for all the same, and a proxy that stops waits for that.
+    let _asking = shared.asking.read().await;
     drop(lease);
     if let Some(answer) = answered {
         shared.note_place(answer).await;
