@@ -61,7 +61,9 @@ pub(crate) enum Command {
 #[derive(Subcommand)]
 pub(crate) enum Ledger {
     /// Make a new ledger in an empty directory: keys, spend circuit parameters, store.
-    #[command(after_help = "Example:\n  cloister-host ledger init --dir /var/lib/cloister/ledger")]
+    #[command(after_help = "Examples:\n  cloister-host ledger init --dir /var/lib/cloister/ledger\n  \
+        cloister-host ledger init --dir /var/lib/cloister/ledger --postgres postgresql:///cloister\n  \
+        cloister-host ledger init --dir /var/lib/cloister/ledger --postgres @db.url --postgres-ca db-ca.pem")]
     Init {
         /// The ledger's directory.
         #[arg(long)]
@@ -72,6 +74,13 @@ pub(crate) enum Ledger {
         /// Longest tab, in seconds.
         #[arg(long, default_value_t = 3600)]
         tab_secs_max: u64,
+        /// Keep the ledger in this PostgreSQL database instead of a file: a connection URL, or @FILE with one in it (needed when
+        /// it has a password).
+        #[arg(long, value_name = "URL|@FILE")]
+        postgres: Option<String>,
+        /// Certificates (PEM) of the authority that vouches for the server; needed when it is on another machine.
+        #[arg(long, value_name = "FILE", requires = "postgres")]
+        postgres_ca: Option<PathBuf>,
     },
     /// Serve a ledger over HTTP until SIGTERM.
     #[command(

@@ -3,25 +3,41 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use credits::Credits;
-use ledger::{InitOptions, OpenLedger};
+use ledger::{InitOptions, OpenLedger, PostgresOptions, PostgresServer};
 
 use crate::cli::Ledger;
 use crate::{clock, output, stop};
 
 pub(crate) fn run(command: Ledger) -> anyhow::Result<()> {
     match command {
-        Ledger::Init { dir, grace_secs, tab_secs_max } => init(&dir, grace_secs, tab_secs_max),
+        Ledger::Init { dir, grace_secs, tab_secs_max, postgres, postgres_ca } => {
+            let postgres = postgres.map(|url| server(&url, postgres_ca.as_deref())).transpose()?;
+            init(&dir, InitOptions { grace_secs, tab_secs_max, postgres, ..InitOptions::default() })
+        }
         Ledger::Serve { dir, listen } => serve(&dir, listen),
         Ledger::Voucher { dir, value, json } => voucher(&dir, value, json),
         Ledger::Info { dir, json } => info(&dir, json),
     }
 }
 
-fn init(dir: &Path, grace_secs: u64, tab_secs_max: u64) -> anyhow::Result<()> {
+/// The server that the command line names.
+fn server(url: &str, authority: Option<&Path>) -> anyhow::Result<PostgresOptions> {
+    let read = |path: &Path| std::fs::read(path).with_context(|| format!("read {}", path.display()));
+    let authority = authority.map(read).transpose()?;
+    let Some(file) = url.strip_prefix('@') else {
+        if PostgresServer::new(url, authority.as_deref())?.has_password() {
+            bail!("a password on the command line can be seen by others: put the URL into a file and give --postgres @FILE");
+        }
+        return Ok(PostgresOptions { url: url.to_owned(), authority });
+    };
+    let url = String::from_utf8(read(Path::new(file))?).with_context(|| format!("{file} is not text"))?;
+    Ok(PostgresOptions { url: url.trim().to_owned(), authority })
+}
+
+fn init(dir: &Path, options: InitOptions) -> anyhow::Result<()> {
     output::note("making keys and spend circuit parameters (a few seconds)");
-    let options = InitOptions { grace_secs, tab_secs_max, ..InitOptions::default() };
     let info = ledger::init(dir, options).with_context(|| format!("make a ledger in {}", dir.display()))?;
     output::note("the parameters come from a single-party setup: whoever ran this could forge spends on this ledger");
     output::line(&info.ledger_id.to_string())

@@ -78,12 +78,32 @@ pub(crate) fn checkpoint(
     if from > to || to > size {
         return Err(LedgerError::NotFound.into());
     }
-    let consistency = consistency_proof(from, to, |level, index| view.node(level, index)).map_err(node_error)?;
+    let consistency = with_nodes(view, |node| consistency_proof(from, to, node))?;
     Ok(CheckpointAnswer { checkpoint: signer.checkpoint(view), consistency })
 }
 
 fn inclusion(view: &dyn View, entry_index: u64) -> Result<Vec<Bytes32>, StoreError> {
-    inclusion_proof(entry_index, view.heads().log_size, |level, index| view.node(level, index)).map_err(node_error)
+    let size = view.heads().log_size;
+    with_nodes(view, |node| inclusion_proof(entry_index, size, node))
+}
+
+type Node<'a> = &'a mut dyn FnMut(u8, u64) -> Result<Bytes32, StoreError>;
+
+/// Makes a proof over nodes that are read at once: which ones it needs does not depend on what they are, so it is made twice,
+/// first over nothing.
+fn with_nodes<T>(
+    view: &dyn View,
+    prove: impl Fn(Node<'_>) -> Result<T, ProofError<StoreError>>,
+) -> Result<T, StoreError> {
+    let mut wanted = Vec::new();
+    let noted = prove(&mut |level, index| {
+        wanted.push((level, index));
+        Ok(Bytes32::default())
+    });
+    noted.map_err(node_error)?;
+    let mut nodes = view.nodes(&wanted)?.into_iter();
+    let missing = || StoreError::Missing { record: "node of the log tree" };
+    prove(&mut |_, _| nodes.next().ok_or_else(missing)).map_err(node_error)
 }
 
 fn node_error(error: ProofError<StoreError>) -> StoreError {

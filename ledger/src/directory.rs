@@ -6,7 +6,9 @@
 //! admin.key       seed of the administrator key, the same; only `issue_voucher` reads it
 //! proving.key     parameters of the proof system
 //! verifying.key
-//! ledger.redb     the database
+//! ledger.redb     the database; or, when it is in PostgreSQL:
+//! postgres.url    how to connect, mode 0600: it may hold a password
+//! postgres-ca.pem whose certificates the server's connection is protected with, if it is on another machine
 //! ```
 
 use std::fs::{self, File, OpenOptions};
@@ -24,9 +26,11 @@ use credits::{AdminKey, Bytes32, Credits, KeyError, LedgerInfo, LedgerKey, Signi
 use rand_core::{OsRng, RngCore};
 
 use crate::clock::Clock;
+use crate::durable::DurableLedger;
 use crate::error::StoreError;
 use crate::identity::{IdentityError, LedgerIdentity};
-use crate::redb_store::{RedbLedger, create_database};
+use crate::postgres_store::PostgresServer;
+use crate::redb_store::create_database;
 use crate::service::PublishedParams;
 
 const INFO_FILE: &str = "ledger.json";
@@ -35,9 +39,13 @@ const ADMIN_KEY_FILE: &str = "admin.key";
 const PROVING_KEY_FILE: &str = "proving.key";
 const VERIFYING_KEY_FILE: &str = "verifying.key";
 const DATABASE_FILE: &str = "ledger.redb";
+const POSTGRES_FILE: &str = "postgres.url";
+const POSTGRES_AUTHORITY_FILE: &str = "postgres-ca.pem";
 
 /// Longest description file read.
 const INFO_BYTES_MAX: u64 = 16 << 10;
+/// Longest description of a connection, and longest file of certificates.
+const POSTGRES_BYTES_MAX: u64 = 64 << 10;
 /// Longest parameter file read; the proving key is about 2.5 MiB.
 const PARAMS_BYTES_MAX: u64 = 16 << 20;
 /// A key file: 64 characters and a line end.
@@ -58,19 +66,36 @@ pub struct InitOptions {
     pub root_window: u64,
     /// See [`LedgerInfo::tab_secs_max`].
     pub tab_secs_max: u64,
+    /// The PostgreSQL server to keep it on; a file in the directory otherwise.
+    pub postgres: Option<PostgresOptions>,
+}
+
+/// How to reach a PostgreSQL server: see [`PostgresServer::new`].
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// Connection URL; it may hold a password.
+    pub url: String,
+    /// Certificates (PEM) of the authority that vouches for the server.
+    pub authority: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresOptions").finish_non_exhaustive()
+    }
 }
 
 impl Default for InitOptions {
     /// Test credits; five minutes of grace, 4,096 recent roots, reservations of up to a day.
     fn default() -> Self {
-        Self { holds_value: false, grace_secs: 300, root_window: 4096, tab_secs_max: 86_400 }
+        Self { holds_value: false, grace_secs: 300, root_window: 4096, tab_secs_max: 86_400, postgres: None }
     }
 }
 
 /// A ledger that is ready to be served.
 pub struct OpenLedger<V = VerifyingParams> {
     /// The ledger.
-    pub ledger: RedbLedger<V>,
+    pub ledger: DurableLedger<V>,
     /// Its parameters, for handing out.
     pub params: PublishedParams,
 }
@@ -148,11 +173,13 @@ pub enum DirectoryError {
 
 /// Makes a ledger in a new or empty directory: keys, parameters (of a single-party setup), description, empty database.
 pub fn init(directory: &Path, options: InitOptions) -> Result<LedgerInfo, DirectoryError> {
+    // What can be mistyped is looked at before anything is made.
+    let server = options.postgres.as_ref().map(server).transpose()?;
     create_empty(directory)?;
     let (ledger_key, admin_key) = (new_key()?, new_key()?);
     let (proving, verifying) = setup(&mut OsRng).map_err(DirectoryError::Params)?;
     let vk_digest = verifying.digest();
-    let InitOptions { holds_value, grace_secs, root_window, tab_secs_max } = options;
+    let InitOptions { holds_value, grace_secs, root_window, tab_secs_max, postgres } = options;
     let info = LedgerInfo {
         version: LEDGER_VERSION.to_owned(),
         ledger_id: ledger_id(ledger_key.public(), vk_digest),
@@ -170,7 +197,17 @@ pub fn init(directory: &Path, options: InitOptions) -> Result<LedgerInfo, Direct
     write_new(&directory.join(ADMIN_KEY_FILE), SECRET_MODE, hex::encode(admin_key.seed()).as_bytes())?;
     write_new(&directory.join(PROVING_KEY_FILE), PUBLIC_MODE, &proving.to_bytes())?;
     write_new(&directory.join(VERIFYING_KEY_FILE), PUBLIC_MODE, &verifying.to_bytes())?;
-    create_database(&directory.join(DATABASE_FILE), &identity).map_err(DirectoryError::Store)?;
+    match (server, postgres) {
+        (Some(server), Some(PostgresOptions { url, authority })) => {
+            write_new(&directory.join(POSTGRES_FILE), SECRET_MODE, url.as_bytes())?;
+            if let Some(authority) = authority {
+                write_new(&directory.join(POSTGRES_AUTHORITY_FILE), PUBLIC_MODE, &authority)?;
+            }
+            server.create_ledger(&identity)
+        }
+        _ => create_database(&directory.join(DATABASE_FILE), &identity),
+    }
+    .map_err(DirectoryError::Store)?;
     let path = directory.join(INFO_FILE);
     let text = serde_json::to_vec_pretty(&info).map_err(|_| DirectoryError::Malformed { path: path.clone() })?;
     write_new(&path, PUBLIC_MODE, &text)?;
@@ -178,7 +215,26 @@ pub fn init(directory: &Path, options: InitOptions) -> Result<LedgerInfo, Direct
     Ok(info)
 }
 
-/// Opens a ledger that [`init`] made. One process at a time: the database file is locked.
+fn server(options: &PostgresOptions) -> Result<PostgresServer, DirectoryError> {
+    PostgresServer::new(&options.url, options.authority.as_deref()).map_err(DirectoryError::Store)
+}
+
+/// The connection to PostgreSQL that the directory describes, when it does.
+fn stored_server(directory: &Path) -> Result<Option<PostgresServer>, DirectoryError> {
+    let path = directory.join(POSTGRES_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    check_secret_mode(&path)?;
+    let url = String::from_utf8(read(&path, POSTGRES_BYTES_MAX)?);
+    let url = url.map_err(|_| DirectoryError::Malformed { path })?;
+    let authority = directory.join(POSTGRES_AUTHORITY_FILE);
+    let authority = authority.exists().then(|| read(&authority, POSTGRES_BYTES_MAX)).transpose()?;
+    server(&PostgresOptions { url, authority }).map(Some)
+}
+
+/// Opens a ledger that [`init`] made. On a file one process at a time: it is locked. Blocks; not for threads that drive a
+/// runtime.
 pub fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<OpenLedger, DirectoryError> {
     let info = read_info(directory)?;
     let key: LedgerKey = read_key(&directory.join(LEDGER_KEY_FILE))?;
@@ -192,7 +248,10 @@ pub fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<OpenLedger, Direc
     let proving_key = read(&directory.join(PROVING_KEY_FILE), PARAMS_BYTES_MAX)?;
     // Never made anew: a ledger that lost its database has lost its money, and an empty one would take every spent
     // note again.
-    let ledger = RedbLedger::open_file(&directory.join(DATABASE_FILE), identity, verifier, clock);
+    let ledger = match stored_server(directory)? {
+        Some(server) => DurableLedger::open_postgres(server, identity, verifier, clock),
+        None => DurableLedger::open_file(&directory.join(DATABASE_FILE), identity, verifier, clock),
+    };
     let ledger = ledger.map_err(DirectoryError::Store)?;
     Ok(OpenLedger {
         ledger,
@@ -268,12 +327,14 @@ fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, DirectoryError> {
     }
 }
 
-fn read_key(path: &Path) -> Result<SigningKey, DirectoryError> {
+fn check_secret_mode(path: &Path) -> Result<(), DirectoryError> {
     let metadata = fs::metadata(path).map_err(|source| DirectoryError::Read { path: path.to_owned(), source })?;
     let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(DirectoryError::KeyMode { path: path.to_owned(), mode });
-    }
+    if mode & 0o077 == 0 { Ok(()) } else { Err(DirectoryError::KeyMode { path: path.to_owned(), mode }) }
+}
+
+fn read_key(path: &Path) -> Result<SigningKey, DirectoryError> {
+    check_secret_mode(path)?;
     let text = read(path, KEY_BYTES_MAX)?;
     let text = std::str::from_utf8(&text).ok().map(str::trim_end);
     let seed = text.and_then(|text| decode_hex::<SEED_LEN>(text).ok());

@@ -15,8 +15,39 @@ pub enum StoreError {
         doing: &'static str,
         /// The database's report.
         #[source]
-        source: Box<redb::Error>,
+        source: Box<dyn Error + Send + Sync>,
     },
+    /// The database server does not answer, or not for now: what was under way may or may not have been done.
+    #[error("the ledger's database server is not available: cannot {doing}")]
+    Server {
+        /// The operation.
+        doing: &'static str,
+        /// What was reported.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The database server is set up so that it could lose what it acknowledged.
+    #[error("the database server has {setting} off: it could lose what it acknowledged (turn it on)")]
+    Undurable {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// The connection would show the ledger to the network.
+    #[error("a database on another machine is only reached over TLS: give the file of its certificate authority")]
+    Unencrypted,
+    /// The description of the connection is malformed.
+    #[error("the description of the database's connection is malformed")]
+    Connection {
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The database holds a ledger already.
+    #[error("the database holds a ledger already: a ledger is only made in an empty schema")]
+    Occupied,
+    /// The database holds no ledger.
+    #[error("the database holds no ledger: what it held is lost, or this is another database")]
+    NoLedger,
     /// A stored record does not decode.
     #[error("the ledger's database holds a malformed {record}")]
     Record {
@@ -53,6 +84,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store can go on once its server answers again: nothing it holds is in doubt.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Server { .. })
+    }
+
     /// The error and its causes on one line, for the log.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
@@ -67,8 +103,8 @@ impl StoreError {
 }
 
 /// Names the operation that a database error interrupted.
-pub(crate) fn doing<E: Into<redb::Error>>(doing: &'static str) -> impl FnOnce(E) -> StoreError {
-    move |error| StoreError::Database { doing, source: Box::new(error.into()) }
+pub(crate) fn doing<E: Error + Send + Sync + 'static>(doing: &'static str) -> impl FnOnce(E) -> StoreError {
+    move |error| StoreError::Database { doing, source: Box::new(error) }
 }
 
 /// Why an operation was not carried out: refused by the rules, or stopped by the storage.

@@ -5,10 +5,12 @@
 
 pub mod clock;
 pub mod directory;
+pub mod durable;
 pub mod engine;
 pub mod error;
 pub mod identity;
 pub mod memory;
+pub mod postgres_store;
 pub mod redb_store;
 pub mod service;
 pub mod spend_verifier;
@@ -16,14 +18,17 @@ pub mod storage;
 pub mod transitions;
 
 mod answers;
+mod group;
+mod record;
 
 pub use clock::Clock;
-pub use directory::{DirectoryError, InitOptions, OpenLedger, init, issue_voucher, open};
+pub use directory::{DirectoryError, InitOptions, OpenLedger, PostgresOptions, init, issue_voucher, open};
+pub use durable::DurableLedger;
 pub use engine::StoredLedger;
 pub use error::StoreError;
 pub use identity::{IdentityError, LedgerIdentity};
 pub use memory::VolatileLedger;
-pub use redb_store::RedbLedger;
+pub use postgres_store::PostgresServer;
 pub use service::{PublishedParams, ServeError, router, serve};
 pub use spend_verifier::SpendVerifier;
 pub use storage::{Heads, Totals};

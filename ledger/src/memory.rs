@@ -168,8 +168,10 @@ impl View for MemoryBook {
         self.totals
     }
 
-    fn node(&self, level: u8, index: u64) -> Result<Bytes32, StoreError> {
-        self.log.node(level, index).ok_or(StoreError::Missing { record: "node of the log tree" })
+    fn nodes(&self, wanted: &[(u8, u64)]) -> Result<Vec<Bytes32>, StoreError> {
+        let node = |(level, index): &(u8, u64)| self.log.node(*level, *index);
+        let nodes: Option<_> = wanted.iter().map(node).collect();
+        nodes.ok_or(StoreError::Missing { record: "node of the log tree" })
     }
 
     fn entries(&self, from: u64, count: u64) -> Result<Vec<LogEntry>, StoreError> {

@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use crate::directory::OpenLedger;
+use crate::durable::DurableLedger;
 use crate::error::StoreError;
-use crate::redb_store::RedbLedger;
 use crate::spend_verifier::SpendVerifier;
 
 /// Longest redemption: a voucher and eight outputs are below 3 KiB.
@@ -94,7 +94,7 @@ pub async fn serve<V: SpendVerifier>(
     result
 }
 
-async fn finalise_periodically<V: SpendVerifier>(ledger: RedbLedger<V>) {
+async fn finalise_periodically<V: SpendVerifier>(ledger: DurableLedger<V>) {
     let mut ticks = tokio::time::interval(FINALISE_PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -109,14 +109,14 @@ async fn finalise_periodically<V: SpendVerifier>(ledger: RedbLedger<V>) {
 }
 
 struct Service<V> {
-    ledger: RedbLedger<V>,
+    ledger: DurableLedger<V>,
     params: PublishedParams,
 }
 
 type Shared<V> = State<Arc<Service<V>>>;
 
 /// The routes of a ledger.
-pub fn router<V: SpendVerifier>(ledger: RedbLedger<V>, params: PublishedParams) -> Router {
+pub fn router<V: SpendVerifier>(ledger: DurableLedger<V>, params: PublishedParams) -> Router {
     let limit = DefaultBodyLimit::max;
     Router::new()
         .route("/v1/ledger", get(info::<V>))

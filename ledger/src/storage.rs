@@ -90,8 +90,8 @@ pub trait View: Facts {
     fn heads(&self) -> Heads;
     /// Its sums.
     fn totals(&self) -> Totals;
-    /// A complete subtree of its log.
-    fn node(&self, level: u8, index: u64) -> Result<Bytes32, StoreError>;
+    /// Complete subtrees of its log, each by level and index, all of which exist.
+    fn nodes(&self, wanted: &[(u8, u64)]) -> Result<Vec<Bytes32>, StoreError>;
     /// `count` log entries from position `from`, all of which exist.
     fn entries(&self, from: u64, count: u64) -> Result<Vec<LogEntry>, StoreError>;
     /// A payee's balance.

@@ -11,8 +11,8 @@ use credits::state::{
     SpendState, VerifiedJournal, VerifiedSettle, decide_finalise, decide_journal, decide_reserve, decide_settle,
 };
 use credits::{
-    Bytes32, Credits, JournalEntry, LedgerError, LedgerInfo, LogEntry, MintEntry, MintOutput, Nullifier, RedeemRequest,
-    ReserveRequest, SettledBy, SignatureBytes, Voucher,
+    Bytes32, Credits, Inner, JournalEntry, LedgerError, LedgerInfo, LogEntry, MintEntry, MintOutput, Nullifier,
+    RedeemRequest, ReserveRequest, Root, SettledBy, SignatureBytes, Voucher,
 };
 
 use crate::error::{Abort, StoreError};
@@ -37,6 +37,35 @@ pub enum Op {
     Settle(VerifiedSettle),
     /// End reservations that are overdue.
     FinaliseOverdue,
+}
+
+/// The records that operations look at before they decide, so that a store can read them at once.
+#[derive(Debug, Default)]
+pub(crate) struct Mentioned {
+    pub(crate) nullifiers: Vec<Nullifier>,
+    pub(crate) inners: Vec<Inner>,
+    pub(crate) roots: Vec<Root>,
+    pub(crate) voucher_ids: Vec<Bytes32>,
+}
+
+impl Mentioned {
+    pub(crate) fn by(ops: &[Op]) -> Self {
+        let mut mentioned = Self::default();
+        for op in ops {
+            match op {
+                Op::Redeem(redeem) => mentioned.voucher_ids.push(redeem.voucher.voucher_id),
+                Op::Reserve(ProvedReserve(request)) => {
+                    mentioned.nullifiers.push(request.nullifier);
+                    mentioned.inners.push(request.inner_next);
+                    mentioned.roots.push(request.root);
+                }
+                Op::Journal(journal) => mentioned.nullifiers.push(journal.request().nullifier),
+                Op::Settle(settle) => mentioned.nullifiers.push(settle.request().nullifier),
+                Op::FinaliseOverdue => {}
+            }
+        }
+        mentioned
+    }
 }
 
 /// What came of an operation that was not refused.

@@ -25,7 +25,7 @@ struct Liar {
     url: String,
     /// End of the paths whose answers are edited, and how.
     lie: Arc<Mutex<(&'static str, Edit)>>,
-    world: World<ledger::RedbLedger<FakeProofs>>,
+    world: World<ledger::DurableLedger<FakeProofs>>,
 }
 
 impl Liar {
@@ -51,7 +51,7 @@ impl Liar {
             }
         };
         let params = ledger::PublishedParams { proving_key: "pk".into(), verifying_key: "vk".into() };
-        let router = ledger::router(ledger::RedbLedger::clone(&world.ledger), params);
+        let router = ledger::router(ledger::DurableLedger::clone(&world.ledger), params);
         let url = serve_on_loopback(router.layer(from_fn(answer))).await;
         Self { url, lie, world }
     }

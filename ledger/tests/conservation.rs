@@ -1,9 +1,11 @@
 //! n37: whatever the schedule, no credit is made or lost. Random schedules against the oracle, which has the ledger's rules
-//! written a second time, on the model store and on the store on disk.
+//! written a second time, on the model store and on the stores on disk and in PostgreSQL.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod support;
+
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -13,6 +15,7 @@ use support::*;
 /// Schedules per store in an ordinary run.
 const MEMORY_SCHEDULES: u32 = 60;
 const REDB_SCHEDULES: u32 = 12;
+const POSTGRES_SCHEDULES: u32 = 12;
 /// Schedules on the model store in a long run.
 const NIGHTLY_SCHEDULES: u32 = 10_000;
 const STEPS_MAX: usize = 60;
@@ -83,6 +86,23 @@ fn n37_no_credit_is_made_or_lost_on_disk() {
     schedules(REDB_SCHEDULES, |actions| {
         runtime.block_on(async {
             let world = redb().await;
+            run(&world, actions).await.audit_sums(&world.ledger).await;
+        });
+    });
+}
+
+#[test]
+fn n37_no_credit_is_made_or_lost_in_postgres() {
+    let runtime = runtime();
+    let Some(postgres) = ledger_testing::Postgres::start().unwrap() else { return };
+    let number = AtomicU32::new(0);
+    schedules(POSTGRES_SCHEDULES, |actions| {
+        let schema = format!("ledger{}", number.fetch_add(1, Ordering::Relaxed));
+        let url = postgres.url(&schema).unwrap();
+        runtime.block_on(async {
+            let clock = TestClock::new();
+            let ledger = in_schema(url, clock.clone()).await;
+            let world = World::of(ledger, clock);
             run(&world, actions).await.audit_sums(&world.ledger).await;
         });
     });

@@ -1,4 +1,4 @@
-//! One suite for every way to reach a ledger: the model in memory, the store on disk, and the client through the service.
+//! One suite for every way to reach a ledger: the model in memory, the stores on disk and in PostgreSQL, and the client through the service.
 //! The names carry the numbers of the negative tests of the credits design.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -10,7 +10,21 @@ macro_rules! contract {
     ($($case:ident),* $(,)?) => {
         contract!(@ memory, $($case),*);
         contract!(@ redb, $($case),*);
+        contract!(@? postgres, $($case),*);
         contract!(@ http, $($case),*);
+    };
+    // A kind that is not to be had everywhere.
+    (@? $kind:ident, $($case:ident),*) => {
+        mod $kind {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    if let Some(world) = super::support::$kind().await {
+                        super::cases::$case(world).await;
+                    }
+                }
+            )*
+        }
     };
     (@ $kind:ident, $($case:ident),*) => {
         mod $kind {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use credits::merkle::verify_consistency;
 use credits::{Checkpoint, Ledger, LedgerError};
-use ledger::{OpenLedger, PublishedParams, RedbLedger, ServeError, StoreError};
+use ledger::{OpenLedger, PublishedParams, DurableLedger, ServeError, StoreError};
 use redb::Database;
 use support::disk::{Disk, Fault, Seeded};
 use support::oracle::{Action, Call, Oracle, send};
@@ -52,7 +52,7 @@ fn schedule(seed: &mut Seeded) -> Vec<Vec<Action>> {
 
 struct Run {
     disk: Disk,
-    ledger: Option<RedbLedger<FakeProofs>>,
+    ledger: Option<DurableLedger<FakeProofs>>,
     clock: Arc<TestClock>,
     oracle: Oracle,
     seen: Checkpoint,
@@ -67,13 +67,13 @@ fn new_image() -> Vec<u8> {
     disk.image()
 }
 
-fn open(disk: &Disk, clock: Arc<TestClock>) -> Result<RedbLedger<FakeProofs>, StoreError> {
+fn open(disk: &Disk, clock: Arc<TestClock>) -> Result<DurableLedger<FakeProofs>, StoreError> {
     let mut builder = Database::builder();
     builder.set_cache_size(1 << 20);
     let database = builder
         .create_with_backend(disk.clone())
-        .map_err(|error| StoreError::Database { doing: "open", source: Box::new(error.into()) })?;
-    RedbLedger::over_database(database, identity(), FakeProofs, clock)
+        .map_err(|error| StoreError::Database { doing: "open", source: Box::new(error) })?;
+    DurableLedger::over_database(database, identity(), FakeProofs, clock)
 }
 
 impl Run {

@@ -12,13 +12,13 @@ use tokio::net::TcpStream;
 
 struct Service {
     address: String,
-    world: World<ledger::RedbLedger<FakeProofs>>,
+    world: World<ledger::DurableLedger<FakeProofs>>,
 }
 
 impl Service {
     async fn start() -> Self {
         let world = redb().await;
-        let url = serve(ledger::RedbLedger::clone(&world.ledger)).await;
+        let url = serve(ledger::DurableLedger::clone(&world.ledger)).await;
         Self { address: url.trim_start_matches("http://").to_owned(), world }
     }
 

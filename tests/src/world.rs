@@ -35,6 +35,7 @@ pub struct WorldBuilder {
     nvml: bool,
     tinfoil: bool,
     log: Option<(usize, usize)>,
+    postgres_url: Option<String>,
 }
 
 /// Running processes and the files they share.
@@ -72,6 +73,7 @@ impl Default for WorldBuilder {
             nvml: false,
             tinfoil: false,
             log: None,
+            postgres_url: None,
         }
     }
 }
@@ -111,6 +113,12 @@ impl WorldBuilder {
     #[must_use]
     pub fn logged(self, witnesses: usize, needed: usize) -> Self {
         Self { log: Some((witnesses, needed)), ..self }
+    }
+
+    /// The ledger keeps its state in this PostgreSQL database.
+    #[must_use]
+    pub fn ledger_in(self, postgres_url: String) -> Self {
+        Self { postgres_url: Some(postgres_url), ..self }
     }
 
     /// Seconds after a tab's end before the ledger finalises it.
@@ -174,7 +182,7 @@ impl WorldBuilder {
         say("engine");
         world.start_engine()?;
         say("ledger (spend circuit parameters at first use)");
-        world.init_ledger(self.grace_secs, self.tab_secs_max)?;
+        world.init_ledger(self.grace_secs, self.tab_secs_max, self.postgres_url.as_deref())?;
         world.start_ledger()?;
         world.write_guardian_config(self.tab_secs_max)?;
         say("simulated TEE");
@@ -285,7 +293,7 @@ impl World {
         self.engine.take().context("no engine runs")?.kill()
     }
 
-    fn init_ledger(&self, grace_secs: u64, tab_secs_max: u64) -> anyhow::Result<()> {
+    fn init_ledger(&self, grace_secs: u64, tab_secs_max: u64, postgres_url: Option<&str>) -> anyhow::Result<()> {
         let dir = self.ledger_dir();
         if dir.exists() {
             return Ok(());
@@ -293,6 +301,9 @@ impl World {
         let mut command = self.program("cloister-host");
         command.args(["ledger", "init", "--grace-secs", &grace_secs.to_string()]);
         command.args(["--tab-secs-max", &tab_secs_max.to_string(), "--dir"]).arg(self.ledger_dir());
+        if let Some(url) = postgres_url {
+            command.args(["--postgres", url]);
+        }
         run(&mut command).map(drop)
     }
 

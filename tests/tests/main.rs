@@ -23,6 +23,7 @@ mod metrics;
 mod money;
 mod oblivious;
 mod openai;
+mod race;
 mod receipt_log;
 mod recorded;
 mod shape;

@@ -4,8 +4,9 @@ use credits::state::SpendState;
 use credits::{Bytes32, Credits, Inner, LogEntry, Nullifier, Root};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 
-use super::tables::{ENTRIES, INNERS, META, META_KEY, Meta, NODES, PAYEES, ROOTS, SPENDS, decode};
+use super::tables::{ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOTS, SPENDS};
 use crate::error::{StoreError, doing};
+use crate::record::{Meta, decode, is_recent};
 use crate::storage::{Facts, Heads, Totals, View};
 
 pub(super) struct ReadView {
@@ -43,12 +44,6 @@ impl Facts for ReadView {
     }
 }
 
-/// Whether a root is the current one, or was recorded for a number of notes that is fewer than `window` behind.
-pub(super) fn is_recent(heads: &Heads, root: &Root, recorded_count: Option<u64>, window: u64) -> bool {
-    let age = recorded_count.and_then(|count| heads.note_count.checked_sub(count));
-    *root == heads.note_root || age.is_some_and(|age| age < window)
-}
-
 impl View for ReadView {
     fn heads(&self) -> Heads {
         self.meta.heads
@@ -58,11 +53,14 @@ impl View for ReadView {
         self.meta.totals
     }
 
-    fn node(&self, level: u8, index: u64) -> Result<Bytes32, StoreError> {
+    fn nodes(&self, wanted: &[(u8, u64)]) -> Result<Vec<Bytes32>, StoreError> {
         let table = self.transaction.open_table(NODES).map_err(doing("open the log tree"))?;
-        let record = table.get((level, index)).map_err(doing("read the log tree"))?;
-        let record = record.ok_or(StoreError::Missing { record: "node of the log tree" })?;
-        Ok(Bytes32(*record.value()))
+        let node = |position: &(u8, u64)| {
+            let record = table.get(*position).map_err(doing("read the log tree"))?;
+            let record = record.ok_or(StoreError::Missing { record: "node of the log tree" })?;
+            Ok(Bytes32(*record.value()))
+        };
+        wanted.iter().map(node).collect()
     }
 
     fn entries(&self, from: u64, count: u64) -> Result<Vec<LogEntry>, StoreError> {

@@ -4,11 +4,9 @@ use credits::state::SpendState;
 use credits::{Bytes32, Credits, Inner, Leaf, LogEntry, Nullifier, Root};
 use redb::{ReadableTable, Table, WriteTransaction};
 
-use super::read_view::is_recent;
-use super::tables::{
-    DUE, ENTRIES, INNERS, META, META_KEY, Meta, NODES, PAYEES, ROOT_COUNTS, ROOTS, SPENDS, VOUCHERS, decode, encode,
-};
+use super::tables::{DUE, ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOT_COUNTS, ROOTS, SPENDS, VOUCHERS};
 use crate::error::{StoreError, doing};
+use crate::record::{Meta, decode, encode, is_recent};
 use crate::storage::{Book, Facts, Heads, RedeemedVoucher, Totals};
 
 type Bytes<'a> = &'a [u8; 32];

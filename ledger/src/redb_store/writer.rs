@@ -1,30 +1,16 @@
-//! The one writer: it turns whatever is queued into one transaction after another.
-//!
-//! There is no timer: operations that arrive while a commit waits for the disk form the next transaction, so a lone one is
-//! never held back and a crowd shares its two syncs.
+//! The writer: batches of operations in two-phase commits.
 
 use std::sync::Arc;
 
-use credits::LedgerError;
 use redb::{Database, Durability, WriteTransaction};
-use tokio::sync::{mpsc, oneshot};
 
-use super::tables::Meta;
 use super::write_book::WriteBook;
-use super::{Failure, report};
 use crate::clock::Clock;
-use crate::error::{Abort, StoreError, doing};
+use crate::error::{StoreError, doing};
+use crate::group::{Committer, Outcomes, apply_all};
 use crate::identity::{LedgerIdentity, Rules};
-use crate::transitions::{Op, Outcome, apply};
-
-/// Most operations in one transaction. From 32 on the syncs no longer dominate; a larger group only delays its members.
-const BATCH_OPS_MAX: usize = 256;
-
-/// An operation and where its outcome goes.
-pub(super) struct Job {
-    pub(super) op: Op,
-    pub(super) answer: oneshot::Sender<Result<Outcome, LedgerError>>,
-}
+use crate::record::Meta;
+use crate::transitions::Op;
 
 pub(super) struct Writer {
     database: Arc<Database>,
@@ -43,34 +29,13 @@ impl Writer {
         let meta = description_or_empty(&database, identity)?;
         Ok(Self { database, meta, rules: identity.rules(), clock })
     }
+}
 
-    /// Serves the queue until it closes or the database fails. After a failure every operation is answered with
-    /// [`LedgerError::Unavailable`]: nothing is known about those of the failed transaction, nothing is done for later ones.
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>, failure: &Failure) {
-        let mut jobs = Vec::with_capacity(BATCH_OPS_MAX);
-        while queue.blocking_recv_many(&mut jobs, BATCH_OPS_MAX) > 0 {
-            let failed = failure.borrow().is_some();
-            let outcomes = if failed { None } else { self.commit(&jobs).map_err(|error| report(failure, error)).ok() };
-            match outcomes {
-                Some(outcomes) => jobs.drain(..).zip(outcomes).for_each(|(job, outcome)| answer(job, outcome)),
-                None => jobs.drain(..).for_each(|job| answer(job, Err(LedgerError::Unavailable))),
-            }
-        }
-    }
-
-    /// Carries out a batch in one transaction. Outcomes are returned only after it is on disk.
-    fn commit(&mut self, jobs: &[Job]) -> Result<Vec<Result<Outcome, LedgerError>>, StoreError> {
-        let now = self.clock.now();
+impl Committer for Writer {
+    fn commit(&mut self, ops: &[Op]) -> Result<Outcomes, StoreError> {
         let transaction = begin(&self.database)?;
         let mut book = WriteBook::open(&transaction, self.meta.clone())?;
-        let mut outcomes = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            outcomes.push(match apply(&mut book, &self.rules, now, &job.op) {
-                Ok(outcome) => Ok(outcome),
-                Err(Abort::Refused(error)) => Err(error),
-                Err(Abort::Broken(error)) => return Err(error),
-            });
-        }
+        let outcomes = apply_all(&mut book, &self.rules, self.clock.now(), ops)?;
         if book.is_changed() {
             let meta = book.close(self.rules.root_window)?;
             transaction.commit().map_err(doing("commit"))?;
@@ -105,11 +70,6 @@ fn description_or_empty(database: &Database, identity: &LedgerIdentity) -> Resul
             Ok(meta)
         }
     }
-}
-
-fn answer(job: Job, outcome: Result<Outcome, LedgerError>) {
-    // Nobody listens any more when the caller gave up; what was done stays done.
-    drop(job.answer.send(outcome));
 }
 
 /// Two-phase commits: after a crash the last committed state is the one the file says, whatever order its pages reached the

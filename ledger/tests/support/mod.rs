@@ -18,8 +18,9 @@ use credits::{
     journal_message, settle_message,
 };
 use ledger::redb_store::create_database;
-use ledger::{Clock, LedgerIdentity, PublishedParams, RedbLedger, SpendVerifier, VolatileLedger};
+use ledger::{Clock, DurableLedger, LedgerIdentity, PostgresServer, PublishedParams, SpendVerifier, VolatileLedger};
 use ledger_client::{LedgerClient, Pins};
+use ledger_testing::Postgres;
 use tokio::net::TcpListener;
 
 pub(crate) const START: u64 = 1_000_000;
@@ -112,34 +113,65 @@ pub(crate) struct World<L> {
     pub(crate) ledger: Arc<L>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) info: LedgerInfo,
-    _directory: Option<tempfile::TempDir>,
+    _home: Home,
+}
+
+/// Where a ledger's files are; gone once it is dropped.
+pub(crate) enum Home {
+    Memory,
+    Disk(tempfile::TempDir),
+    Server(Postgres),
 }
 
 pub(crate) async fn memory() -> World<VolatileLedger<FakeProofs>> {
     let clock = TestClock::new();
     let ledger = VolatileLedger::volatile(identity(), FakeProofs, clock.clone());
-    World { ledger: Arc::new(ledger), clock, info: identity().info().clone(), _directory: None }
+    World { ledger: Arc::new(ledger), clock, info: identity().info().clone(), _home: Home::Memory }
 }
 
-pub(crate) async fn redb() -> World<RedbLedger<FakeProofs>> {
+pub(crate) async fn redb() -> World<DurableLedger<FakeProofs>> {
     let directory = tempfile::tempdir().unwrap();
     let clock = TestClock::new();
     let path = directory.path().join("ledger.redb");
     create_database(&path, &identity()).unwrap();
-    let ledger = RedbLedger::open_file(&path, identity(), FakeProofs, clock.clone()).unwrap();
-    World { ledger: Arc::new(ledger), clock, info: identity().info().clone(), _directory: Some(directory) }
+    let ledger = DurableLedger::open_file(&path, identity(), FakeProofs, clock.clone()).unwrap();
+    World { ledger: Arc::new(ledger), clock, info: identity().info().clone(), _home: Home::Disk(directory) }
+}
+
+/// Nothing where PostgreSQL is not installed.
+pub(crate) async fn postgres() -> Option<World<DurableLedger<FakeProofs>>> {
+    let home = blocking(Postgres::start).await.unwrap()?;
+    let url = home.url("ledger").unwrap();
+    let clock = TestClock::new();
+    let ledger = in_schema(url, clock.clone()).await;
+    Some(World { ledger: Arc::new(ledger), clock, info: identity().info().clone(), _home: Home::Server(home) })
+}
+
+/// Makes a ledger on a server and opens it.
+pub(crate) async fn in_schema(url: String, clock: Arc<TestClock>) -> DurableLedger<FakeProofs> {
+    blocking(move || {
+        let server = PostgresServer::new(&url, None).unwrap();
+        server.create_ledger(&identity()).unwrap();
+        DurableLedger::open_postgres(server, identity(), FakeProofs, clock).unwrap()
+    })
+    .await
+}
+
+/// On a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
 }
 
 /// The client, the service and the store on disk behind each other.
 pub(crate) async fn http() -> World<LedgerClient> {
-    let World { ledger, clock, info, _directory } = redb().await;
-    let url = serve(RedbLedger::clone(&ledger)).await;
+    let World { ledger, clock, info, _home } = redb().await;
+    let url = serve(DurableLedger::clone(&ledger)).await;
     let client = LedgerClient::connect(&url, Pins::from(&info)).await.unwrap();
-    World { ledger: Arc::new(client), clock, info, _directory }
+    World { ledger: Arc::new(client), clock, info, _home }
 }
 
 /// Serves a ledger on the loopback for as long as the test's runtime lives.
-pub(crate) async fn serve<V: SpendVerifier>(ledger: RedbLedger<V>) -> String {
+pub(crate) async fn serve<V: SpendVerifier>(ledger: DurableLedger<V>) -> String {
     let params = PublishedParams { proving_key: "pk".into(), verifying_key: "vk".into() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -148,6 +180,15 @@ pub(crate) async fn serve<V: SpendVerifier>(ledger: RedbLedger<V>) -> String {
 }
 
 impl<L: Ledger> World<L> {
+    /// Around a ledger whose files somebody else keeps.
+    pub(crate) fn of(ledger: L, clock: Arc<TestClock>) -> Self {
+        Self { ledger: Arc::new(ledger), clock, info: identity().info().clone(), _home: Home::Memory }
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self._home
+    }
+
     pub(crate) fn voucher(&self, number: u8, value: u64) -> Voucher {
         Voucher::issue(&admin_key(), self.info.ledger_id, Bytes32([number; 32]), credits(value))
     }

@@ -1,0 +1,109 @@
+//! A committed state, read through one read-only transaction.
+
+use std::cell::RefCell;
+
+use credits::state::SpendState;
+use credits::{Bytes32, Credits, Inner, LogEntry, Nullifier, Root};
+use postgres::types::{ToSql, Type};
+use postgres::{Client, Row, Transaction};
+
+use super::connection::serving;
+use super::schema::{begin, bigint, bytes32, column, number};
+use crate::error::StoreError;
+use crate::record::{Meta, decode, is_recent};
+use crate::storage::{Facts, Heads, Totals, View};
+
+pub(super) struct ReadView<'c> {
+    transaction: RefCell<Transaction<'c>>,
+    meta: Meta,
+}
+
+impl<'c> ReadView<'c> {
+    pub(super) fn begin(client: &'c mut Client) -> Result<Self, StoreError> {
+        let mut transaction = begin(client, true).map_err(serving("begin"))?;
+        let row = transaction.query_typed_opt("SELECT state FROM ledger_state", &[]);
+        let row = row.map_err(serving("read its description"))?.ok_or(StoreError::NoLedger)?;
+        let meta = decode("description", column::<&str>(&row, 0)?.as_bytes())?;
+        Ok(Self { transaction: RefCell::new(transaction), meta })
+    }
+
+    pub(super) fn end(self) -> Result<(), StoreError> {
+        self.transaction.into_inner().commit().map_err(serving("end a transaction"))
+    }
+
+    fn query(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.transaction.borrow_mut().query_typed(sql, params).map_err(serving(doing))
+    }
+
+    fn lookup(&self, doing: &'static str, sql: &str, key: &[u8; 32]) -> Result<Option<Row>, StoreError> {
+        Ok(self.query(doing, sql, &[(&key.as_slice(), Type::BYTEA)])?.pop())
+    }
+}
+
+impl Facts for ReadView<'_> {
+    fn spend(&self, nullifier: &Nullifier) -> Result<Option<SpendState>, StoreError> {
+        let sql = "SELECT state FROM spends WHERE nullifier = $1";
+        let row = self.lookup("read a spend", sql, nullifier.as_bytes())?;
+        row.map(|row| decode("spend", column::<&str>(&row, 0)?.as_bytes())).transpose()
+    }
+
+    fn inner_used(&self, inner: &Inner) -> Result<bool, StoreError> {
+        let sql = "SELECT nullifier FROM successors WHERE inner_next = $1";
+        Ok(self.lookup("read a successor", sql, inner.as_bytes())?.is_some())
+    }
+
+    fn root_recent(&self, root: &Root, window: u64) -> Result<bool, StoreError> {
+        let sql = "SELECT note_count FROM note_roots WHERE root = $1";
+        let row = self.lookup("read a root", sql, root.as_bytes())?;
+        let count = row.map(|row| number(column(&row, 0)?)).transpose()?;
+        Ok(is_recent(&self.meta.heads, root, count, window))
+    }
+}
+
+impl View for ReadView<'_> {
+    fn heads(&self) -> Heads {
+        self.meta.heads
+    }
+
+    fn totals(&self) -> Totals {
+        self.meta.totals
+    }
+
+    fn nodes(&self, wanted: &[(u8, u64)]) -> Result<Vec<Bytes32>, StoreError> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let levels: Vec<_> = wanted.iter().map(|(level, _)| i16::from(*level)).collect();
+        let numbers = wanted.iter().map(|(_, number)| bigint(*number)).collect::<Result<Vec<_>, _>>()?;
+        let sql = "SELECT hash FROM unnest($1, $2) WITH ORDINALITY AS wanted (level, number, place) \
+                   JOIN log_nodes USING (level, number) ORDER BY place";
+        let rows = self.query("read the log tree", sql, &[(&levels, Type::INT2_ARRAY), (&numbers, Type::INT8_ARRAY)])?;
+        if rows.len() != wanted.len() {
+            return Err(StoreError::Missing { record: "node of the log tree" });
+        }
+        rows.iter().map(|row| Ok(Bytes32(bytes32(row, 0)?))).collect()
+    }
+
+    fn entries(&self, from: u64, count: u64) -> Result<Vec<LogEntry>, StoreError> {
+        let missing = StoreError::Missing { record: "log entry" };
+        let Some(end) = from.checked_add(count) else { return Err(missing) };
+        let sql = "SELECT entry FROM log_entries WHERE position >= $1 AND position < $2 ORDER BY position";
+        let range = (bigint(from)?, bigint(end)?);
+        let rows = self.query("read the log", sql, &[(&range.0, Type::INT8), (&range.1, Type::INT8)])?;
+        if u64::try_from(rows.len()) != Ok(count) {
+            return Err(missing);
+        }
+        rows.iter().map(|row| decode("log entry", column::<&str>(row, 0)?.as_bytes())).collect()
+    }
+
+    fn payee_balance(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+        let row = self.lookup("read a payee", "SELECT balance FROM payees WHERE payee = $1", payee.as_bytes())?;
+        let balance = row.map(|row| number(column(&row, 0)?)).transpose()?.unwrap_or(0);
+        Credits::new(balance).map_err(|_| StoreError::Sum { sum: "balance of a payee" })
+    }
+}

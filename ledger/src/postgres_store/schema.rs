@@ -1,0 +1,76 @@
+//! The tables of the database. Their records are JSON, see [`crate::record`]; hashes and field elements are 32 bytes each.
+//!
+//! Plain SQL that other servers of the same protocol take too. The keys are a second line behind the row that is locked: a row
+//! that must be new and is not ends the service.
+
+use postgres::types::Type;
+use postgres::{Client, IsolationLevel, Transaction};
+
+use super::connection::serving;
+use crate::error::StoreError;
+use crate::identity::LedgerIdentity;
+use crate::record::{Meta, encode};
+
+const TABLES: &str = "
+CREATE TABLE ledger_state (one smallint PRIMARY KEY CHECK (one = 1), state text NOT NULL);
+CREATE TABLE log_entries (position bigint PRIMARY KEY, entry text NOT NULL);
+CREATE TABLE log_nodes (level smallint, number bigint, hash bytea NOT NULL, PRIMARY KEY (level, number));
+CREATE TABLE spends (nullifier bytea PRIMARY KEY, state text NOT NULL);
+CREATE TABLE successors (inner_next bytea PRIMARY KEY, nullifier bytea NOT NULL);
+CREATE TABLE due (not_after bigint, nullifier bytea, PRIMARY KEY (not_after, nullifier));
+CREATE TABLE vouchers (voucher_id bytea PRIMARY KEY, redeemed text NOT NULL);
+CREATE TABLE payees (payee bytea PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0));
+CREATE TABLE note_roots (root bytea PRIMARY KEY, note_count bigint NOT NULL UNIQUE);
+";
+const DUPLICATE_TABLE: &str = "42P07";
+
+/// Makes the tables of an empty ledger in the connection's schema, all or none.
+pub(super) fn create(client: &mut Client, identity: &LedgerIdentity) -> Result<(), StoreError> {
+    let mut transaction = begin(client, false).map_err(serving("begin"))?;
+    transaction.batch_execute(TABLES).map_err(|error| match error.code() {
+        Some(code) if code.code() == DUPLICATE_TABLE => StoreError::Occupied,
+        _ => serving("make its tables")(error),
+    })?;
+    let state = encode("description", &Meta::empty(identity.ledger_id()))?;
+    let state = text(&state)?;
+    let insert = "INSERT INTO ledger_state (one, state) VALUES (1, $1)";
+    transaction.execute_typed(insert, &[(&state, Type::TEXT)]).map_err(serving("write its description"))?;
+    transaction.commit().map_err(serving("commit"))
+}
+
+/// Begins a transaction, whatever the database's defaults are. One that reads sees one committed state to its end; one that
+/// writes sees the newest in each statement, which after the lock is the same.
+pub(super) fn begin(client: &mut Client, reads: bool) -> Result<Transaction<'_>, postgres::Error> {
+    let isolation = if reads { IsolationLevel::RepeatableRead } else { IsolationLevel::ReadCommitted };
+    client.build_transaction().isolation_level(isolation).read_only(reads).start()
+}
+
+/// An encoded record as the text it is.
+pub(super) fn text(record: &[u8]) -> Result<&str, StoreError> {
+    std::str::from_utf8(record).map_err(|_| StoreError::Missing { record: "text of a record" })
+}
+
+/// Numbers of rows and seconds fit the server's signed ones.
+pub(super) fn bigint(number: u64) -> Result<i64, StoreError> {
+    i64::try_from(number).map_err(|_| StoreError::Sum { sum: "count" })
+}
+
+/// The reverse of [`bigint`].
+pub(super) fn number(stored: i64) -> Result<u64, StoreError> {
+    u64::try_from(stored).map_err(|_| StoreError::Sum { sum: "count" })
+}
+
+/// A column of a row of a known query.
+pub(super) fn column<'r, T: postgres::types::FromSql<'r>>(
+    row: &'r postgres::Row,
+    index: usize,
+) -> Result<T, StoreError> {
+    let doing = "read a column";
+    row.try_get(index).map_err(|error| StoreError::Database { doing, source: Box::new(error) })
+}
+
+/// A column of 32 bytes.
+pub(super) fn bytes32(row: &postgres::Row, index: usize) -> Result<[u8; 32], StoreError> {
+    let bytes: &[u8] = column(row, index)?;
+    bytes.try_into().map_err(|_| StoreError::Missing { record: "value of 32 bytes" })
+}

@@ -1,0 +1,347 @@
+//! The store in PostgreSQL where it differs from the others: a server that is killed, several services over one database,
+//! and databases that must not be used. Without PostgreSQL every test says SKIP.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use credits::merkle::verify_consistency;
+use credits::{Bytes32, Fe, Ledger, LedgerError, Nullifier, SigningKey};
+use ledger::{DurableLedger, InitOptions, LedgerIdentity, PostgresOptions, PostgresServer, StoreError, init, open};
+use ledger_testing::Postgres;
+use support::disk::Seeded;
+use support::oracle::{Action, Oracle, send};
+use support::*;
+
+type Opened = DurableLedger<FakeProofs>;
+
+/// How long a call may be repeated while the server is away.
+const REPEAT_TIME_MAX: Duration = Duration::from_secs(60);
+/// Kills of the server in an ordinary run and in a long one.
+const KILLS: u32 = 12;
+const NIGHTLY_KILLS: u32 = 300;
+/// Duplicates of one spend, over two services, in an ordinary run and in a long one.
+const DUPLICATES: u64 = 5_000;
+const NIGHTLY_DUPLICATES: u64 = 100_000;
+/// Calls that are under way at once.
+const CALLERS: u64 = 50;
+
+fn open_on(url: &str, clock: Arc<TestClock>) -> Result<Opened, StoreError> {
+    DurableLedger::open_postgres(PostgresServer::new(url, None)?, identity(), FakeProofs, clock)
+}
+
+async fn opened(url: &str, clock: &Arc<TestClock>) -> Opened {
+    let (url, clock) = (url.to_owned(), Arc::clone(clock));
+    blocking(move || open_on(&url, clock)).await.unwrap()
+}
+
+/// Two services over one new database.
+async fn two(postgres: &Postgres, clock: &Arc<TestClock>) -> [Opened; 2] {
+    let url = postgres.url("ledger").unwrap();
+    let first = in_schema(url.clone(), Arc::clone(clock)).await;
+    [first, opened(&url, clock).await]
+}
+
+/// Asks again for as long as nothing is known.
+async fn until_known<T, F: Future<Output = Result<T, LedgerError>>>(mut ask: impl FnMut() -> F) -> Result<T, LedgerError> {
+    let began = Instant::now();
+    loop {
+        match ask().await {
+            Err(LedgerError::Unavailable) if began.elapsed() < REPEAT_TIME_MAX => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            known => return known,
+        }
+    }
+}
+
+/// Kills the server again and again, at moments that a seed decides, until it is told to stop. The server, and how often.
+fn kill_until(stop: Arc<AtomicBool>, mut postgres: Postgres, mut seed: Seeded) -> std::thread::JoinHandle<(Postgres, u32)> {
+    std::thread::spawn(move || {
+        let mut kills = 0;
+        while !stop.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(30 + seed.below(200)));
+            postgres.kill().unwrap();
+            kills += 1;
+            std::thread::sleep(Duration::from_millis(seed.below(100)));
+            postgres.restart().unwrap();
+        }
+        (postgres, kills)
+    })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Schedules against the oracle, call by call through two services in turn, while the server is killed: every call is repeated
+/// until its answer is known, and that is the one that was owed. In between, the log extends every checkpoint that was signed.
+fn kills(count: u32) {
+    let Some(postgres) = Postgres::start().unwrap() else { return };
+    let clock = TestClock::new();
+    let runtime = runtime();
+    let services = runtime.block_on(two(&postgres, &clock));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut seed = Seeded::new(u64::from(count));
+    let killer = kill_until(Arc::clone(&stop), postgres, seed.clone());
+    let mut oracle = Oracle::new(identity().info().clone(), START);
+    let (mut seen, mut kills_wanted) = (None, Instant::now());
+    let mut calls: usize = 0;
+    // A kill takes about half a second with its recovery.
+    let until = Instant::now() + Duration::from_millis(500) * count;
+    while Instant::now() < until {
+        let number = |seed: &mut Seeded| usize::try_from(seed.below(1 << 16)).unwrap();
+        let action = match seed.below(10) {
+            0 | 1 => Action::Mint { value: seed.below(1 << 16), notes: 2 },
+            2..=4 => Action::Reserve { note: number(&mut seed), c_max: seed.below(1 << 16) },
+            5 | 6 => Action::Journal { spend: number(&mut seed), total: seed.below(1 << 16) },
+            7 => Action::Settle { spend: number(&mut seed), charge: seed.below(1 << 16) },
+            8 => Action::Repeat { spend: number(&mut seed) },
+            _ => Action::Conflict { spend: number(&mut seed) },
+        };
+        let Some((call, expected)) = oracle.plan(action) else { continue };
+        calls += 1;
+        let service = &services[calls % 2];
+        let answer = runtime.block_on(until_known(|| send(service, call.clone())));
+        assert_eq!(answer, expected, "call {calls}: {action:?}");
+        if kills_wanted.elapsed() > Duration::from_millis(100) {
+            kills_wanted = Instant::now();
+            let (size, root) = *seen.get_or_insert((0, credits::merkle::empty_root()));
+            let answer = runtime.block_on(until_known(|| services[(calls + 1) % 2].checkpoint(size))).unwrap();
+            let new = &answer.checkpoint;
+            verify_consistency(size, new.log_size, &answer.consistency, &root, &new.log_root).unwrap();
+            seen = Some((new.log_size, new.log_root));
+        }
+    }
+    stop.store(true, Ordering::SeqCst);
+    let (postgres, kills) = killer.join().unwrap();
+    println!("{kills} kills, {calls} calls");
+    assert!(kills >= count / 2, "{kills} kills");
+    for service in &services {
+        runtime.block_on(async {
+            oracle.audit(service).await;
+            oracle.audit_sums(service).await;
+        });
+    }
+    drop((services, postgres));
+}
+
+#[test]
+fn a_server_that_is_killed_loses_nothing_that_was_acknowledged() {
+    kills(KILLS);
+}
+
+#[test]
+fn nightly_kills_of_the_server() {
+    kills(NIGHTLY_KILLS);
+}
+
+/// Duplicates of one spend over two services, one in four with a tab key of its own, while the server is killed.
+fn duplicates(count: u64) {
+    let Some(postgres) = Postgres::start().unwrap() else { return };
+    let (clock, runtime) = (TestClock::new(), runtime());
+    let services = runtime.block_on(two(&postgres, &clock));
+    let world = World::of(services[0].clone(), clock);
+    let (root, size) = runtime.block_on(async {
+        world.mint(1, 100).await;
+        (world.root().await, world.log_size().await)
+    });
+    let stop = Arc::new(AtomicBool::new(false));
+    let killer = kill_until(Arc::clone(&stop), postgres, Seeded::new(count));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let ledger = services[usize::from(caller % 2 == 1)].clone();
+            let spends: Vec<_> = (caller..count)
+                .step_by(usize::try_from(CALLERS).unwrap())
+                .map(|number| {
+                    let mut spend = world.spend_under(root, if number % 4 == 0 { number } else { 1 }, 10);
+                    spend.nullifier = Nullifier(Fe::from(5));
+                    spend
+                })
+                .collect();
+            runtime.spawn(async move {
+                let (mut won, mut lost) = (BTreeSet::new(), 0_u64);
+                for spend in spends {
+                    match until_known(|| ledger.reserve(spend.clone())).await {
+                        Ok(reservation) => drop(won.insert((spend.context.tab_key, reservation.entry_index))),
+                        Err(LedgerError::SpendConflict) => lost += 1,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                (won, lost)
+            })
+        })
+        .collect();
+    let (mut winners, mut refused) = (BTreeSet::new(), 0);
+    for caller in callers {
+        let (won, lost) = runtime.block_on(caller).unwrap();
+        winners.extend(won);
+        refused += lost;
+    }
+    stop.store(true, Ordering::SeqCst);
+    let (postgres, kills) = killer.join().unwrap();
+    println!("{count} duplicates, {refused} refused, {kills} kills");
+    assert_eq!(winners.len(), 1, "{winners:?}");
+    assert!(refused > 0 && kills > 0, "{refused} refused, {kills} kills");
+    let log_size = runtime.block_on(until_known(|| services[1].checkpoint(0))).unwrap().checkpoint.log_size;
+    assert_eq!(log_size, size + 1);
+    drop((world, services, postgres));
+}
+
+#[test]
+fn n31_duplicates_over_two_services_have_one_winner() {
+    duplicates(DUPLICATES);
+}
+
+#[test]
+fn nightly_n31_duplicates_over_two_services_have_one_winner() {
+    duplicates(NIGHTLY_DUPLICATES);
+}
+
+/// Whoever of two services writes next continues what the other wrote.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_over_one_database_are_one_ledger() {
+    let Some(postgres) = blocking(Postgres::start).await.unwrap() else { return };
+    let clock = TestClock::new();
+    let services = two(&postgres, &clock).await;
+    let mut oracle = Oracle::new(identity().info().clone(), START);
+    for step in 0..60_usize {
+        let actions = [
+            Action::Mint { value: 1000, notes: 2 },
+            Action::Reserve { note: step, c_max: 100 },
+            Action::Journal { spend: step, total: 40 },
+            Action::Settle { spend: step, charge: 50 },
+        ];
+        if let Some((call, expected)) = oracle.plan(actions[step % 4]) {
+            assert_eq!(send(&services[(step / 3) % 2], call).await, expected, "step {step}");
+        }
+    }
+    for service in &services {
+        oracle.audit(service).await;
+        oracle.audit_sums(service).await;
+    }
+}
+
+fn refusal(result: Result<Opened, StoreError>) -> StoreError {
+    result.map(|_| ()).unwrap_err()
+}
+
+#[test]
+fn databases_that_are_not_this_ledgers_are_not_used() {
+    let Some(postgres) = Postgres::start().unwrap() else { return };
+    let (url, clock) = (postgres.url("ledger").unwrap(), TestClock::new());
+    assert!(matches!(refusal(open_on(&url, clock.clone())), StoreError::NoLedger));
+    let server = PostgresServer::new(&url, None).unwrap();
+    server.create_ledger(&identity()).unwrap();
+    assert!(matches!(server.create_ledger(&identity()).unwrap_err(), StoreError::Occupied));
+    let other_key = SigningKey::from_seed(&[77; 32]);
+    let mut info = info(Bytes32([9; 32]));
+    info.ledger_key = other_key.public();
+    info.ledger_id = credits::checkpoint::ledger_id(info.ledger_key, info.vk_digest);
+    let other = LedgerIdentity::new(info, other_key).unwrap();
+    let foreign = DurableLedger::open_postgres(server, other, FakeProofs, clock.clone());
+    assert!(matches!(refusal(foreign), StoreError::ForeignDatabase));
+    // A table that is gone is never made anew: every spent note would be good again.
+    postgres.sql("DELETE FROM ledger.ledger_state").unwrap();
+    assert!(matches!(refusal(open_on(&url, clock.clone())), StoreError::NoLedger));
+    let nowhere = format!("{url}&dbname=absent");
+    assert!(matches!(refusal(open_on(&nowhere, clock)), StoreError::Database { .. }));
+}
+
+#[test]
+fn a_server_that_could_lose_what_it_acknowledged_is_refused() {
+    let Some(postgres) = Postgres::start_with(&["-c", "fsync=off"]).unwrap() else { return };
+    let url = postgres.url("ledger").unwrap();
+    PostgresServer::new(&url, None).unwrap().create_ledger(&identity()).unwrap();
+    assert!(matches!(refusal(open_on(&url, TestClock::new())), StoreError::Undurable { setting: "fsync" }));
+}
+
+/// A database that was changed behind the ledger's back ends the service; it does not go on with what it finds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_tampered_with_stops_the_ledger() {
+    for tampering in [
+        "UPDATE ledger.ledger_state SET state = 'x'",
+        "DELETE FROM ledger.ledger_state",
+        "INSERT INTO ledger.log_entries VALUES (1, '{}')",
+        "DROP TABLE ledger.spends",
+    ] {
+        let Some(world) = postgres().await else { return };
+        world.mint(1, 100).await;
+        let Home::Server(server) = world.home() else { panic!("a server") };
+        server.sql(tampering).unwrap();
+        let spend = world.spend_under(credits::Root(Fe::from(1)), 1, 10);
+        let redeem = credits::RedeemRequest { voucher: world.voucher(2, 5).to_text(), outputs: vec![output(1, 5)] };
+        let answers = [
+            world.ledger.redeem(redeem.clone()).await.map(|_| ()),
+            world.ledger.redeem(redeem).await.map(|_| ()),
+            world.ledger.reserve(spend).await.map(|_| ()),
+        ];
+        assert!(answers.contains(&Err(LedgerError::Unavailable)), "{tampering}: {answers:?}");
+        let failed = tokio::time::timeout(Duration::from_secs(10), world.ledger.failed()).await;
+        let failed = failed.unwrap_or_else(|_| panic!("{tampering}: {answers:?}"));
+        assert!(!failed.is_passing(), "{tampering}: {}", failed.chain());
+    }
+}
+
+/// What `init` writes is enough to open the ledger again, and is only for its owner's eyes.
+#[test]
+fn a_directory_remembers_its_server() {
+    let Some(postgres) = Postgres::start().unwrap() else { return };
+    let (home, url) = (tempfile::tempdir().unwrap(), postgres.url("ledger").unwrap());
+    let postgres_options = PostgresOptions { url, authority: None };
+    let options = InitOptions { postgres: Some(postgres_options.clone()), ..InitOptions::default() };
+    let info = init(&scratch(&home), options).unwrap();
+    let file = scratch(&home).join("postgres.url");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!scratch(&home).join("ledger.redb").exists());
+    let opened = open(&scratch(&home), TestClock::new()).unwrap();
+    assert_eq!(runtime().block_on(opened.ledger.info()).unwrap(), info);
+    drop(opened);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = open(&scratch(&home), TestClock::new()).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, ledger::DirectoryError::KeyMode { .. }), "{refused}");
+    // A second ledger in the same schema is refused, and so is nonsense, before a directory is made.
+    let second = tempfile::tempdir().unwrap();
+    let bad = PostgresOptions { url: "postgresql://db.example/x".to_owned(), ..postgres_options };
+    let refused = init(&scratch(&second), InitOptions { postgres: Some(bad), ..InitOptions::default() }).unwrap_err();
+    assert!(refused.to_string().contains("unusable"), "{refused}");
+    assert!(!scratch(&second).exists());
+}
+
+/// A server's certificate is checked against the authority that was given, and its name with it.
+#[test]
+fn a_server_on_the_network_is_who_it_should_be() {
+    let authority = || {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap()
+    };
+    let (ours, other) = (authority(), authority());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &ours).unwrap();
+    let Some(mut postgres) = Postgres::start().unwrap() else { return };
+    postgres.listen_with_tls(&certificate.pem(), &key.serialize_pem()).unwrap();
+    let port = postgres.tcp_port().unwrap();
+    let at = |host: &str| format!("postgresql://ledger@{host}:{port}/postgres?options=-csearch_path%3Dledger");
+    postgres.url("ledger").unwrap();
+    let reach = |host: &str, authority: &str| {
+        PostgresServer::new(&at(host), Some(authority.as_bytes())).unwrap().create_ledger(&identity())
+    };
+    for (host, authority) in [("localhost", other.pem()), ("127.0.0.1", ours.pem())] {
+        let refused = reach(host, &authority).unwrap_err();
+        assert!(matches!(refused, StoreError::Server { .. }), "{}", refused.chain());
+        assert!(refused.chain().contains("certificate"), "{}", refused.chain());
+    }
+    reach("localhost", &ours.pem()).unwrap();
+    let server = PostgresServer::new(&at("localhost"), Some(ours.pem().as_bytes())).unwrap();
+    drop(DurableLedger::open_postgres(server, identity(), FakeProofs, TestClock::new()).unwrap());
+    // The server that was reached spoke TLS.
+    let encrypted = postgres.sql("SELECT setting FROM pg_settings WHERE name = 'ssl'").unwrap();
+    assert_eq!(encrypted.trim(), "on");
+}
