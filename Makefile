@@ -16,7 +16,7 @@ FLAVOUR ?= cpu
 GUARDIAN_FLAG := $(if $(GUARDIAN),--guardian $(GUARDIAN))
 
 .PHONY: image reproduce boot-test image-launches image-lock release
-.PHONY: help demo serve build engine clients peers test test-vllm lint bench claims nightly fuzz exhaustive coverage wasm hw-test clean check-tools
+.PHONY: help demo serve build engine clients peers postgres test test-vllm lint bench claims nightly fuzz exhaustive coverage wasm hw-test clean check-tools
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,13 +46,16 @@ peers: check-tools
 	@echo "== verifiers to compare with"
 	@python3 attestation/peers/python/peers_env.py --dir $(PEERS_DIR) >/dev/null
 
+postgres:
+	@ledger/testing/postgres.sh
+
 demo: engine build ## One private, paid, proven answer from a real model (ENGINE=vllm for real vLLM)
 	@$(BIN)/cloister-demo demo --engine $(ENGINE)
 
 serve: engine build ## Leave the same stack running behind a local OpenAI endpoint
 	@$(BIN)/cloister-demo serve --engine $(ENGINE)
 
-test: engine clients peers build ## All tests, on the light engine
+test: engine clients peers postgres build ## All tests, on the light engine
 	@echo "== engine scripts"
 	@cd engine && python3 -m unittest -q test_engine
 	@echo "== documentation tests"
@@ -87,7 +90,7 @@ lint: check-tools ## Format, clippy, house style, layering, licences
 claims: build ## Every claim and threat of SECURITY.md names a test that exists
 	@$(NEXTEST) --locked -E 'test(/^claims::/)'
 
-bench: peers engine ## Ratios: to nginx and haproxy, to bare primitives, to other verifiers (takes root once for nginx and haproxy)
+bench: peers engine postgres ## Ratios: to nginx and haproxy, to bare primitives, to other verifiers (takes root once for nginx and haproxy)
 	@tests/benches/proxies/tools.sh
 	@echo "== build, optimised"
 	@cargo build --release --workspace --bins --locked
@@ -95,7 +98,7 @@ bench: peers engine ## Ratios: to nginx and haproxy, to bare primitives, to othe
 	@cargo bench -p acceptance --bench ratios --locked --quiet
 	@cargo bench $(PEERS) --bench appraise --quiet
 
-nightly: engine clients build fuzz ## The large counts, and the image built twice from its sources
+nightly: engine clients postgres build fuzz ## The large counts, and the image built twice from its sources
 	@$(NEXTEST) --locked --profile nightly
 	@$(MAKE) --no-print-directory reproduce KERNEL=1
 

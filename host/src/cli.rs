@@ -58,6 +58,9 @@ pub(crate) enum Command {
     },
 }
 
+/// A month: money in a tab is out of its owner's hands until the tab ends.
+const SECS_MAX: u64 = 31 * 24 * 3600;
+
 #[derive(Subcommand)]
 pub(crate) enum Ledger {
     /// Make a new ledger in an empty directory: keys, spend circuit parameters, store.
@@ -69,10 +72,10 @@ pub(crate) enum Ledger {
         #[arg(long)]
         dir: PathBuf,
         /// Seconds after a tab's end before the ledger settles it by itself.
-        #[arg(long, default_value_t = 60)]
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=SECS_MAX))]
         grace_secs: u64,
         /// Longest tab, in seconds.
-        #[arg(long, default_value_t = 3600)]
+        #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=SECS_MAX))]
         tab_secs_max: u64,
         /// Keep the ledger in this PostgreSQL database instead of a file: a connection URL, or @FILE with one in it (needed when
         /// it has a password).

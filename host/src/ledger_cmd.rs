@@ -28,7 +28,9 @@ fn server(url: &str, authority: Option<&Path>) -> anyhow::Result<PostgresOptions
     let authority = authority.map(read).transpose()?;
     let Some(file) = url.strip_prefix('@') else {
         if PostgresServer::new(url, authority.as_deref())?.has_password() {
-            bail!("a password on the command line can be seen by others: put the URL into a file and give --postgres @FILE");
+            bail!(
+                "a password on the command line can be seen by others: put the URL into a file and give --postgres @FILE"
+            );
         }
         return Ok(PostgresOptions { url: url.to_owned(), authority });
     };

@@ -1,6 +1,6 @@
 //! Answers, read from one committed state and sealed with its checkpoint.
 
-use credits::merkle::{ProofError, consistency_proof, inclusion_proof};
+use credits::merkle::{ProofError, consistency_proof, inclusion_proof, verify_consistency};
 use credits::{
     Bytes32, Checkpoint, CheckpointAnswer, LedgerError, LogEntry, LogPage, MintEntry, Nullifier, RedeemResponse,
     Reservation, SettleResponse,
@@ -8,7 +8,7 @@ use credits::{
 
 use crate::error::{Abort, StoreError};
 use crate::identity::LedgerIdentity;
-use crate::storage::View;
+use crate::storage::{Heads, View};
 
 /// Signs the checkpoint of an answer.
 pub(crate) struct Signer<'a> {
@@ -85,6 +85,16 @@ pub(crate) fn checkpoint(
 fn inclusion(view: &dyn View, entry_index: u64) -> Result<Vec<Bytes32>, StoreError> {
     let size = view.heads().log_size;
     with_nodes(view, |node| inclusion_proof(entry_index, size, node))
+}
+
+/// Whether a view's log continues one of these heads.
+pub(crate) fn extends(view: &dyn View, old: &Heads) -> Result<bool, StoreError> {
+    let new = view.heads();
+    if new.log_size < old.log_size {
+        return Ok(false);
+    }
+    let proof = with_nodes(view, |node| consistency_proof(old.log_size, new.log_size, node))?;
+    Ok(verify_consistency(old.log_size, new.log_size, &proof, &old.log_root, &new.log_root).is_ok())
 }
 
 type Node<'a> = &'a mut dyn FnMut(u8, u64) -> Result<Bytes32, StoreError>;

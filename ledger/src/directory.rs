@@ -222,14 +222,17 @@ fn server(options: &PostgresOptions) -> Result<PostgresServer, DirectoryError> {
 /// The connection to PostgreSQL that the directory describes, when it does.
 fn stored_server(directory: &Path) -> Result<Option<PostgresServer>, DirectoryError> {
     let path = directory.join(POSTGRES_FILE);
-    if !path.exists() {
+    // What cannot be looked at is not taken for absent: the connection would lose its protection.
+    let exists =
+        |path: &Path| path.try_exists().map_err(|source| DirectoryError::Read { path: path.to_owned(), source });
+    if !exists(&path)? {
         return Ok(None);
     }
     check_secret_mode(&path)?;
     let url = String::from_utf8(read(&path, POSTGRES_BYTES_MAX)?);
     let url = url.map_err(|_| DirectoryError::Malformed { path })?;
     let authority = directory.join(POSTGRES_AUTHORITY_FILE);
-    let authority = authority.exists().then(|| read(&authority, POSTGRES_BYTES_MAX)).transpose()?;
+    let authority = exists(&authority)?.then(|| read(&authority, POSTGRES_BYTES_MAX)).transpose()?;
     server(&PostgresOptions { url, authority }).map(Some)
 }
 

@@ -35,6 +35,12 @@ pub enum StoreError {
     /// The connection would show the ledger to the network.
     #[error("a database on another machine is only reached over TLS: give the file of its certificate authority")]
     Unencrypted,
+    /// The database is older than, or another than, the one this service has seen.
+    #[error("the database does not continue the log this service has seen: it was put back, or is another one")]
+    Behind,
+    /// The database was made with other rules than the directory's description says.
+    #[error("the database was made with other rules than the ledger's description says")]
+    OtherRules,
     /// The description of the connection is malformed.
     #[error("the description of the database's connection is malformed")]
     Connection {

@@ -4,7 +4,9 @@
 //! never held back and a crowd shares its syncs. When a store reports an error that no retry mends, it stops for good.
 
 use std::future::Future;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use credits::LedgerError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,6 +20,10 @@ use crate::transitions::{Op, Outcome, apply};
 pub(crate) const BATCH_OPS_MAX: usize = 256;
 /// Operations that may wait for the writer; beyond them callers wait their turn to queue.
 const QUEUE_LEN: usize = 1024;
+/// How long a caller waits; then nothing is known about its operation.
+const SUBMIT_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long closing waits for the writer: one that waits for a server may never end.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Outcomes of a batch, in the order of its operations.
 pub(crate) type Outcomes = Vec<Result<Outcome, LedgerError>>;
@@ -51,7 +57,8 @@ struct Job {
 pub(crate) struct Group {
     jobs: Option<mpsc::Sender<Job>>,
     failure: Failure,
-    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Closed when the writer's thread is done.
+    ended: Mutex<Receiver<()>>,
 }
 
 impl Group {
@@ -60,19 +67,29 @@ impl Group {
         let failure = Failure(Arc::new(watch::Sender::new(None)));
         let reported = failure.clone();
         let thread = std::thread::Builder::new().name("ledger-writer".to_owned());
+        let (ends, ended) = std::sync::mpsc::channel();
         let thread = thread.spawn(move || {
+            let _dropped_last = ends;
             let watch = PanicWatch(reported);
             serve(committer, queue, &watch.0);
         });
-        let thread = thread.map_err(StoreError::Spawn)?;
-        Ok(Self { jobs: Some(jobs), failure, writer: Mutex::new(Some(thread)) })
+        thread.map_err(StoreError::Spawn)?;
+        Ok(Self { jobs: Some(jobs), failure, ended: Mutex::new(ended) })
     }
 
     pub(crate) async fn submit(&self, op: Op) -> Result<Outcome, LedgerError> {
         let (answer, outcome) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or(LedgerError::Unavailable)?;
-        jobs.send(Job { op, answer }).await.map_err(|_| LedgerError::Unavailable)?;
-        outcome.await.map_err(|_| LedgerError::Unavailable)?
+        let submitted = async {
+            jobs.send(Job { op, answer }).await.map_err(|_| LedgerError::Unavailable)?;
+            outcome.await.map_err(|_| LedgerError::Unavailable)?
+        };
+        tokio::time::timeout(SUBMIT_TIME_MAX, submitted).await.unwrap_or(Err(LedgerError::Unavailable))
+    }
+
+    /// The same from a thread that may block, and that has a runtime to tell the time.
+    pub(crate) fn submit_blocking(&self, op: Op) -> Result<Outcome, LedgerError> {
+        tokio::runtime::Handle::try_current().map_err(|_| LedgerError::Unavailable)?.block_on(self.submit(op))
     }
 
     /// Reads, unless the store has failed; a failure to read is one of the store.
@@ -105,11 +122,9 @@ impl Drop for Group {
     /// Waits until the writer has finished what was queued, so that the store can be opened again right away.
     fn drop(&mut self) {
         self.jobs = None;
-        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!("the ledger's writer panicked");
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if ended.recv_timeout(CLOSE_TIME_MAX) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the ledger's writer did not end in time");
         }
     }
 }
@@ -123,7 +138,9 @@ fn serve(mut committer: impl Committer, mut queue: mpsc::Receiver<Job>, failure:
         let outcomes = if failure.is_set() { None } else { committed(&mut committer, &ops, failure) };
         // Nobody listens any more when the caller gave up; what was done stays done.
         match outcomes {
-            Some(outcomes) => answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| drop(answer.send(outcome))),
+            Some(outcomes) => {
+                answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| drop(answer.send(outcome)))
+            }
             None => answers.into_iter().for_each(|answer| drop(answer.send(Err(LedgerError::Unavailable)))),
         }
     }

@@ -37,6 +37,8 @@ pub enum Op {
     Settle(VerifiedSettle),
     /// End reservations that are overdue.
     FinaliseOverdue,
+    /// Change nothing; wait until all that can be read now is as durable as what this would write.
+    Confirm,
 }
 
 /// The records that operations look at before they decide, so that a store can read them at once.
@@ -61,7 +63,7 @@ impl Mentioned {
                 }
                 Op::Journal(journal) => mentioned.nullifiers.push(journal.request().nullifier),
                 Op::Settle(settle) => mentioned.nullifiers.push(settle.request().nullifier),
-                Op::FinaliseOverdue => {}
+                Op::FinaliseOverdue | Op::Confirm => {}
             }
         }
         mentioned
@@ -139,6 +141,7 @@ pub fn apply(book: &mut impl Book, rules: &Rules, now: u64, op: &Op) -> Result<O
         Op::Journal(journal) => apply_journal(book, rules, now, journal),
         Op::Settle(settle) => apply_settle(book, rules, now, settle),
         Op::FinaliseOverdue => Ok(Outcome::Finalised { count: finalise_overdue(book, rules, now)? }),
+        Op::Confirm => Ok(Outcome::Recorded),
     }
 }
 

@@ -49,7 +49,7 @@ async fn run<L: Finalise>(world: &World<L>, actions: &[Action]) -> Oracle {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 fn schedules(count: u32, run: impl Fn(&[Action])) {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use credits::merkle::verify_consistency;
 use credits::{Checkpoint, Ledger, LedgerError};
-use ledger::{OpenLedger, PublishedParams, DurableLedger, ServeError, StoreError};
+use ledger::{DurableLedger, OpenLedger, PublishedParams, ServeError, StoreError};
 use redb::Database;
 use support::disk::{Disk, Fault, Seeded};
 use support::oracle::{Action, Call, Oracle, send};

@@ -25,7 +25,7 @@ fn refused(status: u16, code: &str) -> (u16, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_spends_are_refused_and_reserve_nothing() {
+async fn n28_bad_spends_are_refused_and_reserve_nothing() {
     let world = started(World::builder()).await;
     let mut payer = Payer::new(&world, 100_000).await.unwrap();
     let spend = payer.prepare(1024, 600).unwrap();

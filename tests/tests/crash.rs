@@ -131,7 +131,7 @@ fn spent_when_the_engine_dies_after(events: usize) -> u64 {
 }
 
 #[test]
-fn a_ledger_that_dies_and_returns_loses_nothing() {
+fn n39_a_ledger_that_dies_and_returns_loses_nothing() {
     let mut world = World::builder().start().unwrap();
     let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
     world.kill_ledger().unwrap();

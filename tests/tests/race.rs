@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use acceptance::processes::{Process, bin_dir, free_port};
 use acceptance::world::run;
@@ -21,7 +21,8 @@ use ledger_client::{LedgerClient, Pins};
 use ledger_testing::Postgres;
 
 /// Duplicates in an ordinary run and in a long one.
-const DUPLICATES: usize = 3_000;
+const DUPLICATES_ON_DISK: usize = 20_000;
+const DUPLICATES_IN_POSTGRES: usize = 3_000;
 const NIGHTLY_DUPLICATES: usize = 100_000;
 /// Clients that send at once.
 const CLIENTS: usize = 40;
@@ -71,7 +72,9 @@ impl Service {
     }
 }
 
-async fn until_known<T, F: Future<Output = Result<T, LedgerError>>>(mut ask: impl FnMut() -> F) -> Result<T, LedgerError> {
+async fn until_known<T, F: Future<Output = Result<T, LedgerError>>>(
+    mut ask: impl FnMut() -> F,
+) -> Result<T, LedgerError> {
     let began = Instant::now();
     loop {
         match ask().await {
@@ -96,7 +99,7 @@ async fn contenders(service: &Service) -> Vec<ReserveRequest> {
     let note = Note { lane: 0, value, rho: entry.rho, blind: Blind(entry.b), refund: Credits::ZERO };
     let mut tree = NoteTree::new();
     tree.append(entry.leaf).unwrap();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = attestation::Clock::now(&acceptance::clock::WallClock).0;
     let prove = |number: u64| {
         let context = SpendContext {
             ledger_id: info.ledger_id,
@@ -146,8 +149,7 @@ fn duplicates(count: usize, postgres: Option<Postgres>) {
     let spends = Arc::new(runtime.block_on(contenders(&service)));
     let url = service.url();
     let pins = Pins::from(&runtime.block_on(LedgerClient::discover(&url)).unwrap());
-    let clients: Vec<_> =
-        (0..CLIENTS).map(|_| runtime.block_on(LedgerClient::connect(&url, pins)).unwrap()).collect();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| runtime.block_on(LedgerClient::connect(&url, pins)).unwrap()).collect();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let killer = std::thread::spawn(move || kill_until(&stopped, service, postgres));
@@ -178,7 +180,6 @@ fn duplicates(count: usize, postgres: Option<Postgres>) {
     }
     stop.store(true, Ordering::SeqCst);
     let (service, postgres, kills) = killer.join().unwrap();
-    println!("{count} duplicates, {refused} refused, {kills} kills");
     assert_eq!(winners.len(), 1, "{winners:?}");
     assert!(refused > 0 && kills > 0, "{refused} refused, {kills} kills");
     // A mint and one reservation.
@@ -189,13 +190,13 @@ fn duplicates(count: usize, postgres: Option<Postgres>) {
 
 #[test]
 fn n31_duplicates_of_a_proved_spend_have_one_winner_on_disk() {
-    duplicates(DUPLICATES, None);
+    duplicates(DUPLICATES_ON_DISK, None);
 }
 
 #[test]
 fn n31_duplicates_of_a_proved_spend_have_one_winner_in_postgres() {
     let Some(postgres) = Postgres::start().unwrap() else { return };
-    duplicates(DUPLICATES, Some(postgres));
+    duplicates(DUPLICATES_IN_POSTGRES, Some(postgres));
 }
 
 #[test]
@@ -224,7 +225,8 @@ fn a_node_is_paid_over_a_database_that_dies() {
     postgres.restart().unwrap();
     let second = chat(&world).success().unwrap().number("/settlement/charge").unwrap();
     let answer = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| cli::chat(&world, &wallet, "Tell me a long story.", &["--max-tokens", "100"]).unwrap());
+        let asked =
+            scope.spawn(|| cli::chat(&world, &wallet, "Tell me a long story.", &["--max-tokens", "100"]).unwrap());
         std::thread::sleep(Duration::from_millis(1500));
         postgres.restart().unwrap();
         asked.join().unwrap()

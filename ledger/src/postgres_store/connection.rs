@@ -1,7 +1,10 @@
 //! Connections to the server: how they are described, protected and set up, and what their errors mean.
 
+use std::error::Error;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use postgres::config::{Host, SslMode, TargetSessionAttrs};
@@ -24,18 +27,19 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// What every connection asks for. A commit is acknowledged once it is on disk, here and on standbys that the server waits for.
-/// No limit on how long a statement takes: one that cut a commit off while it waits for a standby would count as done. Waiting
-/// for the other services' turn is limited, and so is a turn of a service that went silent.
-const SESSION: &str = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s'; \
-    SELECT set_config('synchronous_commit', 'on', false) \
-    WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')";
+/// What every connection asks for. Waiting for the other services' turn is limited, and so is a turn of a service that went
+/// silent. No limit on how long a statement takes: one that cut a commit off while it waits for a standby would count as done.
+const SESSION: &str =
+    "SET statement_timeout = 0; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s'";
+/// How long a connection may take to say that it is alive.
+const ALIVE_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Classes of server errors that pass: the server was stopped, is starting, overloaded, full, or someone else's turn did not
-/// end. Appendix A of PostgreSQL's manual.
-const PASSING_CLASSES: [&str; 7] = ["08", "28", "40", "53", "55", "57", "58"];
-/// A server that became a standby.
-const READ_ONLY: &str = "25006";
+/// Errors that pass, by class or in full (appendix A of PostgreSQL's manual): connections, authorisation, conflicts, resources,
+/// locks, shutdown, a transaction that was left alone too long, a server that became a standby, its disk.
+const PASSING: [&str; 15] = [
+    "08", "28", "40", "53", "55", "25006", "25P03", "25P04", "57000", "57014", "57P01", "57P02", "57P03", "58000",
+    "58030",
+];
 
 /// A PostgreSQL server and the database on it.
 #[derive(Clone)]
@@ -57,8 +61,12 @@ impl PostgresServer {
             config.application_name("cloister-ledger");
         }
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        config.connect_timeout(CONNECT_TIME_MAX).tcp_user_timeout(SILENCE_MAX).keepalives_idle(SILENCE_MAX);
-        config.keepalives_interval(KEEPALIVE_INTERVAL).keepalives_retries(KEEPALIVE_RETRIES);
+        config.connect_timeout(CONNECT_TIME_MAX).tcp_user_timeout(SILENCE_MAX);
+        config
+            .keepalives(true)
+            .keepalives_idle(SILENCE_MAX)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVE_RETRIES);
         let tls = match authority {
             Some(authority) => {
                 config.ssl_mode(SslMode::Require);
@@ -77,29 +85,52 @@ impl PostgresServer {
 
     /// Makes the tables of an empty ledger. Blocks; not for threads that drive a runtime.
     pub fn create_ledger(&self, identity: &LedgerIdentity) -> Result<(), StoreError> {
-        schema::create(&mut self.connect().map_err(serving("connect"))?, identity)
+        schema::create(&mut self.connect()?, identity)
     }
 
-    pub(super) fn connect(&self) -> Result<Client, postgres::Error> {
-        let mut client = match &self.tls {
+    /// The same server; warnings that it sends are noted.
+    pub(super) fn noting_warnings(&self, warned: Arc<AtomicBool>) -> Self {
+        let mut server = self.clone();
+        server.config.notice_callback(move |notice| {
+            tracing::warn!(code = notice.code().code(), notice = notice.message(), "the database server warns");
+            warned.store(true, Ordering::SeqCst);
+        });
+        server
+    }
+
+    pub(super) fn connect(&self) -> Result<Client, StoreError> {
+        let connect = || match &self.tls {
             Some(tls) => self.config.connect(tls.clone()),
             None => self.config.connect(NoTls),
-        }?;
-        client.batch_execute(SESSION)?;
+        };
+        // The client panics when it is out of file descriptors.
+        let connected = std::panic::catch_unwind(AssertUnwindSafe(connect));
+        let connected = connected.map_err(|_| server("connect", "the client's runtime could not be made"))?;
+        let mut client = connected.map_err(|error| match error.code() {
+            Some(_) => serving("connect")(error),
+            // Names, sockets, TLS: all of it about the way to the server.
+            None => server("connect", error),
+        })?;
+        client.batch_execute(SESSION).map_err(serving("set its session up"))?;
         Ok(client)
     }
 }
 
+/// Whether a connection still reaches its server.
+pub(super) fn is_alive(client: &mut Client) -> bool {
+    client.is_valid(ALIVE_TIME_MAX).is_ok()
+}
+
 impl r2d2::ManageConnection for PostgresServer {
     type Connection = Client;
-    type Error = postgres::Error;
+    type Error = StoreError;
 
-    fn connect(&self) -> Result<Client, postgres::Error> {
+    fn connect(&self) -> Result<Client, StoreError> {
         Self::connect(self)
     }
 
-    fn is_valid(&self, client: &mut Client) -> Result<(), postgres::Error> {
-        client.check_connection()
+    fn is_valid(&self, client: &mut Client) -> Result<(), StoreError> {
+        client.is_valid(ALIVE_TIME_MAX).map_err(serving("answer"))
     }
 
     fn has_broken(&self, client: &mut Client) -> bool {
@@ -135,17 +166,17 @@ fn is_local(config: &Config) -> bool {
 /// Names the operation that an error interrupted, and tells errors that pass from those that do not.
 pub(super) fn serving(doing: &'static str) -> impl FnOnce(postgres::Error) -> StoreError {
     move |error| {
-        // What is not the server's own word is about the connection to it.
-        let passes = error.code().is_none_or(|code| {
-            code.code() == READ_ONLY || PASSING_CLASSES.iter().any(|class| code.code().starts_with(class))
-        });
-        let source = Box::new(error);
-        if passes { StoreError::Server { doing, source } } else { StoreError::Database { doing, source } }
+        let passes = match error.code() {
+            Some(code) => PASSING.iter().any(|passing| code.code().starts_with(passing)),
+            None => error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()),
+        };
+        if passes { server(doing, error) } else { StoreError::Database { doing, source: Box::new(error) } }
     }
 }
 
-pub(super) fn no_reader(error: r2d2::Error) -> StoreError {
-    StoreError::Server { doing: "connect", source: Box::new(error) }
+/// An error that passes.
+pub(super) fn server(doing: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
+    StoreError::Server { doing, source: source.into() }
 }
 
 #[cfg(test)]
@@ -154,7 +185,8 @@ mod tests {
 
     #[test]
     fn nothing_leaves_the_machine_in_the_clear() {
-        for local in ["", "postgresql:///ledger", "host=/run/pg user=x", "postgresql://u@127.0.0.1/l", "host=localhost"] {
+        for local in ["", "postgresql:///ledger", "host=/run/pg user=x", "postgresql://u@127.0.0.1/l", "host=localhost"]
+        {
             assert!(PostgresServer::new(local, None).is_ok(), "{local}");
         }
         for remote in [

@@ -9,20 +9,26 @@ mod connection;
 mod read_view;
 mod rows;
 mod schema;
+mod seen;
 mod write_book;
 mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use credits::Bytes32;
+
 use crate::clock::Clock;
 use crate::error::{Abort, StoreError};
 use crate::group::Group;
 use crate::identity::LedgerIdentity;
 use crate::storage::View;
+use crate::transitions::Op;
 
 pub use connection::PostgresServer;
+use connection::server;
 use read_view::ReadView;
+use seen::Seen;
 use writer::Writer;
 
 /// Connections that read; a ninth reader waits.
@@ -35,6 +41,8 @@ pub(crate) struct PostgresStore {
     pub(crate) group: Group,
     /// Present until the store is dropped.
     readers: Option<r2d2::Pool<PostgresServer>>,
+    ledger_id: Bytes32,
+    seen: Seen,
 }
 
 impl PostgresStore {
@@ -43,21 +51,32 @@ impl PostgresStore {
         identity: &LedgerIdentity,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let mut writer = Writer::new(server.clone(), identity, clock);
-        writer.check()?;
+        let seen = Seen::default();
+        let writer = Writer::start(&server, identity, clock, seen.clone())?;
         let readers = r2d2::Pool::builder().max_size(READERS_MAX).min_idle(Some(0));
         // Connections that ended while they waited here are seen when they are asked before they are used.
         let readers = readers.test_on_check_out(true).connection_timeout(READER_WAIT).build_unchecked(server);
-        Ok(Self { group: Group::start(writer)?, readers: Some(readers) })
+        Ok(Self { group: Group::start(writer)?, readers: Some(readers), ledger_id: identity.ledger_id(), seen })
     }
 
     pub(crate) fn read<T>(&self, answer: impl FnOnce(&dyn View) -> Result<T, Abort>) -> Result<T, Abort> {
         self.group.reading(|| {
             let readers = self.readers.as_ref().ok_or(StoreError::WriterEnded)?;
-            let mut client = readers.get().map_err(connection::no_reader)?;
-            let view = ReadView::begin(&mut client)?;
+            let mut client = readers.get().map_err(|error| server("connect", error))?;
+            let before = self.seen.newest();
+            let view = ReadView::begin(&mut client, self.ledger_id)?;
+            let (heads, waits) = (view.heads(), view.waits_for_standbys());
+            // A reader may still be at a server that was left behind; the writer will not be for long.
+            let is_newer = Seen::is_newer(before.as_ref(), &heads);
+            let is_newer = is_newer.map_err(|error| server("read the newest state", error))?;
             let value = answer(&view)?;
             view.end()?;
+            drop(client);
+            // What somebody else wrote, or what a commit that was cut off left, may be on no standby yet.
+            if is_newer && waits {
+                self.group.submit_blocking(Op::Confirm)?;
+            }
+            self.seen.raise(heads);
             Ok(value)
         })
     }

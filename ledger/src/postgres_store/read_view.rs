@@ -16,15 +16,26 @@ use crate::storage::{Facts, Heads, Totals, View};
 pub(super) struct ReadView<'c> {
     transaction: RefCell<Transaction<'c>>,
     meta: Meta,
+    waits_for_standbys: bool,
 }
 
 impl<'c> ReadView<'c> {
-    pub(super) fn begin(client: &'c mut Client) -> Result<Self, StoreError> {
+    pub(super) fn begin(client: &'c mut Client, ledger_id: Bytes32) -> Result<Self, StoreError> {
         let mut transaction = begin(client, true).map_err(serving("begin"))?;
-        let row = transaction.query_typed_opt("SELECT state FROM ledger_state", &[]);
+        let sql = "SELECT state, current_setting('synchronous_standby_names') <> '' FROM ledger_state";
+        let row = transaction.query_typed_opt(sql, &[]);
         let row = row.map_err(serving("read its description"))?.ok_or(StoreError::NoLedger)?;
-        let meta = decode("description", column::<&str>(&row, 0)?.as_bytes())?;
-        Ok(Self { transaction: RefCell::new(transaction), meta })
+        let meta: Meta = decode("description", column::<&str>(&row, 0)?.as_bytes())?;
+        if meta.ledger_id != ledger_id {
+            return Err(StoreError::ForeignDatabase);
+        }
+        let waits_for_standbys = column(&row, 1)?;
+        Ok(Self { transaction: RefCell::new(transaction), meta, waits_for_standbys })
+    }
+
+    /// Whether the server acknowledges commits only once standbys have them.
+    pub(super) const fn waits_for_standbys(&self) -> bool {
+        self.waits_for_standbys
     }
 
     pub(super) fn end(self) -> Result<(), StoreError> {
@@ -82,7 +93,8 @@ impl View for ReadView<'_> {
         let numbers = wanted.iter().map(|(_, number)| bigint(*number)).collect::<Result<Vec<_>, _>>()?;
         let sql = "SELECT hash FROM unnest($1, $2) WITH ORDINALITY AS wanted (level, number, place) \
                    JOIN log_nodes USING (level, number) ORDER BY place";
-        let rows = self.query("read the log tree", sql, &[(&levels, Type::INT2_ARRAY), (&numbers, Type::INT8_ARRAY)])?;
+        let rows =
+            self.query("read the log tree", sql, &[(&levels, Type::INT2_ARRAY), (&numbers, Type::INT8_ARRAY)])?;
         if rows.len() != wanted.len() {
             return Err(StoreError::Missing { record: "node of the log tree" });
         }

@@ -12,7 +12,7 @@ use crate::identity::LedgerIdentity;
 use crate::record::{Meta, encode};
 
 const TABLES: &str = "
-CREATE TABLE ledger_state (one smallint PRIMARY KEY CHECK (one = 1), state text NOT NULL);
+CREATE TABLE ledger_state (one smallint PRIMARY KEY CHECK (one = 1), info text NOT NULL, state text NOT NULL);
 CREATE TABLE log_entries (position bigint PRIMARY KEY, entry text NOT NULL);
 CREATE TABLE log_nodes (level smallint, number bigint, hash bytea NOT NULL, PRIMARY KEY (level, number));
 CREATE TABLE spends (nullifier bytea PRIMARY KEY, state text NOT NULL);
@@ -32,10 +32,16 @@ pub(super) fn create(client: &mut Client, identity: &LedgerIdentity) -> Result<(
         _ => serving("make its tables")(error),
     })?;
     let state = encode("description", &Meta::empty(identity.ledger_id()))?;
-    let state = text(&state)?;
-    let insert = "INSERT INTO ledger_state (one, state) VALUES (1, $1)";
-    transaction.execute_typed(insert, &[(&state, Type::TEXT)]).map_err(serving("write its description"))?;
+    let (info, state) = (info(identity)?, text(&state)?);
+    let insert = "INSERT INTO ledger_state (one, info, state) VALUES (1, $1, $2)";
+    let inserted = transaction.execute_typed(insert, &[(&info, Type::TEXT), (&state, Type::TEXT)]);
+    inserted.map_err(serving("write its description"))?;
     transaction.commit().map_err(serving("commit"))
+}
+
+/// The description that all services over the database must agree on.
+pub(super) fn info(identity: &LedgerIdentity) -> Result<String, StoreError> {
+    Ok(text(&encode("description", identity.info())?)?.to_owned())
 }
 
 /// Begins a transaction, whatever the database's defaults are. One that reads sees one committed state to its end; one that

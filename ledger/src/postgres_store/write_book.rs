@@ -13,7 +13,7 @@ use super::rows::{Rows, read};
 use super::schema::{bigint, bytes32, column, number};
 use crate::error::StoreError;
 use crate::record::{Meta, decode, encode, is_recent};
-use crate::storage::{Book, Facts, RedeemedVoucher, Totals};
+use crate::storage::{Book, Facts, Heads, RedeemedVoucher, Totals};
 use crate::transitions::{Mentioned, Op};
 
 pub(super) struct WriteBook<'t, 'c> {
@@ -79,8 +79,8 @@ impl<'t, 'c> WriteBook<'t, 'c> {
         self.changed
     }
 
-    /// Writes what the transaction leaves.
-    pub(super) fn close(mut self, root_window: u64) -> Result<(), StoreError> {
+    /// Writes what the transaction leaves, and returns its heads.
+    pub(super) fn close(mut self, root_window: u64) -> Result<Heads, StoreError> {
         let notes_before = self.meta.heads.note_count;
         self.meta.update_heads();
         for (nullifier, spend) in self.spends.into_inner() {
@@ -100,7 +100,8 @@ impl<'t, 'c> WriteBook<'t, 'c> {
         let heads = self.meta.heads;
         let new_root = (heads.note_count != notes_before).then_some((heads.note_root.as_bytes(), heads.note_count));
         let state = encode("description", &self.meta)?;
-        self.rows.write(self.transaction.into_inner(), new_root, root_window, &state)
+        self.rows.write(self.transaction.into_inner(), new_root, root_window, &state)?;
+        Ok(heads)
     }
 
     fn by_keys<'k>(

@@ -1,14 +1,18 @@
 //! The writer: a connection of its own, made again when it was lost.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use credits::Bytes32;
 use postgres::types::Type;
 use postgres::{Client, Transaction};
 
-use super::connection::{PostgresServer, serving};
-use super::schema::{begin, column};
+use super::connection::{PostgresServer, is_alive, server, serving};
+use super::read_view::ReadView;
+use super::schema::{begin, column, info};
+use super::seen::Seen;
 use super::write_book::WriteBook;
+use crate::answers::extends;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::group::{Committer, Outcomes, apply_all};
@@ -16,69 +20,123 @@ use crate::identity::{LedgerIdentity, Rules};
 use crate::record::{Meta, decode};
 use crate::transitions::Op;
 
+/// Takes this service's turn. A commit of this transaction is acknowledged once it is on disk, here and on standbys that the
+/// server waits for, whatever the server's settings have become.
+const LOCK: &str = "SELECT state, CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') \
+    THEN set_config('synchronous_commit', 'on', true) END, current_setting('synchronous_standby_names') <> '' \
+    FROM ledger_state WHERE one = $1 FOR UPDATE";
+/// Writes nothing new, and yet something that a commit waits for: what was committed before is then as durable.
+const TOUCH: &str = "UPDATE ledger_state SET state = state WHERE one = 1";
+/// Settings without which an acknowledged commit could be lost.
+const DURABLE_SETTINGS: [(&str, &str); 2] = [("fsync", "SHOW fsync"), ("full_page_writes", "SHOW full_page_writes")];
+const UNDEFINED_TABLE: &str = "42P01";
+
 pub(super) struct Writer {
     server: PostgresServer,
+    /// Whether the server warned of something. While a commit waits for standbys, a warning says that it no longer does.
+    warned: Arc<AtomicBool>,
     client: Option<Client>,
     ledger_id: Bytes32,
+    info: String,
     rules: Rules,
     clock: Arc<dyn Clock>,
+    seen: Seen,
 }
 
 impl Writer {
-    pub(super) fn new(server: PostgresServer, identity: &LedgerIdentity, clock: Arc<dyn Clock>) -> Self {
-        Self { server, client: None, ledger_id: identity.ledger_id(), rules: identity.rules(), clock }
+    /// Connects to a server whose database must be this ledger's and keep what it acknowledges.
+    pub(super) fn start(
+        server: &PostgresServer,
+        identity: &LedgerIdentity,
+        clock: Arc<dyn Clock>,
+        seen: Seen,
+    ) -> Result<Self, StoreError> {
+        let warned = Arc::new(AtomicBool::new(false));
+        let server = server.noting_warnings(Arc::clone(&warned));
+        let (ledger_id, info, rules) = (identity.ledger_id(), info(identity)?, identity.rules());
+        let mut writer = Self { server, warned, client: None, ledger_id, info, rules, clock, seen };
+        writer.client = Some(writer.connect()?);
+        Ok(writer)
     }
 
-    /// Makes sure that the database is this ledger's and keeps what it acknowledges.
-    pub(super) fn check(&mut self) -> Result<(), StoreError> {
-        let mut client = self.connect()?;
-        let row = client.query_typed("SHOW fsync", &[]).map_err(serving("read its settings"))?;
-        if row.first().map(|row| column::<&str>(row, 0)).transpose()? != Some("on") {
-            return Err(StoreError::Undurable { setting: "fsync" });
-        }
-        let mut transaction = begin(&mut client, false).map_err(serving("begin"))?;
-        self.lock(&mut transaction)?;
-        drop(transaction);
-        self.client = Some(client);
-        Ok(())
-    }
-
+    /// A new connection, perhaps to a server that took over.
     fn connect(&self) -> Result<Client, StoreError> {
-        self.server.connect().map_err(serving("connect"))
+        let mut client = self.server.connect()?;
+        for (setting, sql) in DURABLE_SETTINGS {
+            let rows = client.query_typed(sql, &[]).map_err(serving("read its settings"))?;
+            if rows.first().map(|row| column::<&str>(row, 0)).transpose()? != Some("on") {
+                return Err(StoreError::Undurable { setting });
+            }
+        }
+        let sql = "SELECT info FROM ledger_state";
+        let rows = client.query_typed(sql, &[]).map_err(no_ledger_or("read its description"))?;
+        let stored = rows.first().ok_or(StoreError::NoLedger)?;
+        let view = ReadView::begin(&mut client, self.ledger_id)?;
+        if column::<&str>(stored, 0)? != self.info {
+            return Err(StoreError::OtherRules);
+        }
+        if let Some(newest) = self.seen.newest()
+            && !extends(&view, &newest)?
+        {
+            return Err(StoreError::Behind);
+        }
+        view.end()?;
+        Ok(client)
     }
 
-    /// Waits for this service's turn and reads where the ledger stands.
-    fn lock(&self, transaction: &mut Transaction<'_>) -> Result<Meta, StoreError> {
-        let sql = "SELECT state FROM ledger_state WHERE one = $1 FOR UPDATE";
-        let row = transaction.query_typed_opt(sql, &[(&1_i16, Type::INT2)]).map_err(|error| match error.code() {
-            Some(code) if code.code() == "42P01" => StoreError::NoLedger,
-            _ => serving("take its turn")(error),
-        })?;
-        let row = row.ok_or(StoreError::NoLedger)?;
+    /// Waits for this service's turn and reads where the ledger stands, and whether commits wait for standbys.
+    fn lock(&self, transaction: &mut Transaction<'_>) -> Result<(Meta, bool), StoreError> {
+        let row = transaction.query_typed_opt(LOCK, &[(&1_i16, Type::INT2)]);
+        let row = row.map_err(no_ledger_or("take its turn"))?.ok_or(StoreError::NoLedger)?;
         let meta: Meta = decode("description", column::<&str>(&row, 0)?.as_bytes())?;
-        if meta.ledger_id == self.ledger_id { Ok(meta) } else { Err(StoreError::ForeignDatabase) }
+        if meta.ledger_id != self.ledger_id {
+            return Err(StoreError::ForeignDatabase);
+        }
+        // Nobody else can write now, so what was seen is not newer unless the database went back.
+        Seen::is_newer(self.seen.newest().as_ref(), &meta.heads)?;
+        Ok((meta, column(&row, 2)?))
     }
 
     fn commit_with(&self, client: &mut Client, ops: &[Op]) -> Result<Outcomes, StoreError> {
         let mut transaction = begin(client, false).map_err(serving("begin"))?;
-        let meta = self.lock(&mut transaction)?;
+        let (meta, waits) = self.lock(&mut transaction)?;
+        let mut heads = meta.heads;
         let mut book = WriteBook::open(&mut transaction, meta, ops)?;
         let outcomes = apply_all(&mut book, &self.rules, self.clock.now(), ops)?;
-        if book.is_changed() {
-            book.close(self.rules.root_window)?;
-            transaction.commit().map_err(serving("commit"))?;
+        let changed = book.is_changed();
+        if changed {
+            heads = book.close(self.rules.root_window)?;
         } else {
             drop(book);
-            transaction.rollback().map_err(serving("end a transaction"))?;
         }
+        if !changed && !waits {
+            return transaction.rollback().map(|()| outcomes).map_err(serving("end a transaction"));
+        }
+        if !changed {
+            // A repeat of what a commit left whose wait for standbys was cut off is acknowledged here: it waits again.
+            transaction.batch_execute(TOUCH).map_err(serving("touch its description"))?;
+        }
+        self.warned.store(false, Ordering::SeqCst);
+        transaction.commit().map_err(serving("commit"))?;
+        if self.warned.load(Ordering::SeqCst) {
+            return Err(server("wait for its standbys", "the server warned while it committed"));
+        }
+        self.seen.raise(heads);
         Ok(outcomes)
+    }
+}
+
+fn no_ledger_or(doing: &'static str) -> impl FnOnce(postgres::Error) -> StoreError {
+    move |error| match error.code() {
+        Some(code) if code.code() == UNDEFINED_TABLE => StoreError::NoLedger,
+        _ => serving(doing)(error),
     }
 }
 
 impl Committer for Writer {
     fn commit(&mut self, ops: &[Op]) -> Result<Outcomes, StoreError> {
         // A connection that was lost since the last batch is found out before anything of this one is sent.
-        let kept = self.client.take().and_then(|mut client| client.check_connection().is_ok().then_some(client));
+        let kept = self.client.take().and_then(|mut client| is_alive(&mut client).then_some(client));
         let mut client = kept.map_or_else(|| self.connect(), Ok)?;
         let outcomes = self.commit_with(&mut client, ops)?;
         self.client = Some(client);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Where Debian puts the programs, a directory for each version.
@@ -89,16 +89,51 @@ impl Postgres {
         run(psql.args(["-p", &self.socket_port()]).arg("-h").arg(self.directory.path()))
     }
 
-    /// `kill -9` of the server and all its processes.
+    /// `kill -9` of the server and of every process that serves a connection.
     ///
     /// # Errors
     /// What the system reported.
     pub fn kill(&mut self) -> io::Result<()> {
-        if let Some(mut server) = self.server.take() {
-            kill_process_group(Pid::from_child(&server), Signal::KILL)?;
-            server.wait()?;
+        let Some(mut server) = self.server.take() else { return Ok(()) };
+        let id = server.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        server.kill()?;
+        server.wait()?;
+        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+            let began = Instant::now();
+            // One that saw its parent end has ended by itself.
+            while is_server(child) && began.elapsed() < START_TIME_MAX {
+                let _killed = Pid::from_raw(child).map(|pid| kill_process(pid, Signal::KILL));
+                std::thread::sleep(POLL);
+            }
         }
         Ok(())
+    }
+
+    /// Kills the server, keeps a copy of its disk aside, and starts it again.
+    ///
+    /// # Errors
+    /// What the system reported.
+    pub fn keep_aside(&mut self) -> io::Result<()> {
+        self.kill()?;
+        self.copy("data", "aside")?;
+        self.restart()
+    }
+
+    /// Kills the server, puts the copy that was kept aside in place of its disk, and starts it again.
+    ///
+    /// # Errors
+    /// What the system reported.
+    pub fn put_back(&mut self) -> io::Result<()> {
+        self.kill()?;
+        fs::remove_dir_all(self.directory.path().join("data"))?;
+        self.copy("aside", "data")?;
+        self.restart()
+    }
+
+    fn copy(&self, from: &str, to: &str) -> io::Result<()> {
+        let path = self.directory.path();
+        run(Command::new("cp").arg("-a").arg(path.join(from)).arg(path.join(to))).map(drop)
     }
 
     /// Starts the server on what it left on disk.
@@ -112,7 +147,7 @@ impl Postgres {
         server.arg("-D").arg(self.directory.path().join("data")).arg("-k").arg(self.directory.path());
         // No port on any network unless a test asks for one.
         server.args(["-h", ""]).args(SETTINGS).args(&self.extra);
-        self.server = Some(server.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?);
+        self.server = Some(server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?);
         let began = Instant::now();
         while !self.is_ready()? {
             if began.elapsed() > START_TIME_MAX {
@@ -163,6 +198,12 @@ impl Drop for Postgres {
         // A test that is over needs nothing of it.
         let _killed = self.kill();
     }
+}
+
+/// Whether a process is one of the server's and runs.
+fn is_server(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.contains("(postgres) ") && !stat.contains("(postgres) Z")
 }
 
 /// The newest installed version's programs.
