@@ -9,16 +9,18 @@
 //! prover verifies what it made, and a proof that verifies has uniform A and B and the one C that fits them, so a hostile
 //! proving key can prevent proofs but not learn from them.
 
+mod equation;
 mod proving;
 
 use std::fmt;
+use std::sync::Arc;
 
-use ark_bn254::{Bn254, Fr, G1Affine, G2Affine};
-use ark_ec::pairing::{Pairing, PairingOutput};
-use ark_ec::{AffineRepr, CurveGroup};
+use ark_bn254::{Bn254, G1Affine, G2Affine};
+use ark_ec::AffineRepr;
 use ark_groth16::VerifyingKey;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 
+pub(crate) use self::equation::{Claim, Equation};
 pub use self::proving::{ProvingParams, setup};
 use crate::bytes::Bytes32;
 use crate::circuit::PUBLIC_INPUTS;
@@ -95,10 +97,7 @@ impl ParamsError {
 pub struct VerifyingParams {
     bytes: [u8; VERIFYING_PARAMS_LEN],
     digest: Bytes32,
-    ic: [G1Affine; IC_LEN],
-    alpha_beta: PairingOutput<Bn254>,
-    gamma_negated: <Bn254 as Pairing>::G2Prepared,
-    delta_negated: <Bn254 as Pairing>::G2Prepared,
+    equation: Arc<Equation>,
 }
 
 impl VerifyingParams {
@@ -139,26 +138,14 @@ impl VerifyingParams {
         Ok(Self {
             bytes: *bytes,
             digest: sha256(bytes),
-            ic,
-            alpha_beta: Bn254::pairing(*alpha, *beta),
-            gamma_negated: (-*gamma).into(),
-            delta_negated: (-*delta).into(),
+            equation: Arc::new(Equation::new(*alpha, *beta, *gamma, *delta, ic)),
         })
     }
+}
 
-    /// The Groth16 equation `e(A,B) = e(α,β)·e(IC(x),γ)·e(C,δ)` for points that were checked when decoded.
-    ///
-    /// `ark_groth16`'s own verifier is not called: it takes a slice of inputs whose length nothing checks, and unwraps the
-    /// final exponentiation. Here the number of inputs is part of the type.
-    pub(crate) fn equation_holds(&self, inputs: [Fr; PUBLIC_INPUTS], a: G1Affine, b: G2Affine, c: G1Affine) -> bool {
-        let [constant, of_inputs @ ..] = self.ic;
-        let weighted = of_inputs.into_iter().zip(inputs).map(|(point, input)| point * input);
-        let statement = weighted.fold(constant.into_group(), |sum, point| sum + point).into_affine();
-        let product = Bn254::multi_miller_loop(
-            [a, statement, c],
-            [b.into(), self.gamma_negated.clone(), self.delta_negated.clone()],
-        );
-        Bn254::final_exponentiation(product).is_some_and(|product| product == self.alpha_beta)
+impl VerifyingParams {
+    pub(crate) fn equation(&self) -> &Equation {
+        &self.equation
     }
 }
 

@@ -3,11 +3,14 @@
 //! Trusts nothing on entry. A [`VerifiedSpend`] exists only when the proof verified for exactly its public values.
 //! `docs/protocol.md` §3.2, §3.4.
 
+mod verify;
+
 use std::fmt;
 use std::str::FromStr;
 
 use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::AffineRepr;
+use ark_relations::gr1cs::ConstraintSynthesizer;
 use rand_core::{CryptoRng, RngCore};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +18,7 @@ use crate::bytes::{HexError, hex_text};
 use crate::circuit::{Assignment, PUBLIC_INPUTS};
 use crate::field::Fe;
 use crate::note::{Blind, Inner, Note, Nullifier, Root, SpendKey, inner};
-use crate::params::{ParamsError, ProvingParams, VerifyingParams, compressed, put_compressed};
+use crate::params::{ParamsError, ProvingParams, compressed, put_compressed};
 use crate::tree::NotePath;
 use crate::value::Credits;
 
@@ -78,6 +81,12 @@ impl SpendWitness {
             c_max,
             ctx,
         })
+    }
+
+    /// The statement with this witness as a circuit, for other provers and for tools; nothing when the note is worth less than
+    /// `c_max`. Its public inputs are those of [`SpendPublic`], in that order.
+    pub fn circuit(&self, public: &SpendPublic) -> Option<impl ConstraintSynthesizer<Fr> + Clone + use<>> {
+        self.assignment(public)
     }
 
     fn assignment(&self, public: &SpendPublic) -> Option<Assignment> {
@@ -242,7 +251,7 @@ impl fmt::Debug for SpendProof {
 
 hex_text!(SpendProof, |bytes| Ok(Self(bytes)), HexError);
 
-/// Public values whose proof verified. Only [`crate::params::VerifyingParams::verify`] makes one.
+/// Public values whose proof verified. Only [`crate::params::VerifyingParams`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedSpend(SpendPublic);
 
@@ -250,18 +259,6 @@ impl VerifiedSpend {
     /// The proved public values.
     pub const fn public(&self) -> &SpendPublic {
         &self.0
-    }
-}
-
-impl VerifyingParams {
-    /// Verifies a proof for these public values.
-    pub fn verify(&self, public: &SpendPublic, proof: &SpendProof) -> Result<VerifiedSpend, SpendRejection> {
-        let (a, b, c) = proof.points().ok_or(SpendRejection::ProofMalformed)?;
-        if self.equation_holds(public.inputs(), a, b, c) {
-            Ok(VerifiedSpend(*public))
-        } else {
-            Err(SpendRejection::ProofInvalid)
-        }
     }
 }
 

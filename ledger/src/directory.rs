@@ -93,9 +93,9 @@ impl Default for InitOptions {
 }
 
 /// A ledger that is ready to be served.
-pub struct OpenLedger<V = VerifyingParams> {
+pub struct OpenLedger {
     /// The ledger.
-    pub ledger: DurableLedger<V>,
+    pub ledger: DurableLedger,
     /// Its parameters, for handing out.
     pub params: PublishedParams,
 }

@@ -18,7 +18,7 @@ use crate::storage::{Backend, View};
 use crate::transitions::{Op, Outcome};
 
 /// A ledger that keeps what it acknowledges.
-pub type DurableLedger<V> = StoredLedger<DurableStore, V>;
+pub type DurableLedger = StoredLedger<DurableStore>;
 
 /// The store of a [`DurableLedger`].
 pub struct DurableStore(Kind);
@@ -28,12 +28,12 @@ enum Kind {
     Postgres(PostgresStore),
 }
 
-impl<V: SpendVerifier> DurableLedger<V> {
+impl DurableLedger {
     /// Opens a database file that [`crate::redb_store::create_database`] made.
     pub fn open_file(
         path: &Path,
         identity: LedgerIdentity,
-        verifier: V,
+        verifier: impl SpendVerifier,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         Self::over_database(open_database(path)?, identity, verifier, clock)
@@ -44,26 +44,26 @@ impl<V: SpendVerifier> DurableLedger<V> {
     pub fn over_database(
         database: Database,
         identity: LedgerIdentity,
-        verifier: V,
+        verifier: impl SpendVerifier,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let store = RedbStore::start(database, &identity, Arc::clone(&clock))?;
-        Ok(Self::over(DurableStore(Kind::Redb(store)), verifier, identity, clock))
+        Self::over(DurableStore(Kind::Redb(store)), verifier, identity, clock)
     }
 
     /// Opens a ledger that [`PostgresServer::create_ledger`] made. Blocks; not for threads that drive a runtime.
     pub fn open_postgres(
         server: PostgresServer,
         identity: LedgerIdentity,
-        verifier: V,
+        verifier: impl SpendVerifier,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let store = PostgresStore::start(server, &identity, Arc::clone(&clock))?;
-        Ok(Self::over(DurableStore(Kind::Postgres(store)), verifier, identity, clock))
+        Self::over(DurableStore(Kind::Postgres(store)), verifier, identity, clock)
     }
 
     /// Resolves when the store has failed and no longer takes operations.
-    pub fn failed(&self) -> impl Future<Output = Arc<StoreError>> + Send + use<V> {
+    pub fn failed(&self) -> impl Future<Output = Arc<StoreError>> + Send + use<> {
         match &self.backend().0 {
             Kind::Redb(store) => store.group.failed(),
             Kind::Postgres(store) => store.group.failed(),

@@ -9,43 +9,43 @@ use credits::{
     Bytes32, CheckpointAnswer, Credits, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage, Nullifier,
     RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse,
 };
-use tokio::sync::Semaphore;
 
 use crate::answers;
 use crate::clock::Clock;
-use crate::error::Abort;
+use crate::error::{Abort, StoreError};
 use crate::identity::LedgerIdentity;
+use crate::proof_queue::ProofQueue;
 use crate::spend_verifier::SpendVerifier;
 use crate::storage::{Backend, Heads, Totals, View};
-use crate::transitions::{FINALISED_PER_OP_MAX, Op, Outcome, ProvedReserve, VerifiedRedeem};
-
-/// Proofs that may be waiting for, or under, verification; beyond them reservations are turned away. At the 1.4 ms that one
-/// takes on one core this is about 0.2 s of work.
-pub const PROOFS_PENDING_MAX: usize = 128;
+use crate::transitions::{FINALISED_PER_OP_MAX, Op, Outcome, VerifiedRedeem};
 
 /// A ledger over a store.
-pub struct StoredLedger<B, V> {
-    shared: Arc<Shared<B, V>>,
+pub struct StoredLedger<B> {
+    shared: Arc<Shared<B>>,
 }
 
-struct Shared<B, V> {
+struct Shared<B> {
     backend: B,
-    verifier: V,
+    proofs: ProofQueue,
     identity: LedgerIdentity,
     clock: Arc<dyn Clock>,
-    proofs_pending: Arc<Semaphore>,
 }
 
-impl<B, V> Clone for StoredLedger<B, V> {
+impl<B> Clone for StoredLedger<B> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
     }
 }
 
-impl<B: Backend, V: SpendVerifier> StoredLedger<B, V> {
-    pub(crate) fn over(backend: B, verifier: V, identity: LedgerIdentity, clock: Arc<dyn Clock>) -> Self {
-        let proofs_pending = Arc::new(Semaphore::new(PROOFS_PENDING_MAX));
-        Self { shared: Arc::new(Shared { backend, verifier, identity, clock, proofs_pending }) }
+impl<B: Backend> StoredLedger<B> {
+    pub(crate) fn over(
+        backend: B,
+        verifier: impl SpendVerifier,
+        identity: LedgerIdentity,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let proofs = ProofQueue::start(verifier)?;
+        Ok(Self { shared: Arc::new(Shared { backend, proofs, identity, clock }) })
     }
 
     pub(crate) fn backend(&self) -> &B {
@@ -102,7 +102,7 @@ impl<B: Backend, V: SpendVerifier> StoredLedger<B, V> {
 
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared<B, V>) -> Result<T, Abort> + Send + 'static,
+        work: impl FnOnce(&Shared<B>) -> Result<T, Abort> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let shared = Arc::clone(&self.shared);
         let result = tokio::task::spawn_blocking(move || work(&shared)).await;
@@ -117,15 +117,12 @@ impl<B: Backend, V: SpendVerifier> StoredLedger<B, V> {
         }
     }
 
-    /// Steps 1 and 2 of a reservation.
+    /// Step 1 of a reservation: the cheap checks, on the newest committed state. A repeat is answered without looking at its
+    /// proof; what is not one comes back to be proved.
     async fn admit(&self, request: ReserveRequest) -> Result<Admission, LedgerError> {
-        let permit = Arc::clone(&self.shared.proofs_pending).try_acquire_owned();
-        let permit = permit.map_err(|_| LedgerError::Unavailable)?;
         self.blocking(move |shared| {
-            let _held_until_verified = permit;
             let now = shared.clock.now();
-            // 1 The cheap checks, on the newest committed state; a repeat is answered without looking at its proof.
-            let repeat = shared.backend.read(|view| {
+            shared.backend.read(|view| {
                 let rules = shared.identity.rules();
                 let recorded = view.spend(&request.nullifier)?;
                 let facts = ReserveFacts {
@@ -134,18 +131,13 @@ impl<B: Backend, V: SpendVerifier> StoredLedger<B, V> {
                     root_recent: view.root_recent(&request.root, rules.root_window)?,
                 };
                 match decide_reserve(&request, facts, &rules.reserve, now)? {
-                    ReserveDecision::Record => Ok(None),
+                    ReserveDecision::Record => Ok(Admission::New(Box::new(request))),
                     ReserveDecision::Repeat { .. } => {
                         let signer = answers::Signer { identity: &shared.identity, now };
-                        answers::reservation(&signer, view, &request.nullifier).map(Some)
+                        Ok(Admission::Repeat(Box::new(answers::reservation(&signer, view, &request.nullifier)?)))
                     }
                 }
-            })?;
-            // 2 The proof.
-            match repeat {
-                Some(reservation) => Ok(Admission::Repeat(Box::new(reservation))),
-                None => Ok(Admission::Proved(ProvedReserve::verify(request, &shared.verifier)?)),
-            }
+            })
         })
         .await
     }
@@ -161,10 +153,10 @@ impl<B: Backend, V: SpendVerifier> StoredLedger<B, V> {
 
 enum Admission {
     Repeat(Box<Reservation>),
-    Proved(ProvedReserve),
+    New(Box<ReserveRequest>),
 }
 
-impl<B: Backend, V: SpendVerifier> Ledger for StoredLedger<B, V> {
+impl<B: Backend> Ledger for StoredLedger<B> {
     async fn info(&self) -> Result<LedgerInfo, LedgerError> {
         Ok(self.shared.identity.info().clone())
     }
@@ -180,14 +172,16 @@ impl<B: Backend, V: SpendVerifier> Ledger for StoredLedger<B, V> {
 
     async fn reserve(&self, request: ReserveRequest) -> Result<Reservation, LedgerError> {
         let nullifier = request.nullifier;
-        match self.admit(request).await? {
-            Admission::Repeat(reservation) => Ok(*reservation),
-            // 3 The decision is made again inside the transaction: only there it is final.
-            Admission::Proved(proved) => {
-                self.shared.backend.submit(Op::Reserve(proved)).await?;
-                self.read(move |signer, view| answers::reservation(signer, view, &nullifier)).await
-            }
-        }
+        let admitted = self.shared.proofs.admit()?;
+        let proved = match self.admit(request).await? {
+            Admission::Repeat(reservation) => return Ok(*reservation),
+            // 2 The proof.
+            Admission::New(request) => self.shared.proofs.verify(*request).await?,
+        };
+        drop(admitted);
+        // 3 The decision is made again inside the transaction: only there it is final.
+        self.shared.backend.submit(Op::Reserve(proved)).await?;
+        self.read(move |signer, view| answers::reservation(signer, view, &nullifier)).await
     }
 
     async fn journal(&self, request: JournalRequest) -> Result<(), LedgerError> {

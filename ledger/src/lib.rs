@@ -11,6 +11,7 @@ pub mod error;
 pub mod identity;
 pub mod memory;
 pub mod postgres_store;
+pub mod proof_queue;
 pub mod redb_store;
 pub mod service;
 pub mod spend_verifier;

@@ -17,11 +17,15 @@ use crate::storage::{Backend, Book, Facts, Heads, RedeemedVoucher, Totals, View}
 use crate::transitions::{Op, Outcome, apply};
 
 /// A ledger that forgets everything when it is dropped.
-pub type VolatileLedger<V> = StoredLedger<MemoryBackend, V>;
+pub type VolatileLedger = StoredLedger<MemoryBackend>;
 
-impl<V: SpendVerifier> VolatileLedger<V> {
+impl VolatileLedger {
     /// A new, empty ledger in memory.
-    pub fn volatile(identity: LedgerIdentity, verifier: V, clock: Arc<dyn Clock>) -> Self {
+    pub fn volatile(
+        identity: LedgerIdentity,
+        verifier: impl SpendVerifier,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
         let backend = MemoryBackend {
             book: Mutex::new(MemoryBook::default()),
             rules: identity.rules(),

@@ -26,7 +26,6 @@ use tokio::net::TcpListener;
 use crate::directory::OpenLedger;
 use crate::durable::DurableLedger;
 use crate::error::StoreError;
-use crate::spend_verifier::SpendVerifier;
 
 /// Longest redemption: a voucher and eight outputs are below 3 KiB.
 pub const REDEEM_BODY_BYTES_MAX: usize = 8 << 10;
@@ -63,9 +62,9 @@ pub enum ServeError {
 
 /// Serves a ledger until `shutdown` resolves or its store fails. Reservations that are overdue are ended every
 /// [`FINALISE_PERIOD`].
-pub async fn serve<V: SpendVerifier>(
+pub async fn serve(
     listener: TcpListener,
-    ledger: OpenLedger<V>,
+    ledger: OpenLedger,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let OpenLedger { ledger, params } = ledger;
@@ -94,7 +93,7 @@ pub async fn serve<V: SpendVerifier>(
     result
 }
 
-async fn finalise_periodically<V: SpendVerifier>(ledger: DurableLedger<V>) {
+async fn finalise_periodically(ledger: DurableLedger) {
     let mut ticks = tokio::time::interval(FINALISE_PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -108,26 +107,26 @@ async fn finalise_periodically<V: SpendVerifier>(ledger: DurableLedger<V>) {
     }
 }
 
-struct Service<V> {
-    ledger: DurableLedger<V>,
+struct Service {
+    ledger: DurableLedger,
     params: PublishedParams,
 }
 
-type Shared<V> = State<Arc<Service<V>>>;
+type Shared = State<Arc<Service>>;
 
 /// The routes of a ledger.
-pub fn router<V: SpendVerifier>(ledger: DurableLedger<V>, params: PublishedParams) -> Router {
+pub fn router(ledger: DurableLedger, params: PublishedParams) -> Router {
     let limit = DefaultBodyLimit::max;
     Router::new()
-        .route("/v1/ledger", get(info::<V>))
-        .route("/v1/params/proving-key", get(proving_key::<V>))
-        .route("/v1/params/verifying-key", get(verifying_key::<V>))
-        .route("/v1/checkpoint", get(checkpoint::<V>))
-        .route("/v1/log", get(log::<V>))
-        .route("/v1/vouchers/redeem", post(redeem::<V>).layer(limit(REDEEM_BODY_BYTES_MAX)))
-        .route("/v1/spends", post(reserve::<V>).layer(limit(RESERVE_BODY_BYTES_MAX)))
-        .route("/v1/spends/{nullifier}/journal", post(journal::<V>).layer(limit(AMOUNT_BODY_BYTES_MAX)))
-        .route("/v1/spends/{nullifier}/settle", post(settle::<V>).layer(limit(AMOUNT_BODY_BYTES_MAX)))
+        .route("/v1/ledger", get(info))
+        .route("/v1/params/proving-key", get(proving_key))
+        .route("/v1/params/verifying-key", get(verifying_key))
+        .route("/v1/checkpoint", get(checkpoint))
+        .route("/v1/log", get(log))
+        .route("/v1/vouchers/redeem", post(redeem).layer(limit(REDEEM_BODY_BYTES_MAX)))
+        .route("/v1/spends", post(reserve).layer(limit(RESERVE_BODY_BYTES_MAX)))
+        .route("/v1/spends/{nullifier}/journal", post(journal).layer(limit(AMOUNT_BODY_BYTES_MAX)))
+        .route("/v1/spends/{nullifier}/settle", post(settle).layer(limit(AMOUNT_BODY_BYTES_MAX)))
         .fallback(async || Refusal::from(LedgerError::NotFound).with_message("no such resource"))
         .method_not_allowed_fallback(async || {
             let refusal = Refusal::from(LedgerError::Malformed).with_message("no such method on this resource");
@@ -136,15 +135,15 @@ pub fn router<V: SpendVerifier>(ledger: DurableLedger<V>, params: PublishedParam
         .with_state(Arc::new(Service { ledger, params }))
 }
 
-async fn info<V: SpendVerifier>(service: Shared<V>) -> Result<Json<LedgerInfo>, Refusal> {
+async fn info(service: Shared) -> Result<Json<LedgerInfo>, Refusal> {
     Ok(Json(service.ledger.info().await?))
 }
 
-async fn proving_key<V: SpendVerifier>(service: Shared<V>) -> impl IntoResponse {
+async fn proving_key(service: Shared) -> impl IntoResponse {
     bytes(service.params.proving_key.clone())
 }
 
-async fn verifying_key<V: SpendVerifier>(service: Shared<V>) -> impl IntoResponse {
+async fn verifying_key(service: Shared) -> impl IntoResponse {
     bytes(service.params.verifying_key.clone())
 }
 
@@ -160,8 +159,8 @@ struct CheckpointQuery {
     to: Option<u64>,
 }
 
-async fn checkpoint<V: SpendVerifier>(
-    service: Shared<V>,
+async fn checkpoint(
+    service: Shared,
     query: Result<Query<CheckpointQuery>, QueryRejection>,
 ) -> Result<Json<CheckpointAnswer>, Refusal> {
     let Query(CheckpointQuery { from, to }) = query?;
@@ -179,22 +178,19 @@ struct LogQuery {
     limit: Option<u32>,
 }
 
-async fn log<V: SpendVerifier>(
-    service: Shared<V>,
-    query: Result<Query<LogQuery>, QueryRejection>,
-) -> Result<Json<LogPage>, Refusal> {
+async fn log(service: Shared, query: Result<Query<LogQuery>, QueryRejection>) -> Result<Json<LogPage>, Refusal> {
     let Query(LogQuery { from, limit }) = query?;
     Ok(Json(service.ledger.log(from, limit.unwrap_or(LOG_PAGE_ENTRIES_MAX)).await?))
 }
 
 type Body = Result<Bytes, BytesRejection>;
 
-async fn redeem<V: SpendVerifier>(service: Shared<V>, body: Body) -> Result<Json<RedeemResponse>, Refusal> {
+async fn redeem(service: Shared, body: Body) -> Result<Json<RedeemResponse>, Refusal> {
     let request: RedeemRequest = decode(body)?;
     Ok(Json(service.ledger.redeem(request).await?))
 }
 
-async fn reserve<V: SpendVerifier>(service: Shared<V>, body: Body) -> Result<Json<Reservation>, Refusal> {
+async fn reserve(service: Shared, body: Body) -> Result<Json<Reservation>, Refusal> {
     let request: ReserveRequest = decode(body)?;
     Ok(Json(service.ledger.reserve(request).await?))
 }
@@ -203,22 +199,14 @@ async fn reserve<V: SpendVerifier>(service: Shared<V>, body: Body) -> Result<Jso
 #[derive(Serialize)]
 struct Nothing {}
 
-async fn journal<V: SpendVerifier>(
-    service: Shared<V>,
-    nullifier: Path<String>,
-    body: Body,
-) -> Result<Json<Nothing>, Refusal> {
+async fn journal(service: Shared, nullifier: Path<String>, body: Body) -> Result<Json<Nothing>, Refusal> {
     let request: JournalRequest = decode(body)?;
     same_spend(&nullifier, &request.nullifier)?;
     service.ledger.journal(request).await?;
     Ok(Json(Nothing {}))
 }
 
-async fn settle<V: SpendVerifier>(
-    service: Shared<V>,
-    nullifier: Path<String>,
-    body: Body,
-) -> Result<Json<SettleResponse>, Refusal> {
+async fn settle(service: Shared, nullifier: Path<String>, body: Body) -> Result<Json<SettleResponse>, Refusal> {
     let request: SettleRequest = decode(body)?;
     same_spend(&nullifier, &request.nullifier)?;
     Ok(Json(service.ledger.settle(request).await?))

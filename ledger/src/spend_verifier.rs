@@ -2,15 +2,17 @@
 
 use credits::params::VerifyingParams;
 use credits::{LedgerError, SpendProof, SpendPublic};
+use rand_core::OsRng;
 
 /// Verifies spend proofs. The service uses [`VerifyingParams`]; tests of storage may put something cheaper in its place.
 pub trait SpendVerifier: Send + Sync + 'static {
-    /// Refuses a proof that does not prove the statement for these public values.
-    fn verify_spend(&self, public: &SpendPublic, proof: &SpendProof) -> Result<(), LedgerError>;
+    /// Says of each proof whether it proves the statement for its public values.
+    fn verify_spends(&self, spends: &[(SpendPublic, SpendProof)]) -> Vec<Result<(), LedgerError>>;
 }
 
 impl SpendVerifier for VerifyingParams {
-    fn verify_spend(&self, public: &SpendPublic, proof: &SpendProof) -> Result<(), LedgerError> {
-        self.verify(public, proof).map(|_verified| ()).map_err(LedgerError::from)
+    fn verify_spends(&self, spends: &[(SpendPublic, SpendProof)]) -> Vec<Result<(), LedgerError>> {
+        let verdicts = self.verify_batch(spends, &mut OsRng).into_iter();
+        verdicts.map(|verdict| verdict.map(|_verified| ()).map_err(LedgerError::from)).collect()
     }
 }

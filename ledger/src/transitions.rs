@@ -123,13 +123,18 @@ impl VerifiedRedeem {
 pub struct ProvedReserve(Box<ReserveRequest>);
 
 impl ProvedReserve {
-    /// Verifies the proof.
-    pub fn verify(
-        request: ReserveRequest,
+    /// Verifies the proofs of requests; one verdict for each, in their order.
+    pub(crate) fn verify_all(
+        requests: Vec<ReserveRequest>,
         verifier: &impl crate::spend_verifier::SpendVerifier,
-    ) -> Result<Self, LedgerError> {
-        verifier.verify_spend(&request.public(), &request.proof)?;
-        Ok(Self(Box::new(request)))
+    ) -> Vec<Result<Self, LedgerError>> {
+        let spends: Vec<_> = requests.iter().map(|request| (request.public(), request.proof)).collect();
+        let mut verdicts = verifier.verify_spends(&spends).into_iter();
+        let proved = |request| {
+            // A verdict that is missing is no verdict.
+            verdicts.next().unwrap_or(Err(LedgerError::ProofInvalid)).map(|()| Self(Box::new(request)))
+        };
+        requests.into_iter().map(proved).collect()
     }
 }
 

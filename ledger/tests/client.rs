@@ -25,7 +25,7 @@ struct Liar {
     url: String,
     /// End of the paths whose answers are edited, and how.
     lie: Arc<Mutex<(&'static str, Edit)>>,
-    world: World<ledger::DurableLedger<FakeProofs>>,
+    world: World<ledger::DurableLedger>,
 }
 
 impl Liar {

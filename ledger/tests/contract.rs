@@ -5,33 +5,23 @@
 
 mod support;
 
-/// Runs every case against every kind of ledger.
+/// Runs every case against every kind of ledger, where it is to be had.
 macro_rules! contract {
     ($($case:ident),* $(,)?) => {
-        contract!(@ memory, $($case),*);
-        contract!(@ redb, $($case),*);
-        contract!(@? postgres, $($case),*);
-        contract!(@ http, $($case),*);
+        contract!(@ memory, Some(memory().await), $($case),*);
+        contract!(@ redb, Some(redb().await), $($case),*);
+        contract!(@ postgres, postgres().await, $($case),*);
+        contract!(@ http, Some(http().await), $($case),*);
     };
-    // A kind that is not to be had everywhere.
-    (@? $kind:ident, $($case:ident),*) => {
+    (@ $kind:ident, $made:expr, $($case:ident),*) => {
         mod $kind {
+            use super::support::*;
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
-                    if let Some(world) = super::support::$kind().await {
+                    if let Some(world) = $made {
                         super::cases::$case(world).await;
                     }
-                }
-            )*
-        }
-    };
-    (@ $kind:ident, $($case:ident),*) => {
-        mod $kind {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $case() {
-                    super::cases::$case(super::support::$kind().await).await;
                 }
             )*
         }

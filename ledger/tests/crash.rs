@@ -52,7 +52,7 @@ fn schedule(seed: &mut Seeded) -> Vec<Vec<Action>> {
 
 struct Run {
     disk: Disk,
-    ledger: Option<DurableLedger<FakeProofs>>,
+    ledger: Option<DurableLedger>,
     clock: Arc<TestClock>,
     oracle: Oracle,
     seen: Checkpoint,
@@ -67,7 +67,7 @@ fn new_image() -> Vec<u8> {
     disk.image()
 }
 
-fn open(disk: &Disk, clock: Arc<TestClock>) -> Result<DurableLedger<FakeProofs>, StoreError> {
+fn open(disk: &Disk, clock: Arc<TestClock>) -> Result<DurableLedger, StoreError> {
     let mut builder = Database::builder();
     builder.set_cache_size(1 << 20);
     let database = builder

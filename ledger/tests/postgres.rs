@@ -19,7 +19,7 @@ use support::disk::Seeded;
 use support::oracle::{Action, Oracle, send};
 use support::*;
 
-type Opened = DurableLedger<FakeProofs>;
+type Opened = DurableLedger;
 
 /// How long a call may be repeated while the server is away.
 const REPEAT_TIME_MAX: Duration = Duration::from_secs(60);

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 struct Service {
     address: String,
-    world: World<ledger::DurableLedger<FakeProofs>>,
+    world: World<ledger::DurableLedger>,
 }
 
 impl Service {

@@ -1,6 +1,7 @@
 //! Parameters that must be refused. Numbers `nXX` are those of `design/credits.md` §7.
 
-use ark_bn254::{Fq, Fq2, G1Projective};
+use ark_bn254::{Fq, Fq2, Fr, G1Projective};
+use ark_ec::CurveGroup;
 use ark_ff::{AdditiveGroup, UniformRand};
 
 use super::*;
@@ -79,16 +80,14 @@ fn n07_bytes_that_are_no_key_are_refused() {
 /// Why the boot check exists: with γ = δ anyone proves anything (`design/credits.md` §1.8).
 #[test]
 fn n07_a_key_with_gamma_equal_to_delta_accepts_forgeries() {
-    let VerifyingKey { alpha_g1: alpha, beta_g2: beta, .. } = key();
-    let good = params().verifying();
-    let forgeable = VerifyingParams { gamma_negated: good.delta_negated.clone(), ..good.clone() };
+    let VerifyingKey { alpha_g1: alpha, beta_g2: beta, gamma_g2: gamma, delta_g2: delta, gamma_abc_g1: ic } = key();
+    let equation = |gamma, delta| Equation::new(alpha, beta, gamma, delta, ic.clone().try_into().unwrap());
     let rng = &mut TestRng::new(7);
     let inputs = std::array::from_fn(|_| Fr::rand(rng));
-    let statement: G1Projective =
-        good.ic[0] + good.ic[1..].iter().zip(inputs).map(|(ic, x)| *ic * x).sum::<G1Projective>();
-    let c = (-statement).into_affine();
-    assert!(forgeable.equation_holds(inputs, alpha, beta, c));
-    assert!(!good.equation_holds(inputs, alpha, beta, c));
+    let statement: G1Projective = ic[0] + ic[1..].iter().zip(inputs).map(|(ic, x)| *ic * x).sum::<G1Projective>();
+    let claim = Claim { inputs, a: alpha, b: beta, c: (-statement).into_affine() };
+    assert!(equation(delta, delta).holds(&claim));
+    assert!(!equation(gamma, delta).holds(&claim));
 }
 
 fn outside_the_subgroup() -> G2Affine {

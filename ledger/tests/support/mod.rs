@@ -66,8 +66,12 @@ pub(crate) fn bad_proof() -> SpendProof {
 }
 
 impl SpendVerifier for FakeProofs {
-    fn verify_spend(&self, _public: &SpendPublic, proof: &SpendProof) -> Result<(), LedgerError> {
-        if proof.as_bytes()[0] == 1 { Ok(()) } else { Err(LedgerError::ProofInvalid) }
+    fn verify_spends(&self, spends: &[(SpendPublic, SpendProof)]) -> Vec<Result<(), LedgerError>> {
+        let verdict = |(_, proof): &(SpendPublic, SpendProof)| match proof.as_bytes()[0] {
+            1 => Ok(()),
+            _ => Err(LedgerError::ProofInvalid),
+        };
+        spends.iter().map(verdict).collect()
     }
 }
 
@@ -123,13 +127,13 @@ pub(crate) enum Home {
     Server(Postgres),
 }
 
-pub(crate) async fn memory() -> World<VolatileLedger<FakeProofs>> {
+pub(crate) async fn memory() -> World<VolatileLedger> {
     let clock = TestClock::new();
-    let ledger = VolatileLedger::volatile(identity(), FakeProofs, clock.clone());
+    let ledger = VolatileLedger::volatile(identity(), FakeProofs, clock.clone()).unwrap();
     World { ledger: Arc::new(ledger), clock, info: identity().info().clone(), _home: Home::Memory }
 }
 
-pub(crate) async fn redb() -> World<DurableLedger<FakeProofs>> {
+pub(crate) async fn redb() -> World<DurableLedger> {
     let directory = tempfile::tempdir().unwrap();
     let clock = TestClock::new();
     let path = directory.path().join("ledger.redb");
@@ -139,7 +143,7 @@ pub(crate) async fn redb() -> World<DurableLedger<FakeProofs>> {
 }
 
 /// Nothing where PostgreSQL is not installed.
-pub(crate) async fn postgres() -> Option<World<DurableLedger<FakeProofs>>> {
+pub(crate) async fn postgres() -> Option<World<DurableLedger>> {
     let home = blocking(Postgres::start).await.unwrap()?;
     let url = home.url("ledger").unwrap();
     let clock = TestClock::new();
@@ -148,7 +152,7 @@ pub(crate) async fn postgres() -> Option<World<DurableLedger<FakeProofs>>> {
 }
 
 /// Makes a ledger on a server and opens it.
-pub(crate) async fn in_schema(url: String, clock: Arc<TestClock>) -> DurableLedger<FakeProofs> {
+pub(crate) async fn in_schema(url: String, clock: Arc<TestClock>) -> DurableLedger {
     blocking(move || {
         let server = PostgresServer::new(&url, None).unwrap();
         server.create_ledger(&identity()).unwrap();
@@ -171,7 +175,7 @@ pub(crate) async fn http() -> World<LedgerClient> {
 }
 
 /// Serves a ledger on the loopback for as long as the test's runtime lives.
-pub(crate) async fn serve<V: SpendVerifier>(ledger: DurableLedger<V>) -> String {
+pub(crate) async fn serve(ledger: DurableLedger) -> String {
     let params = PublishedParams { proving_key: "pk".into(), verifying_key: "vk".into() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

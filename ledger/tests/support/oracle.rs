@@ -50,7 +50,7 @@ pub(crate) trait Finalise: Ledger {
     fn finalise(&self) -> impl Future<Output = Result<usize, LedgerError>> + Send;
 }
 
-impl<B: ledger::storage::Backend, V: ledger::SpendVerifier> Finalise for ledger::StoredLedger<B, V> {
+impl<B: ledger::storage::Backend> Finalise for ledger::StoredLedger<B> {
     fn finalise(&self) -> impl Future<Output = Result<usize, LedgerError>> + Send {
         self.finalise_overdue()
     }
@@ -313,11 +313,7 @@ impl Oracle {
     }
 
     /// The sums that stores keep beside the log.
-    pub(crate) async fn audit_sums<B, V>(&self, ledger: &ledger::StoredLedger<B, V>)
-    where
-        B: ledger::storage::Backend,
-        V: ledger::SpendVerifier,
-    {
+    pub(crate) async fn audit_sums<B: ledger::storage::Backend>(&self, ledger: &ledger::StoredLedger<B>) {
         let totals = ledger.totals().await.unwrap();
         assert_eq!((totals.mint_seq, totals.minted.get()), (self.mints, self.minted));
         assert_eq!(totals.charged.get(), self.charged);
