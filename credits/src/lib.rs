@@ -26,6 +26,8 @@ pub mod state;
 pub mod tab;
 pub mod tree;
 pub mod value;
+#[cfg(feature = "vault")]
+pub mod vault;
 pub mod voucher;
 pub mod wallet;
 

@@ -73,7 +73,8 @@ pub fn trust(world: &World) -> Vec<String> {
 /// A wallet with `value` credits in it.
 pub fn funded_wallet(world: &World, name: &str, value: u64) -> anyhow::Result<String> {
     let wallet = world.wallet_dir(name).display().to_string();
-    json(world, &["wallet", "new", "--wallet", &wallet, "--ledger", &world.ledger_url()])?.success()?;
+    json(world, &["wallet", "new", "--no-passphrase", "--wallet", &wallet, "--ledger", &world.ledger_url()])?
+        .success()?;
     json(world, &["wallet", "deposit", "--wallet", &wallet, &world.voucher(value)?])?.success()?;
     Ok(wallet)
 }

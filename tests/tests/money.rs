@@ -68,9 +68,63 @@ fn a_seed_alone_recovers_the_money() {
     let words = world.dir().join("words.txt");
     std::fs::write(&words, seed).unwrap();
     let url = world.ledger_url();
-    let args = ["wallet", "restore", "--wallet", &restored, "--ledger", &url, "--words", &words.display().to_string()];
+    let words = words.display().to_string();
+    let args = ["wallet", "restore", "--no-passphrase", "--wallet", &restored, "--ledger", &url, "--words", &words];
     cli::json(&world, &args).unwrap().success().unwrap();
     assert_eq!(cli::balance(&world, &restored).unwrap(), before);
+}
+
+/// A wallet under a passphrase, as a person or a service uses it: every command takes the passphrase from a file, none works
+/// without it, and the words restore it when it is forgotten.
+#[test]
+fn a_sealed_wallet_pays_and_stays_sealed() {
+    let world = World::builder().start().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = world.dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (secret, other) = (file("secret", "a long passphrase\n"), file("other", "another passphrase"));
+    let (wallet, url) = (world.wallet_dir("sealed").display().to_string(), world.ledger_url());
+    // Nothing is made in the open because a passphrase was forgotten on the command line.
+    let made = ["wallet", "new", "--wallet", &wallet, "--ledger", &url];
+    let refused = cli::json(&world, &made).unwrap();
+    assert_eq!((refused.code, refused.text("/error/code").unwrap()), (2, "wallet.passphrase_needed"));
+    assert!(!world.wallet_dir("sealed").join("seed.txt").exists());
+    let short = file("short", "1234567");
+    let refused = cli::json(&world, &[&made[..], &["--passphrase-file", &short]].concat()).unwrap();
+    assert_eq!((refused.code, refused.text("/error/code").unwrap()), (2, "vault.passphrase_length"));
+
+    let new = cli::json(&world, &[&made[..], &["--passphrase-file", &secret]].concat()).unwrap().success().unwrap();
+    let words = new.text("/words").unwrap().to_owned();
+    let with = |args: &[&str], passphrase: Option<&str>| {
+        let mut all = [args, &["--wallet", &wallet]].concat();
+        all.extend(passphrase.iter().flat_map(|file| ["--passphrase-file", file]));
+        cli::json(&world, &all).unwrap()
+    };
+    let voucher = world.voucher(50_000).unwrap();
+    with(&["wallet", "deposit", &voucher], Some(&secret)).success().unwrap();
+    let (node, trust) = (world.guardian_url(), cli::trust(&world));
+    let mut chat = vec!["chat", &node, "Hello.", "--max-tokens", "4"];
+    chat.extend(trust.iter().map(String::as_str));
+    let charge = with(&chat, Some(&secret)).success().unwrap().number("/settlement/charge").unwrap();
+    for (passphrase, code) in [(None, "wallet.passphrase_needed"), (Some(&*other), "vault.passphrase_wrong")] {
+        for args in [&chat[..], &["wallet", "balance"], &["wallet", "words"], &["wallet", "history", "--offline"]] {
+            let refused = with(args, passphrase);
+            assert_eq!((refused.code, refused.text("/error/code").unwrap()), (2, code), "{args:?}");
+        }
+    }
+    assert_eq!(with(&["wallet", "words"], Some(&secret)).text("/words").unwrap(), words);
+    with(&["wallet", "passphrase", "--new-passphrase-file", &other], Some(&secret)).success().unwrap();
+    assert_eq!(with(&["wallet", "balance"], Some(&secret)).code, 2);
+    let balance = with(&["wallet", "balance"], Some(&other)).success().unwrap();
+    assert_eq!(balance.number("/spendable").unwrap(), 50_000 - charge);
+
+    let (restored, words) = (world.wallet_dir("restored").display().to_string(), file("words", &words));
+    let args = ["wallet", "restore", "--wallet", &restored, "--ledger", &url, "--words", &words];
+    let again = cli::json(&world, &[&args[..], &["--passphrase-file", &secret]].concat()).unwrap().success().unwrap();
+    assert_eq!(again.number("/spendable").unwrap(), 50_000 - charge);
+    assert!(!world.wallet_dir("restored").join("seed.txt").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -83,6 +83,9 @@ pub(crate) struct WalletArgs {
     /// Ledger to use instead of the one the wallet remembers
     #[arg(long, value_name = "URL")]
     pub(crate) ledger: Option<String>,
+    /// File with the wallet's passphrase [default: ask on the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
 }
 
 /// Verify a node and print every check.
@@ -265,12 +268,18 @@ pub(crate) enum Wallet {
     Balance(WalletShow),
     History(WalletShow),
     Sync(WalletShow),
+    Words(WalletWords),
+    Passphrase(WalletPassphrase),
 }
 
 /// Make a wallet for a ledger and print its 24 recovery words.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloister wallet new --ledger http://127.0.0.1:7070")]
+#[command(after_help = "Examples:\n  cloister wallet new --ledger http://127.0.0.1:7070\n  \
+    cloister wallet new --ledger http://127.0.0.1:7070 --passphrase-file secret.txt")]
 pub(crate) struct WalletNew {
+    /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
+    #[arg(long, conflicts_with = "passphrase_file")]
+    pub(crate) no_passphrase: bool,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }
@@ -282,6 +291,32 @@ pub(crate) struct WalletRestore {
     /// File with the words [default: read from stdin]
     #[arg(long, value_name = "FILE")]
     pub(crate) words: Option<PathBuf>,
+    /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
+    #[arg(long, conflicts_with = "passphrase_file")]
+    pub(crate) no_passphrase: bool,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Print the 24 recovery words again, to write them down.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloister wallet words")]
+pub(crate) struct WalletWords {
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Seal the wallet under another passphrase, or no longer.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloister wallet passphrase\n  \
+    cloister wallet passphrase --passphrase-file old.txt --new-passphrase-file new.txt")]
+pub(crate) struct WalletPassphrase {
+    /// File with the new passphrase [default: ask on the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+    /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
+    #[arg(long, conflicts_with = "new_passphrase_file")]
+    pub(crate) no_passphrase: bool,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }

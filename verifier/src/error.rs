@@ -5,6 +5,7 @@
 
 use attestation::{ReferenceRejection, Rejection};
 use credits::ledger::LedgerError;
+use credits::vault::VaultError;
 use credits::wallet::WalletError;
 use ledger_client::ConnectError;
 use tlog::LogFault;
@@ -247,6 +248,10 @@ impl Error {
             "wallet.fragmented" => {
                 "a tab is paid by one note: ask for less with --max-tokens or --reserve, or deposit a voucher with --notes 1"
             }
+            "wallet.passphrase_needed" => "give --passphrase-file FILE, or answer on a terminal",
+            "vault.passphrase_wrong" => {
+                "try again; who forgot it restores the wallet: cloister wallet restore --wallet NEW"
+            }
             "wallet.words" => "give the 24 words in their order, separated by spaces",
             "payment.other_ledger" => "use a wallet of the node's ledger, with --wallet",
             "payment.assurance" => "use a node on real hardware; credits that are worth money are not risked on others",
@@ -376,7 +381,10 @@ fn exit_of_store(error: &StoreError) -> Exit {
     match error {
         StoreError::Missing { .. } | StoreError::Exists { .. } | StoreError::Words => Exit::Usage,
         StoreError::Locked { .. } | StoreError::File(_) | StoreError::Random | StoreError::Stale => Exit::Internal,
-        StoreError::Damaged { .. } => Exit::Malformed,
+        StoreError::PassphraseNeeded
+        | StoreError::Vault(VaultError::PassphraseWrong | VaultError::PassphraseLength) => Exit::Usage,
+        StoreError::Vault(VaultError::Random | VaultError::Memory) => Exit::Internal,
+        StoreError::Damaged { .. } | StoreError::Vault(_) => Exit::Malformed,
         StoreError::Wallet(error) => exit_of_wallet(error),
     }
 }

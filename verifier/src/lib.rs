@@ -35,6 +35,7 @@ pub mod tab;
 pub mod target;
 pub mod tls;
 pub mod verify;
+pub mod wallet_files;
 pub mod wallet_store;
 
 pub use bundle::ReceiptBundle;

@@ -5,8 +5,9 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `seed.txt` | the 24 words (BIP-39); whoever reads them owns the credits |
-//! | `state.json` | what the ledger's log says about them |
+//! | `seed.sealed`, `seed.txt` | the 24 words (BIP-39), sealed or not; whoever reads them owns the credits |
+//! | `state.sealed`, `state.json` | what the ledger's log says about them |
+//! | `key.json` | the key of what is sealed, itself sealed under a passphrase |
 //! | `ledger.json` | the ledger's address and identity |
 //! | `proving-key.bin` | cache; its verifying key must have the ledger's digest |
 //! | `receipts/` | receipts, see [`crate::bundle`] |
@@ -19,22 +20,23 @@ use std::path::{Path, PathBuf};
 use attestation::Sha256Digest;
 use bip39::Mnemonic;
 use credits::ledger::LedgerInfo;
+use credits::vault::{Passphrase, VaultError};
 use credits::wallet::{Wallet, WalletError, WalletSeed, WalletState};
 use rand_core::{OsRng, RngCore};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::files::{FileError, create_private_dir, read_capped, write_private};
+use crate::wallet_files::{Secret, SecretFiles};
 
-const SEED_FILE: &str = "seed.txt";
-const STATE_FILE: &str = "state.json";
+const SEED: &str = "seed";
+const STATE: &str = "state";
 const LEDGER_FILE: &str = "ledger.json";
 const LOCK_FILE: &str = "lock";
 const PROVING_KEY_FILE: &str = "proving-key.bin";
 const PROVING_KEY_DIGEST_FILE: &str = "proving-key.sha256";
 
-const SEED_BYTES_MAX: u64 = 4096;
-const STATE_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+const LEDGER_BYTES_MAX: u64 = 4096;
 /// Largest proving key that is kept.
 pub const PROVING_KEY_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Entropy of 24 words.
@@ -73,6 +75,12 @@ pub enum StoreError {
         /// What is wrong; never contains the words.
         detail: String,
     },
+    /// It is sealed, and no passphrase was given.
+    #[error("the wallet is sealed: it takes its passphrase")]
+    PassphraseNeeded,
+    /// It does not open, or cannot be sealed.
+    #[error("the wallet stays sealed")]
+    Vault(#[source] VaultError),
     /// The words are not 24 words with a right checksum.
     #[error("the recovery words are not 24 BIP-39 words with a right checksum")]
     Words,
@@ -103,6 +111,8 @@ impl StoreError {
             Self::Locked { .. } => "wallet.locked",
             Self::File(_) | Self::Stale => "wallet.storage",
             Self::Damaged { .. } => "wallet.damaged",
+            Self::PassphraseNeeded => "wallet.passphrase_needed",
+            Self::Vault(error) => error.code(),
             Self::Words => "wallet.words",
             Self::Random => "wallet.random",
             Self::Wallet(error) => error.code(),
@@ -165,49 +175,77 @@ pub struct WalletStore {
     directory: PathBuf,
     wallet: Wallet,
     ledger: LedgerRecord,
+    files: SecretFiles,
     stale: bool,
     _lock: File,
 }
 
 impl WalletStore {
-    /// Makes a wallet.
+    /// Whether opening the wallet in a directory takes a passphrase.
+    #[must_use]
+    pub fn is_sealed(directory: &Path) -> bool {
+        SecretFiles::are_sealed(directory)
+    }
+
+    /// Makes a wallet, sealed if there is a passphrase.
     ///
     /// # Errors
     /// When there already is one, or it cannot be stored.
-    pub fn create(directory: &Path, words: &RecoveryWords, ledger: LedgerRecord) -> Result<Self, StoreError> {
+    pub fn create(
+        directory: &Path,
+        words: &RecoveryWords,
+        ledger: LedgerRecord,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Self, StoreError> {
         create_private_dir(directory)?;
         let lock = lock(directory)?;
-        if directory.join(SEED_FILE).exists() {
+        if SecretFiles::exist(directory) {
             return Err(StoreError::Exists { directory: directory.to_owned() });
         }
         let wallet = Wallet::new(words.seed()?, &ledger.info);
-        let store = Self { directory: directory.to_owned(), wallet, ledger, stale: false, _lock: lock };
+        let files = SecretFiles::create(directory, passphrase)?;
+        let store = Self { directory: directory.to_owned(), wallet, ledger, files, stale: false, _lock: lock };
         store.persist_ledger()?;
         store.persist()?;
         // The seed comes last: its presence says that the wallet is whole.
         let line = Zeroizing::new(format!("{}\n", words.reveal()));
-        write_private(&directory.join(SEED_FILE), line.as_bytes())?;
+        store.files.write(Secret::Seed, line.as_bytes())?;
         Ok(store)
     }
 
     /// Opens a wallet.
     ///
     /// # Errors
-    /// When there is none, another process uses it, or a file is damaged.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        if !directory.join(SEED_FILE).exists() {
+    /// When there is none, another process uses it, a file is damaged, or it is sealed and this is not its passphrase.
+    pub fn open(directory: &Path, passphrase: Option<&Passphrase>) -> Result<Self, StoreError> {
+        if !SecretFiles::exist(directory) {
             return Err(StoreError::Missing { directory: directory.to_owned() });
         }
         let lock = lock(directory)?;
-        let text = Zeroizing::new(read_capped(&directory.join(SEED_FILE), SEED_BYTES_MAX)?);
-        let text = std::str::from_utf8(&text).map_err(|_| damaged(SEED_FILE, "not text"))?;
-        let seed = RecoveryWords::parse(text)
-            .and_then(|words| words.seed())
-            .map_err(|_| damaged(SEED_FILE, "not 24 words"))?;
-        let state: WalletState = read_json(directory, STATE_FILE, STATE_BYTES_MAX)?;
-        let ledger: LedgerRecord = read_json(directory, LEDGER_FILE, SEED_BYTES_MAX)?;
+        let files = SecretFiles::open(directory, passphrase)?;
+        let seed = read_words(&files)?.seed()?;
+        let state = files.read(Secret::State)?;
+        let state: WalletState = serde_json::from_slice(&state).map_err(|error| unreadable(STATE, &error))?;
+        let ledger = read_capped(&directory.join(LEDGER_FILE), LEDGER_BYTES_MAX)?;
+        let ledger = serde_json::from_slice(&ledger).map_err(|error| unreadable(LEDGER_FILE, &error))?;
         let wallet = Wallet::from_state(seed, state).map_err(StoreError::Wallet)?;
-        Ok(Self { directory: directory.to_owned(), wallet, ledger, stale: false, _lock: lock })
+        Ok(Self { directory: directory.to_owned(), wallet, ledger, files, stale: false, _lock: lock })
+    }
+
+    /// The recovery words.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn words(&self) -> Result<RecoveryWords, StoreError> {
+        read_words(&self.files)
+    }
+
+    /// Seals the wallet under another passphrase, or no longer.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written: the wallet is then as it was, or as it should be.
+    pub fn set_passphrase(&mut self, passphrase: Option<&Passphrase>) -> Result<(), StoreError> {
+        self.files.change(passphrase)
     }
 
     /// The wallet, to look at.
@@ -268,8 +306,8 @@ impl WalletStore {
     }
 
     fn persist(&self) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec(self.wallet.state()).map_err(|error| damaged(STATE_FILE, &error.to_string()))?;
-        Ok(write_private(&self.directory.join(STATE_FILE), &bytes)?)
+        let bytes = Zeroizing::new(serde_json::to_vec(self.wallet.state()).map_err(|error| unreadable(STATE, &error))?);
+        self.files.write(Secret::State, &bytes)
     }
 
     fn persist_ledger(&self) -> Result<(), StoreError> {
@@ -291,14 +329,14 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(
-    directory: &Path,
-    file: &'static str,
-    limit: u64,
-) -> Result<T, StoreError> {
-    let bytes = read_capped(&directory.join(file), limit)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| damaged(file, &format!("line {}, column {}", error.line(), error.column())))
+fn read_words(files: &SecretFiles) -> Result<RecoveryWords, StoreError> {
+    let text = files.read(Secret::Seed)?;
+    let text = std::str::from_utf8(&text).map_err(|_| damaged(SEED, "not text"))?;
+    RecoveryWords::parse(text).map_err(|_| damaged(SEED, "not 24 words"))
+}
+
+fn unreadable(file: &'static str, error: &serde_json::Error) -> StoreError {
+    damaged(file, &format!("line {}, column {}", error.line(), error.column()))
 }
 
 fn damaged(file: &'static str, detail: &str) -> StoreError {

@@ -3,6 +3,9 @@ use credits::checkpoint::ledger_id;
 
 use super::*;
 
+const SEED_FILE: &str = "seed.txt";
+const STATE_FILE: &str = "state.json";
+
 fn record() -> LedgerRecord {
     let (key, vk) = (Bytes32([1; 32]), Bytes32([2; 32]));
     let info = LedgerInfo {
@@ -22,7 +25,7 @@ fn record() -> LedgerRecord {
 
 fn made(directory: &Path) -> (WalletStore, RecoveryWords) {
     let words = RecoveryWords::generate().unwrap();
-    (WalletStore::create(directory, &words, record()).unwrap(), words)
+    (WalletStore::create(directory, &words, record(), None).unwrap(), words)
 }
 
 #[test]
@@ -33,7 +36,7 @@ fn a_wallet_survives_closing() {
     let value = credits::Credits::new(100).unwrap();
     let first = store.update(|wallet| wallet.deposit_outputs(value, 2)).unwrap();
     drop(store);
-    let mut again = WalletStore::open(&path).unwrap();
+    let mut again = WalletStore::open(&path, None).unwrap();
     assert_eq!(again.ledger().url, "http://127.0.0.1:1");
     let second = again.update(|wallet| wallet.deposit_outputs(value, 2)).unwrap();
     assert_ne!(first[0].pk, second[0].pk, "lanes handed out before are not handed out again");
@@ -44,21 +47,21 @@ fn one_process_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("wallet");
     let (store, words) = made(&path);
-    assert!(matches!(WalletStore::open(&path), Err(StoreError::Locked { .. })));
-    assert!(matches!(WalletStore::create(&path, &words, record()), Err(StoreError::Locked { .. })));
+    assert!(matches!(WalletStore::open(&path, None), Err(StoreError::Locked { .. })));
+    assert!(matches!(WalletStore::create(&path, &words, record(), None), Err(StoreError::Locked { .. })));
     drop(store);
-    assert!(WalletStore::open(&path).is_ok());
+    assert!(WalletStore::open(&path, None).is_ok());
 }
 
 #[test]
 fn a_wallet_is_not_overwritten_and_none_is_made_by_opening() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("wallet");
-    assert!(matches!(WalletStore::open(&path), Err(StoreError::Missing { .. })));
+    assert!(matches!(WalletStore::open(&path, None), Err(StoreError::Missing { .. })));
     assert!(!path.exists());
     let (store, words) = made(&path);
     drop(store);
-    assert!(matches!(WalletStore::create(&path, &words, record()), Err(StoreError::Exists { .. })));
+    assert!(matches!(WalletStore::create(&path, &words, record(), None), Err(StoreError::Exists { .. })));
 }
 
 #[test]
@@ -80,7 +83,7 @@ fn a_crash_between_write_and_rename_leaves_the_old_state() {
     let path = dir.path().join("wallet");
     drop(made(&path));
     std::fs::write(path.join("state.json.999.tmp"), b"{\"half\":").unwrap();
-    assert!(WalletStore::open(&path).is_ok());
+    assert!(WalletStore::open(&path, None).is_ok());
 }
 
 #[test]
@@ -102,9 +105,9 @@ fn damage_is_named_without_the_words() {
     let path = dir.path().join("wallet");
     drop(made(&path));
     std::fs::write(path.join(STATE_FILE), b"{\"format\":").unwrap();
-    assert!(matches!(WalletStore::open(&path), Err(StoreError::Damaged { file: STATE_FILE, .. })));
+    assert!(matches!(WalletStore::open(&path, None), Err(StoreError::Damaged { file: STATE, .. })));
     std::fs::write(path.join(SEED_FILE), b"abandon abandon secretword").unwrap();
-    let Err(error) = WalletStore::open(&path) else { panic!("opened") };
+    let Err(error) = WalletStore::open(&path, None) else { panic!("opened") };
     assert!(!crate::error::chain(&error).contains("secretword"));
 }
 
@@ -133,4 +136,125 @@ fn a_damaged_proving_key_is_not_used() {
     assert_eq!(store.cached_proving_key().as_deref(), Some(&b"key bytes"[..]));
     std::fs::write(path.join(PROVING_KEY_FILE), b"key bytez").unwrap();
     assert_eq!(store.cached_proving_key(), None);
+}
+
+fn passphrase(text: &str) -> Passphrase {
+    Passphrase::new(text).unwrap()
+}
+
+/// Names of the files in a wallet's directory, and all their bytes.
+fn content(directory: &Path) -> (Vec<String>, Vec<u8>) {
+    let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let names = files.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    (names, files.iter().flat_map(|path| std::fs::read(path).unwrap()).collect())
+}
+
+fn contains(bytes: &[u8], part: &str) -> bool {
+    bytes.windows(part.len()).any(|window| window == part.as_bytes())
+}
+
+const SEALED: [&str; 5] = ["key.json", "ledger.json", "lock", "seed.sealed", "state.sealed"];
+const PLAIN: [&str; 4] = ["ledger.json", "lock", "seed.txt", "state.json"];
+
+#[test]
+fn a_sealed_wallets_files_tell_nothing_without_its_passphrase() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("wallet");
+    let words = RecoveryWords::generate().unwrap();
+    let first = passphrase("first passphrase");
+    let mut store = WalletStore::create(&path, &words, record(), Some(&first)).unwrap();
+    let value = credits::Credits::new(4711).unwrap();
+    let outputs = store.update(|wallet| wallet.deposit_outputs(value, 2)).unwrap();
+    drop(store);
+    let (names, bytes) = content(&path);
+    assert_eq!(names, SEALED);
+    let one_word = words.reveal().split(' ').max_by_key(|word| word.len()).unwrap();
+    let secrets = [one_word.to_owned(), "4711".to_owned(), outputs[0].pk.to_string(), outputs[0].b.to_string()];
+    for secret in &secrets {
+        assert!(!contains(&bytes, secret), "{secret}");
+    }
+    // The search finds them where they are.
+    let mut store = WalletStore::open(&path, Some(&first)).unwrap();
+    store.set_passphrase(None).unwrap();
+    let (names, bytes) = content(&path);
+    assert_eq!(names, PLAIN);
+    assert!(contains(&bytes, one_word) && contains(&bytes, words.reveal()));
+    drop(store);
+
+    let mut store = WalletStore::open(&path, None).unwrap();
+    store.set_passphrase(Some(&first)).unwrap();
+    drop(store);
+    assert_eq!(content(&path).0, SEALED);
+    assert!(matches!(WalletStore::open(&path, None), Err(StoreError::PassphraseNeeded)));
+    let wrong = WalletStore::open(&path, Some(&passphrase("First passphrase")));
+    assert!(matches!(wrong, Err(StoreError::Vault(VaultError::PassphraseWrong))));
+    // Another passphrase touches no other file; the old one is of no use any more.
+    let mut store = WalletStore::open(&path, Some(&first)).unwrap();
+    let sealed_before = std::fs::read(path.join("state.sealed")).unwrap();
+    let second = passphrase("second passphrase");
+    store.set_passphrase(Some(&second)).unwrap();
+    assert_eq!(std::fs::read(path.join("state.sealed")).unwrap(), sealed_before);
+    drop(store);
+    assert!(WalletStore::open(&path, Some(&first)).is_err());
+    let mut store = WalletStore::open(&path, Some(&second)).unwrap();
+    assert_eq!(store.words().unwrap().reveal(), words.reveal());
+    let next = store.update(|wallet| wallet.deposit_outputs(value, 2)).unwrap();
+    assert_ne!(outputs[0].pk, next[0].pk, "the state is the one that was sealed");
+}
+
+/// Whatever a change of the protection has written when it is cut off, the wallet opens with one of the two.
+#[test]
+fn a_change_of_the_passphrase_can_be_cut_off_anywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plain, sealed) = (dir.path().join("plain"), dir.path().join("sealed"));
+    let words = RecoveryWords::generate().unwrap();
+    drop(WalletStore::create(&plain, &words, record(), None).unwrap());
+    let secret = passphrase("a passphrase");
+    std::fs::create_dir(&sealed).unwrap();
+    for name in PLAIN {
+        std::fs::copy(plain.join(name), sealed.join(name)).unwrap();
+    }
+    WalletStore::open(&sealed, None).unwrap().set_passphrase(Some(&secret)).unwrap();
+    // In the order in which they are written, and removed.
+    let sealing = ["key.json", "state.sealed", "seed.sealed"];
+    for written in 0..=sealing.len() {
+        for removed in 0..=2 {
+            if removed > 0 && written < sealing.len() {
+                continue;
+            }
+            let path = dir.path().join(format!("cut-{written}-{removed}"));
+            std::fs::create_dir(&path).unwrap();
+            std::fs::copy(plain.join("ledger.json"), path.join("ledger.json")).unwrap();
+            sealing[..written].iter().for_each(|name| drop(std::fs::copy(sealed.join(name), path.join(name)).unwrap()));
+            let left = ["seed.txt", "state.json"];
+            left[removed..].iter().for_each(|name| drop(std::fs::copy(plain.join(name), path.join(name)).unwrap()));
+            let store = WalletStore::open(&path, Some(&secret)).unwrap();
+            assert_eq!(store.words().unwrap().reveal(), words.reveal(), "{written} written, {removed} removed");
+            drop(store);
+            let is_sealed = written == sealing.len();
+            assert_eq!(WalletStore::is_sealed(&path), is_sealed);
+            assert_eq!(path.join("seed.txt").exists(), !is_sealed, "what is sealed does not stay in the open");
+        }
+    }
+}
+
+#[test]
+fn a_sealed_file_that_was_changed_or_moved_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("wallet");
+    let secret = passphrase("a passphrase");
+    drop(WalletStore::create(&path, &RecoveryWords::generate().unwrap(), record(), Some(&secret)).unwrap());
+    let (seed, state) = (path.join("seed.sealed"), path.join("state.sealed"));
+    let (seed_bytes, state_bytes) = (std::fs::read(&seed).unwrap(), std::fs::read(&state).unwrap());
+    std::fs::write(&state, &seed_bytes).unwrap();
+    let swapped = WalletStore::open(&path, Some(&secret));
+    assert!(matches!(swapped, Err(StoreError::Vault(VaultError::Altered))));
+    let mut altered = state_bytes.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    std::fs::write(&state, &altered).unwrap();
+    assert!(matches!(WalletStore::open(&path, Some(&secret)), Err(StoreError::Vault(VaultError::Altered))));
+    std::fs::write(&state, &state_bytes).unwrap();
+    std::fs::write(path.join("key.json"), "{}").unwrap();
+    assert!(matches!(WalletStore::open(&path, Some(&secret)), Err(StoreError::Damaged { file: "key.json", .. })));
 }

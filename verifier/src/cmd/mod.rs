@@ -3,6 +3,7 @@
 pub(crate) mod appraise;
 pub(crate) mod audit;
 pub(crate) mod chat;
+mod passphrase;
 pub(crate) mod proxy;
 pub(crate) mod receipt;
 pub(crate) mod release;
@@ -72,7 +73,9 @@ fn wallet_dir(args: &WalletArgs) -> Result<PathBuf, Error> {
 }
 
 fn open_store(args: &WalletArgs) -> Result<WalletStore, Error> {
-    let mut store = WalletStore::open(&wallet_dir(args)?)?;
+    let directory = wallet_dir(args)?;
+    let passphrase = passphrase::of_wallet(&directory, args.passphrase_file.as_deref())?;
+    let mut store = WalletStore::open(&directory, passphrase.as_ref())?;
     if let Some(url) = &args.ledger {
         store.use_ledger_url(url);
     }

@@ -10,14 +10,14 @@ use verifier::clock::format_time;
 use verifier::payment::PaymentError;
 use verifier::{Error, Exit, LedgerRecord, Payer, RecoveryWords, WalletStore};
 
-use super::{clock, connect_payer, open_store, read_text, wallet_dir};
-use crate::cli::{WalletArgs, WalletDeposit, WalletNew, WalletRestore, WalletShow};
+use super::{clock, connect_payer, open_store, passphrase, read_text, wallet_dir};
+use crate::cli::{WalletArgs, WalletDeposit, WalletNew, WalletPassphrase, WalletRestore, WalletShow, WalletWords};
 use crate::output::Output;
 use crate::report::Report;
 
 pub(crate) async fn new(args: WalletNew, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let words = RecoveryWords::generate()?;
-    let store = create(&args.wallet, &words, out, report).await?;
+    let store = create(&args.wallet, args.no_passphrase, &words, out, report).await?;
     drop(store);
     report.put("words", json!(words.reveal()));
     out.say(
@@ -31,15 +31,37 @@ pub(crate) async fn new(args: WalletNew, out: Output, report: &mut Report) -> Re
 pub(crate) async fn restore(args: WalletRestore, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let text = read_text(args.words.as_deref(), "the recovery words")?;
     let words = RecoveryWords::parse(&text)?;
-    let store = create(&args.wallet, &words, out, report).await?;
+    let store = create(&args.wallet, args.no_passphrase, &words, out, report).await?;
     let mut payer = Payer::connect(store, clock()).await?;
     payer.sync().await?;
     show_balance(payer.store().wallet(), out, report);
     Ok(Exit::Ok)
 }
 
+/// Prints the words of the wallet.
+pub(crate) fn words(args: &WalletWords, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let words = open_store(&args.wallet)?.words()?;
+    report.put("words", json!(words.reveal()));
+    out.line(words.reveal());
+    Ok(Exit::Ok)
+}
+
+/// Seals the wallet under another passphrase, or no longer.
+pub(crate) fn set_passphrase(args: &WalletPassphrase, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let mut store = open_store(&args.wallet)?;
+    let passphrase = passphrase::new(args.new_passphrase_file.as_deref(), args.no_passphrase)?;
+    store.set_passphrase(passphrase.as_ref())?;
+    report.put("sealed", json!(passphrase.is_some()));
+    out.say(match passphrase {
+        Some(_) => "the wallet is sealed under its new passphrase",
+        None => "the wallet is no longer sealed: whoever can read its directory has the credits",
+    });
+    Ok(Exit::Ok)
+}
+
 async fn create(
     args: &WalletArgs,
+    unsealed: bool,
     words: &RecoveryWords,
     out: Output,
     report: &mut Report,
@@ -54,7 +76,9 @@ async fn create(
     out.say(&format!("ledger {} at {url}; {value}; proving key made by: {}", info.ledger_id, info.setup));
     report.put("ledger_id", json!(info.ledger_id));
     report.put("wallet", json!(directory.display().to_string()));
-    Ok(WalletStore::create(&directory, words, LedgerRecord { url, info })?)
+    let passphrase = passphrase::new(args.passphrase_file.as_deref(), unsealed)?;
+    report.put("sealed", json!(passphrase.is_some()));
+    Ok(WalletStore::create(&directory, words, LedgerRecord { url, info }, passphrase.as_ref())?)
 }
 
 pub(crate) async fn deposit(args: WalletDeposit, out: Output, report: &mut Report) -> Result<Exit, Error> {

@@ -159,7 +159,7 @@ impl<'a> Client<'a> {
         fs::write(&policy, run(&mut command)?)?;
         let wallet = dir.join("wallet");
         let mut command = outside.program("cloister");
-        command.args(["wallet", "new", "--ledger", &outside.ledger_url(), "--wallet"]).arg(&wallet);
+        command.args(["wallet", "new", "--no-passphrase", "--ledger", &outside.ledger_url(), "--wallet"]).arg(&wallet);
         run(&mut command)?;
         let mut command = outside.program("cloister");
         command.args(["wallet", "deposit", "--wallet"]).arg(&wallet).arg(outside.voucher(1_000_000)?);
