@@ -226,9 +226,13 @@ fn a_change_of_the_passphrase_can_be_cut_off_anywhere() {
             let path = dir.path().join(format!("cut-{written}-{removed}"));
             std::fs::create_dir(&path).unwrap();
             std::fs::copy(plain.join("ledger.json"), path.join("ledger.json")).unwrap();
-            sealing[..written].iter().for_each(|name| drop(std::fs::copy(sealed.join(name), path.join(name)).unwrap()));
-            let left = ["seed.txt", "state.json"];
-            left[removed..].iter().for_each(|name| drop(std::fs::copy(plain.join(name), path.join(name)).unwrap()));
+            let copy = |from: &Path, names: &[&str]| {
+                for name in names {
+                    std::fs::copy(from.join(name), path.join(name)).unwrap();
+                }
+            };
+            copy(&sealed, &sealing[..written]);
+            copy(&plain, &["seed.txt", "state.json"][removed..]);
             let store = WalletStore::open(&path, Some(&secret)).unwrap();
             assert_eq!(store.words().unwrap().reveal(), words.reveal(), "{written} written, {removed} removed");
             drop(store);
