@@ -61,7 +61,16 @@ fn test_names() -> BTreeSet<String> {
         }
     }
     names.extend(boot_cases());
+    names.extend(contract_cases());
     names
+}
+
+/// Names of the cases that run on every kind of ledger: what stands in the macro that makes tests of them.
+fn contract_cases() -> Vec<String> {
+    let text = fs::read_to_string(root().join("ledger/tests/contract.rs")).unwrap();
+    let (_, cases) = text.split_once("\ncontract! {\n").unwrap();
+    let (cases, _) = cases.split_once("\n}\n").unwrap();
+    cases.split(',').map(|case| case.trim().to_owned()).filter(|case| !case.is_empty()).collect()
 }
 
 /// Names of the boot test's cases, which `make boot-test` runs: whatever is a text and the first argument of something there.
@@ -112,6 +121,32 @@ fn every_line_on_what_parties_learn_names_a_test_that_exists() {
         }
     }
     assert!(lines.len() > 10);
+}
+
+/// So does every line of the page on what payments must refuse; a number there is in the name of a test, unless the line says
+/// that there is none.
+#[test]
+fn every_line_of_the_credit_tests_names_a_test_that_exists() {
+    let tests = test_names();
+    let text = fs::read_to_string(root().join("docs/credit-tests.md")).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("| ") && !line.ends_with("| tests |"));
+    let mut numbers = BTreeSet::new();
+    for line in lines {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let cell = *cells.last().unwrap();
+        let named = tests_named(cell);
+        for name in named.iter().filter(|name| !name.contains(' ')) {
+            assert!(tests.contains(name), "there is no test `{name}`: {line}");
+        }
+        let has_none = cell == "none yet" || cell.starts_with("notes do not expire");
+        assert!(has_none || !named.is_empty(), "no test named: {line}");
+        if let Ok(number) = cells[0].parse::<u32>() {
+            let tag = format!("n{number:02}");
+            assert!(has_none || named.iter().any(|name| name.contains(&tag)), "no test named {tag}: {line}");
+            assert!(numbers.insert(number), "{number} twice");
+        }
+    }
+    assert_eq!(numbers, (1..=40).collect());
 }
 
 /// The catalogue of threats is closed: each id is either met (with a test) or listed as open, once.
