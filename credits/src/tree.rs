@@ -19,6 +19,19 @@ pub const ARITY: usize = 4;
 /// The most leaves: `ARITY^DEPTH`.
 pub const LEAVES_MAX: u64 = 1 << 32;
 
+/// Every so many leaves the tree has an *anchor*: the root that spends are proved against, so that a spend's root says no more
+/// of its time than that (protocol §4.3).
+pub const ANCHOR_STEP: u64 = 64;
+/// An anchor is accepted while fewer leaves than this follow it, whatever a ledger's window.
+pub const ANCHOR_LIFE: u64 = 2 * ANCHOR_STEP;
+
+/// How many leaves the root is over that a note is spent under, in a tree of `len` leaves: the newest anchor's, or all when the
+/// note is younger than that.
+pub const fn spent_under(len: u64, index: u64) -> u64 {
+    let anchor = len - len % ANCHOR_STEP;
+    if index < anchor { anchor } else { len }
+}
+
 /// The number of leaves below a node of a level, as a shift: `ARITY^level = 1 << (2 * level)`.
 const ARITY_BITS: u32 = 2;
 
@@ -129,45 +142,56 @@ impl NoteTree {
 
     /// The root.
     pub fn root(&self) -> Root {
-        Root(self.edge().last().copied().flatten().unwrap_or(empty_node(DEPTH)))
+        Root(self.edge(self.len()).last().copied().flatten().unwrap_or(empty_node(DEPTH)))
     }
 
     /// The authentication path of a leaf.
     pub fn path(&self, index: u64) -> Option<NotePath> {
-        if index >= self.len() {
+        self.path_under(index, self.len())
+    }
+
+    /// The authentication path of a leaf to the root over the first `len` leaves, which the tree has.
+    pub fn path_under(&self, index: u64, len: u64) -> Option<NotePath> {
+        if index >= len || len > self.len() {
             return None;
         }
-        let edge = self.edge();
+        let edge = self.edge(len);
         let mut path = NotePath { index, siblings: [[Fe::ZERO; ARITY - 1]; DEPTH] };
         for (level, siblings) in path.siblings.iter_mut().enumerate() {
             let ancestor = usize::try_from(index >> bits_below(level)).ok()?;
             let position = digit(index, level);
             let first = ancestor.checked_sub(position)?;
             let others = (first..).take(ARITY).filter(|child| *child != ancestor);
-            siblings.iter_mut().zip(others).for_each(|(sibling, child)| *sibling = self.node(level, child, &edge));
+            siblings.iter_mut().zip(others).for_each(|(sibling, child)| *sibling = self.node(level, child, len, &edge));
         }
         Some(path)
     }
 
-    /// The node of a level by number: complete, or the one at the right edge, or empty.
-    fn node(&self, level: usize, number: usize, edge: &[Option<Fe>; DEPTH + 1]) -> Fe {
-        let complete = self.levels.get(level).map_or(&[][..], Vec::as_slice);
-        match complete.get(number) {
-            Some(node) => *node,
-            None if number == complete.len() => edge.get(level).copied().flatten().unwrap_or(empty_node(level)),
-            None => empty_node(level),
+    /// The node of a level by number, over the first `len` leaves: complete, or the one at the right edge, or empty.
+    fn node(&self, level: usize, number: usize, len: u64, edge: &[Option<Fe>; DEPTH + 1]) -> Fe {
+        let complete = complete_nodes(level, len);
+        let nodes = self.levels.get(level).map_or(&[][..], Vec::as_slice);
+        match nodes.get(number) {
+            Some(node) if number < complete => *node,
+            _ if number == complete => edge.get(level).copied().flatten().unwrap_or(empty_node(level)),
+            _ => empty_node(level),
         }
     }
 
-    fn edge(&self) -> [Option<Fe>; DEPTH + 1] {
+    fn edge(&self, len: u64) -> [Option<Fe>; DEPTH + 1] {
         let mut rests: [&[Fe]; DEPTH] = [&[]; DEPTH];
         for (level, (rest, nodes)) in rests.iter_mut().zip(&self.levels).enumerate() {
-            let start = nodes.len().saturating_sub(digit(self.len(), level));
-            *rest = nodes.get(start..).unwrap_or_default();
+            let complete = complete_nodes(level, len);
+            *rest = nodes.get(complete.saturating_sub(digit(len, level))..complete).unwrap_or_default();
         }
         let [.., top] = &self.levels;
-        right_edge(rests, top.first().copied())
+        right_edge(rests, top.first().copied().filter(|_| len == LEAVES_MAX))
     }
+}
+
+/// How many nodes of a level are complete over `len` leaves.
+fn complete_nodes(level: usize, len: u64) -> usize {
+    usize::try_from(len.checked_shr(bits_below(level)).unwrap_or_default()).unwrap_or(usize::MAX)
 }
 
 /// What the next roots of a tree depend on: per level the complete nodes whose parent is not complete.
@@ -346,6 +370,32 @@ mod tests {
             assert_ne!(path.root(Leaf(Fe::from(1))), tree.root(), "{index}");
         }
         assert_eq!(tree.path(70), None);
+        // And under the root of every smaller tree.
+        for len in 1..=leaves.len() {
+            let (root, size) = (root_by_definition(&leaves[..len]), u64::try_from(len).unwrap());
+            for index in [0, size / 2, size - 1] {
+                let leaf = tree.leaf(index).unwrap();
+                assert_eq!(tree.path_under(index, size).unwrap().root(leaf), root, "{index} of {len}");
+            }
+            assert_eq!(tree.path_under(size, size), None);
+        }
+        assert_eq!(tree.path_under(0, 71), None);
+    }
+
+    #[test]
+    fn notes_are_spent_under_the_newest_anchor_that_has_them() {
+        let step = ANCHOR_STEP;
+        for (len, index, under) in [
+            (1, 0, 1),
+            (step - 1, 0, step - 1),
+            (step, step - 1, step),
+            (step + 1, 0, step),
+            (step + 1, step, step + 1),
+            (3 * step - 1, step, 2 * step),
+            (3 * step - 1, 2 * step, 3 * step - 1),
+        ] {
+            assert_eq!(spent_under(len, index), under, "{index} of {len}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::engine::StoredLedger;
 use crate::error::{Abort, StoreError};
 use crate::identity::{LedgerIdentity, Rules};
+use crate::record::{is_anchor, is_recent};
 use crate::spend_verifier::SpendVerifier;
 use crate::storage::{Backend, Book, Facts, Heads, RedeemedVoucher, Totals, View};
 use crate::transitions::{Op, Outcome, apply};
@@ -57,7 +58,7 @@ impl Backend for MemoryBackend {
         let now = self.clock.now();
         let mut book = self.book();
         let outcome = apply(&mut *book, &self.rules, now, &op);
-        book.commit();
+        book.record_root();
         outcome.map_err(|abort| match abort {
             Abort::Refused(error) => error,
             Abort::Broken(_) => LedgerError::Unavailable,
@@ -76,12 +77,12 @@ struct MemoryBook {
     due: BTreeSet<(u64, Nullifier)>,
     vouchers: BTreeMap<Bytes32, RedeemedVoucher>,
     payees: BTreeMap<Bytes32, Credits>,
-    /// Root of every committed state that had new notes, with its number of notes.
+    /// Root of every committed state that had new notes, and every anchor, with its number of notes.
     roots: BTreeMap<Root, u64>,
 }
 
 impl MemoryBook {
-    fn commit(&mut self) {
+    fn record_root(&mut self) {
         self.roots.insert(self.notes.root(), self.notes.len());
     }
 }
@@ -96,8 +97,7 @@ impl Facts for MemoryBook {
     }
 
     fn root_recent(&self, root: &Root, window: u64) -> Result<bool, StoreError> {
-        let age = self.roots.get(root).and_then(|count| self.notes.len().checked_sub(*count));
-        Ok(*root == self.notes.root() || age.is_some_and(|age| age < window))
+        Ok(is_recent(&self.heads(), root, self.roots.get(root).copied(), window))
     }
 }
 
@@ -143,7 +143,11 @@ impl Book for MemoryBook {
     }
 
     fn append_note(&mut self, leaf: Leaf) -> Result<u64, StoreError> {
-        self.notes.append(leaf).map_err(|_| StoreError::NotesFull)
+        let index = self.notes.append(leaf).map_err(|_| StoreError::NotesFull)?;
+        if is_anchor(self.notes.len()) {
+            self.record_root();
+        }
+        Ok(index)
     }
 
     fn append_entry(&mut self, entry: &LogEntry) -> Result<u64, StoreError> {

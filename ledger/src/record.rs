@@ -1,6 +1,7 @@
 //! Records as stores keep them: JSON of the same types that go over the wire.
 
 use credits::merkle::LogFrontier;
+use credits::tree::{ANCHOR_LIFE, ANCHOR_STEP};
 use credits::{Bytes32, NoteFrontier, Root};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -48,8 +49,22 @@ pub(crate) fn decode<T: DeserializeOwned>(record: &'static str, bytes: &[u8]) ->
     serde_json::from_slice(bytes).map_err(|source| StoreError::Record { record, source })
 }
 
-/// Whether a root is the current one, or was recorded for a number of notes that is fewer than `window` behind.
+/// How many notes behind roots are remembered.
+pub(crate) const fn roots_kept(window: u64) -> u64 {
+    if window > ANCHOR_LIFE { window } else { ANCHOR_LIFE }
+}
+
+/// Whether a root over so many notes is an anchor, recorded whether or not a transaction ended there.
+pub(crate) const fn is_anchor(count: u64) -> bool {
+    count.is_multiple_of(ANCHOR_STEP)
+}
+
+/// Whether a root is the current one, or was recorded for a number of notes that is fewer than `window` behind; for an anchor
+/// fewer than its life.
 pub(crate) fn is_recent(heads: &Heads, root: &Root, recorded_count: Option<u64>, window: u64) -> bool {
-    let age = recorded_count.and_then(|count| heads.note_count.checked_sub(count));
-    *root == heads.note_root || age.is_some_and(|age| age < window)
+    let is_recent = |count: u64| {
+        let life = if is_anchor(count) { roots_kept(window) } else { window };
+        heads.note_count.checked_sub(count).is_some_and(|age| age < life)
+    };
+    *root == heads.note_root || recorded_count.is_some_and(is_recent)
 }

@@ -27,6 +27,7 @@ use crate::keys::TabKey;
 use crate::ledger::{LedgerInfo, LogPage, MintOutput, REDEEM_OUTPUTS_MAX};
 use crate::note::Nullifier;
 use crate::spend::{SpendPublic, SpendWitness};
+use crate::tree::spent_under;
 use crate::value::Credits;
 
 /// The format of a stored [`WalletState`], and the tag of all derivations.
@@ -218,7 +219,8 @@ impl Wallet {
 
     /// Picks a note and marks it pending. Store the state before proving and sending the spend.
     ///
-    /// The smallest sufficient note is taken, of equal ones the oldest, so that large notes stay whole.
+    /// The smallest sufficient note is taken, of equal ones the oldest, so that large notes stay whole; but one that the newest
+    /// anchor has goes before all that it does not, whose root would say when they were made.
     pub fn prepare_spend(&mut self, c_max: Credits, inputs: SpendContextInputs) -> Result<PreparedSpend, WalletError> {
         if c_max.is_zero() {
             return Err(WalletError::AmountZero);
@@ -252,7 +254,9 @@ impl Wallet {
     fn pick(&self, c_max: Credits) -> Result<Nullifier, WalletError> {
         let free = self.state.notes.iter().filter(|owned| owned.status == NoteStatus::Free);
         let worths = free.filter_map(|owned| Some((owned.note.balance()?, owned.leaf_index, owned.nullifier)));
-        let sufficient = worths.clone().filter(|(worth, ..)| *worth >= c_max).min();
+        let len = self.state.tree.len();
+        let sufficient = worths.clone().filter(|(worth, ..)| *worth >= c_max);
+        let sufficient = sufficient.min_by_key(|(worth, index, _)| (spent_under(len, *index) == len, *worth, *index));
         if let Some((.., nullifier)) = sufficient {
             return Ok(nullifier);
         }
@@ -269,7 +273,7 @@ impl Wallet {
         self.state.notes.iter().filter(pending).map(|owned| owned.nullifier)
     }
 
-    /// A pending spend once more, with the same context against the present root; sending it again is harmless.
+    /// A pending spend once more, with the same context against a present root; sending it again is harmless.
     pub fn prepared(&self, nullifier: Nullifier) -> Result<PreparedSpend, WalletError> {
         let refused = WalletError::NotPending { nullifier };
         let owned = self.state.notes.iter().find(|owned| owned.nullifier == nullifier).ok_or(refused.clone())?;
@@ -277,8 +281,11 @@ impl Wallet {
         if !self.in_step() {
             return Err(WalletError::NotSynced);
         }
-        let root = self.state.tree.root();
-        let path = self.state.tree.path(owned.leaf_index).ok_or(WalletError::NotePath { root })?;
+        let (index, tree) = (owned.leaf_index, &self.state.tree);
+        let root = tree.root();
+        let path = tree.path_under(index, spent_under(tree.len(), index)).ok_or(WalletError::NotePath { root })?;
+        // The leaf in the tree is the ledger's; the one that the witness makes is the wallet's.
+        let root = path.root(tree.leaf(index).ok_or(WalletError::NotePath { root })?);
         let witness = SpendWitness {
             spend_key: self.keys.spend_key().clone(),
             note: owned.note.clone(),

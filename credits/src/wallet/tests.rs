@@ -1,6 +1,7 @@
 //! The wallet against a small ledger in memory: what it recognises, what it refuses, and that no schedule loses credits.
 
 mod fake;
+mod linking;
 mod refusals;
 mod schedule;
 

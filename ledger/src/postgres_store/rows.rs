@@ -22,6 +22,7 @@ pub(super) struct Rows {
     not_due: (Numbers, Keys),
     vouchers: (Keys, Texts),
     payees: (Keys, Numbers),
+    roots: (Keys, Numbers),
 }
 
 impl Rows {
@@ -74,16 +75,17 @@ impl Rows {
         Ok(())
     }
 
-    /// Writes all rows, the root of the notes when it is new, and where the ledger stands now.
-    pub(super) fn write(
-        self,
-        transaction: &mut Transaction<'_>,
-        new_root: Option<(&[u8; 32], u64)>,
-        root_window: u64,
-        state: &[u8],
-    ) -> Result<(), StoreError> {
+    pub(super) fn root(&mut self, root: &[u8; 32], note_count: u64) -> Result<(), StoreError> {
+        self.roots.0.push(root.to_vec());
+        self.roots.1.push(bigint(note_count)?);
+        Ok(())
+    }
+
+    /// Writes all rows, forgets the roots over at most `oldest` notes, and writes where the ledger stands now.
+    pub(super) fn write(self, transaction: &mut Transaction<'_>, oldest: u64, state: &[u8]) -> Result<(), StoreError> {
         use Type as T;
-        let Self { entries, nodes, new_spends, changed_spends, successors, due, not_due, vouchers, payees } = self;
+        let Self { entries, nodes, new_spends, changed_spends, successors, due, not_due, vouchers, payees, roots } =
+            self;
         let mut all = |doing, count: usize, sql: &str, params: &[(&(dyn ToSql + Sync), Type)]| {
             let done = if count == 0 { Ok(0) } else { transaction.execute_typed(sql, params).map_err(serving(doing)) };
             // A statement that touched fewer rows than it was given found the database other than it was left.
@@ -147,13 +149,15 @@ impl Rows {
              ON CONFLICT (payee) DO UPDATE SET balance = payees.balance + excluded.balance",
             &[(&payees.0, T::BYTEA_ARRAY), (&payees.1, T::INT8_ARRAY)],
         )?;
-        if let Some((root, count)) = new_root {
-            let (root, oldest) = (root.as_slice(), bigint(count.saturating_sub(root_window))?);
-            let (insert, delete) = (
-                "INSERT INTO note_roots (root, note_count) VALUES ($1, $2)",
-                "DELETE FROM note_roots WHERE note_count <= $1",
-            );
-            all("record the root", 1, insert, &[(&root, T::BYTEA), (&bigint(count)?, T::INT8)])?;
+        let grew = !roots.0.is_empty();
+        all(
+            "record the roots",
+            roots.0.len(),
+            "INSERT INTO note_roots (root, note_count) SELECT * FROM unnest($1, $2)",
+            &[(&roots.0, T::BYTEA_ARRAY), (&roots.1, T::INT8_ARRAY)],
+        )?;
+        if grew {
+            let (delete, oldest) = ("DELETE FROM note_roots WHERE note_count <= $1", bigint(oldest)?);
             transaction.execute_typed(delete, &[(&oldest, T::INT8)]).map_err(serving("forget old roots"))?;
         }
         let state = text(state)?;

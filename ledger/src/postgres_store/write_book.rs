@@ -12,7 +12,7 @@ use postgres::types::Type;
 use super::rows::{Rows, read};
 use super::schema::{bigint, bytes32, column, number};
 use crate::error::StoreError;
-use crate::record::{Meta, decode, encode, is_recent};
+use crate::record::{Meta, decode, encode, is_anchor, is_recent, roots_kept};
 use crate::storage::{Book, Facts, Heads, RedeemedVoucher, Totals};
 use crate::transitions::{Mentioned, Op};
 
@@ -98,9 +98,13 @@ impl<'t, 'c> WriteBook<'t, 'c> {
             self.rows.payee(payee.as_bytes(), amount.get())?;
         }
         let heads = self.meta.heads;
-        let new_root = (heads.note_count != notes_before).then_some((heads.note_root.as_bytes(), heads.note_count));
+        // An anchor is recorded already.
+        if heads.note_count != notes_before && !is_anchor(heads.note_count) {
+            self.rows.root(heads.note_root.as_bytes(), heads.note_count)?;
+        }
+        let oldest = heads.note_count.saturating_sub(roots_kept(root_window));
         let state = encode("description", &self.meta)?;
-        self.rows.write(self.transaction.into_inner(), new_root, root_window, &state)?;
+        self.rows.write(self.transaction.into_inner(), oldest, &state)?;
         Ok(heads)
     }
 
@@ -232,7 +236,11 @@ impl Book for WriteBook<'_, '_> {
 
     fn append_note(&mut self, leaf: Leaf) -> Result<u64, StoreError> {
         self.changed = true;
-        self.meta.notes.append(leaf).map_err(|_| StoreError::NotesFull)
+        let index = self.meta.notes.append(leaf).map_err(|_| StoreError::NotesFull)?;
+        if is_anchor(self.meta.notes.len()) {
+            self.rows.root(self.meta.notes.root().as_bytes(), self.meta.notes.len())?;
+        }
+        Ok(index)
     }
 
     fn append_entry(&mut self, entry: &LogEntry) -> Result<u64, StoreError> {

@@ -6,7 +6,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::tables::{DUE, ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOT_COUNTS, ROOTS, SPENDS, VOUCHERS};
 use crate::error::{StoreError, doing};
-use crate::record::{Meta, decode, encode, is_recent};
+use crate::record::{Meta, decode, encode, is_anchor, is_recent, roots_kept};
 use crate::storage::{Book, Facts, Heads, RedeemedVoucher, Totals};
 
 type Bytes<'a> = &'a [u8; 32];
@@ -64,13 +64,18 @@ impl<'t> WriteBook<'t> {
         self.meta.update_heads();
         let Heads { note_count, note_root, .. } = self.meta.heads;
         if note_count != notes_before {
-            self.roots.insert(note_root.as_bytes(), note_count).map_err(doing("record a root"))?;
-            self.root_counts.insert(note_count, note_root.as_bytes()).map_err(doing("record a root"))?;
-            self.forget_roots(note_count.saturating_sub(root_window))?;
+            self.record_root(&note_root, note_count)?;
+            self.forget_roots(note_count.saturating_sub(roots_kept(root_window)))?;
         }
         let record = encode("description", &self.meta)?;
         self.meta_table.insert(META_KEY, record.as_slice()).map_err(doing("write its description"))?;
         Ok(self.meta)
+    }
+
+    fn record_root(&mut self, root: &Root, note_count: u64) -> Result<(), StoreError> {
+        self.roots.insert(root.as_bytes(), note_count).map_err(doing("record a root"))?;
+        self.root_counts.insert(note_count, root.as_bytes()).map_err(doing("record a root"))?;
+        Ok(())
     }
 
     /// Forgets the roots of at most `count` notes.
@@ -161,7 +166,12 @@ impl Book for WriteBook<'_> {
 
     fn append_note(&mut self, leaf: Leaf) -> Result<u64, StoreError> {
         self.changed = true;
-        self.meta.notes.append(leaf).map_err(|_| StoreError::NotesFull)
+        let index = self.meta.notes.append(leaf).map_err(|_| StoreError::NotesFull)?;
+        if is_anchor(self.meta.notes.len()) {
+            let (root, count) = (self.meta.notes.root(), self.meta.notes.len());
+            self.record_root(&root, count)?;
+        }
+        Ok(index)
     }
 
     fn append_entry(&mut self, entry: &LogEntry) -> Result<u64, StoreError> {
