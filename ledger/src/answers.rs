@@ -78,22 +78,25 @@ pub(crate) fn checkpoint(
     if from > to || to > size {
         return Err(LedgerError::NotFound.into());
     }
-    let consistency = with_nodes(view, |node| consistency_proof(from, to, node))?;
+    let consistency = with_nodes(|wanted| view.nodes(wanted), |node| consistency_proof(from, to, node))?;
     Ok(CheckpointAnswer { checkpoint: signer.checkpoint(view), consistency })
 }
 
 fn inclusion(view: &dyn View, entry_index: u64) -> Result<Vec<Bytes32>, StoreError> {
     let size = view.heads().log_size;
-    with_nodes(view, |node| inclusion_proof(entry_index, size, node))
+    with_nodes(|wanted| view.nodes(wanted), |node| inclusion_proof(entry_index, size, node))
 }
 
-/// Whether a view's log continues one of these heads.
-pub(crate) fn extends(view: &dyn View, old: &Heads) -> Result<bool, StoreError> {
-    let new = view.heads();
+/// Whether the log of the first heads, whose nodes are given, continues that of the second.
+pub(crate) fn extends(
+    new: &Heads,
+    old: &Heads,
+    nodes: impl FnOnce(&[(u8, u64)]) -> Result<Vec<Bytes32>, StoreError>,
+) -> Result<bool, StoreError> {
     if new.log_size < old.log_size {
         return Ok(false);
     }
-    let proof = with_nodes(view, |node| consistency_proof(old.log_size, new.log_size, node))?;
+    let proof = with_nodes(nodes, |node| consistency_proof(old.log_size, new.log_size, node))?;
     Ok(verify_consistency(old.log_size, new.log_size, &proof, &old.log_root, &new.log_root).is_ok())
 }
 
@@ -102,7 +105,7 @@ type Node<'a> = &'a mut dyn FnMut(u8, u64) -> Result<Bytes32, StoreError>;
 /// Makes a proof over nodes that are read at once: which ones it needs does not depend on what they are, so it is made twice,
 /// first over nothing.
 fn with_nodes<T>(
-    view: &dyn View,
+    nodes: impl FnOnce(&[(u8, u64)]) -> Result<Vec<Bytes32>, StoreError>,
     prove: impl Fn(Node<'_>) -> Result<T, ProofError<StoreError>>,
 ) -> Result<T, StoreError> {
     let mut wanted = Vec::new();
@@ -111,7 +114,7 @@ fn with_nodes<T>(
         Ok(Bytes32::default())
     });
     noted.map_err(node_error)?;
-    let mut nodes = view.nodes(&wanted)?.into_iter();
+    let mut nodes = nodes(&wanted)?.into_iter();
     let missing = || StoreError::Missing { record: "node of the log tree" };
     prove(&mut |_, _| nodes.next().ok_or_else(missing)).map_err(node_error)
 }

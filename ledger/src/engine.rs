@@ -14,7 +14,7 @@ use crate::answers;
 use crate::clock::Clock;
 use crate::error::{Abort, StoreError};
 use crate::identity::LedgerIdentity;
-use crate::proof_queue::ProofQueue;
+use crate::proof_queue::{Admitted, ProofQueue};
 use crate::spend_verifier::SpendVerifier;
 use crate::storage::{Backend, Heads, Totals, View};
 use crate::transitions::{FINALISED_PER_OP_MAX, Op, Outcome, VerifiedRedeem};
@@ -120,6 +120,7 @@ impl<B: Backend> StoredLedger<B> {
     /// Step 1 of a reservation: the cheap checks, on the newest committed state. A repeat is answered without looking at its
     /// proof; what is not one comes back to be proved.
     async fn admit(&self, request: ReserveRequest) -> Result<Admission, LedgerError> {
+        let admitted = self.shared.proofs.admit()?;
         self.blocking(move |shared| {
             let now = shared.clock.now();
             shared.backend.read(|view| {
@@ -131,7 +132,7 @@ impl<B: Backend> StoredLedger<B> {
                     root_recent: view.root_recent(&request.root, rules.root_window)?,
                 };
                 match decide_reserve(&request, facts, &rules.reserve, now)? {
-                    ReserveDecision::Record => Ok(Admission::New(Box::new(request))),
+                    ReserveDecision::Record => Ok(Admission::New(Box::new(request), admitted)),
                     ReserveDecision::Repeat { .. } => {
                         let signer = answers::Signer { identity: &shared.identity, now };
                         Ok(Admission::Repeat(Box::new(answers::reservation(&signer, view, &request.nullifier)?)))
@@ -153,7 +154,7 @@ impl<B: Backend> StoredLedger<B> {
 
 enum Admission {
     Repeat(Box<Reservation>),
-    New(Box<ReserveRequest>),
+    New(Box<ReserveRequest>, Admitted),
 }
 
 impl<B: Backend> Ledger for StoredLedger<B> {
@@ -172,13 +173,11 @@ impl<B: Backend> Ledger for StoredLedger<B> {
 
     async fn reserve(&self, request: ReserveRequest) -> Result<Reservation, LedgerError> {
         let nullifier = request.nullifier;
-        let admitted = self.shared.proofs.admit()?;
         let proved = match self.admit(request).await? {
             Admission::Repeat(reservation) => return Ok(*reservation),
             // 2 The proof.
-            Admission::New(request) => self.shared.proofs.verify(*request).await?,
+            Admission::New(request, admitted) => self.shared.proofs.verify(*request, admitted).await?,
         };
-        drop(admitted);
         // 3 The decision is made again inside the transaction: only there it is final.
         self.shared.backend.submit(Op::Reserve(proved)).await?;
         self.read(move |signer, view| answers::reservation(signer, view, &nullifier)).await

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use credits::{LedgerError, ReserveRequest};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::error::StoreError;
 use crate::spend_verifier::SpendVerifier;
@@ -17,15 +17,19 @@ pub const PROOFS_PENDING_MAX: usize = 128;
 /// Most proofs in one batch: beyond, a batch only delays its members.
 const BATCH_PROOFS_MAX: usize = 64;
 
+/// Leave for one request to come as far as its proof; given back once the proof is verified.
+pub(crate) type Admitted = OwnedSemaphorePermit;
+
 struct Job {
     request: ReserveRequest,
+    admitted: Admitted,
     answer: oneshot::Sender<Result<ProvedReserve, LedgerError>>,
 }
 
 /// Threads that verify, one for each processor.
 pub(crate) struct ProofQueue {
     jobs: mpsc::Sender<Job>,
-    pending: Semaphore,
+    pending: Arc<Semaphore>,
 }
 
 impl ProofQueue {
@@ -38,17 +42,21 @@ impl ProofQueue {
             let thread = std::thread::Builder::new().name("ledger-proofs".to_owned());
             thread.spawn(move || serve(&queue, &*verifier)).map_err(StoreError::Spawn)?;
         }
-        Ok(Self { jobs, pending: Semaphore::new(PROOFS_PENDING_MAX) })
+        Ok(Self { jobs, pending: Arc::new(Semaphore::new(PROOFS_PENDING_MAX)) })
     }
 
-    /// Whether a request may come as far as its proof; held until its proof is verified.
-    pub(crate) fn admit(&self) -> Result<impl Drop + Send + '_, LedgerError> {
-        self.pending.try_acquire().map_err(|_| LedgerError::Unavailable)
+    /// Turns away what is too much.
+    pub(crate) fn admit(&self) -> Result<Admitted, LedgerError> {
+        Arc::clone(&self.pending).try_acquire_owned().map_err(|_| LedgerError::Unavailable)
     }
 
-    pub(crate) async fn verify(&self, request: ReserveRequest) -> Result<ProvedReserve, LedgerError> {
+    pub(crate) async fn verify(
+        &self,
+        request: ReserveRequest,
+        admitted: Admitted,
+    ) -> Result<ProvedReserve, LedgerError> {
         let (answer, verdict) = oneshot::channel();
-        self.jobs.send(Job { request, answer }).await.map_err(|_| LedgerError::Unavailable)?;
+        self.jobs.send(Job { request, admitted, answer }).await.map_err(|_| LedgerError::Unavailable)?;
         verdict.await.map_err(|_| LedgerError::Unavailable)?
     }
 }
@@ -61,13 +69,20 @@ fn serve(queue: &Mutex<mpsc::Receiver<Job>>, verifier: &impl SpendVerifier) {
         if waiting == 0 {
             return;
         }
-        let (requests, answers): (Vec<_>, Vec<_>) =
-            jobs.drain(..).map(|Job { request, answer }| (request, answer)).unzip();
+        // Who no longer listens costs nothing; the leave of the others is held until they are verified.
+        let (mut requests, mut answers, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
+        for Job { request, admitted, answer } in jobs.drain(..).filter(|job| !job.answer.is_closed()) {
+            requests.push(request);
+            answers.push(answer);
+            leaves.push(admitted);
+        }
         let verdicts = std::panic::catch_unwind(AssertUnwindSafe(|| ProvedReserve::verify_all(requests, verifier)));
         match verdicts {
             // Nobody listens any more when the caller gave up.
             Ok(verdicts) => answers.into_iter().zip(verdicts).for_each(|(answer, verdict)| drop(answer.send(verdict))),
+            // Their callers see it: the answers are dropped.
             Err(_panic) => tracing::error!("verifying a batch of proofs panicked; nothing in it was recorded"),
         }
+        drop(leaves);
     }
 }

@@ -17,7 +17,7 @@ use credits::{
 
 use crate::error::{Abort, StoreError};
 use crate::identity::Rules;
-use crate::storage::{Book, RedeemedVoucher};
+use crate::storage::{Book, Heads, RedeemedVoucher};
 
 /// Cap on all credits ever minted: one sum of notes must stay an exact amount.
 pub const MINTED_TOTAL_MAX: Credits = Credits::MAX;
@@ -37,8 +37,8 @@ pub enum Op {
     Settle(VerifiedSettle),
     /// End reservations that are overdue.
     FinaliseOverdue,
-    /// Change nothing; wait until all that can be read now is as durable as what this would write.
-    Confirm,
+    /// Change nothing; wait until this state, which was read, is as durable as what would be written now.
+    Confirm(Heads),
 }
 
 /// The records that operations look at before they decide, so that a store can read them at once.
@@ -63,7 +63,7 @@ impl Mentioned {
                 }
                 Op::Journal(journal) => mentioned.nullifiers.push(journal.request().nullifier),
                 Op::Settle(settle) => mentioned.nullifiers.push(settle.request().nullifier),
-                Op::FinaliseOverdue | Op::Confirm => {}
+                Op::FinaliseOverdue | Op::Confirm(_) => {}
             }
         }
         mentioned
@@ -146,7 +146,7 @@ pub fn apply(book: &mut impl Book, rules: &Rules, now: u64, op: &Op) -> Result<O
         Op::Journal(journal) => apply_journal(book, rules, now, journal),
         Op::Settle(settle) => apply_settle(book, rules, now, settle),
         Op::FinaliseOverdue => Ok(Outcome::Finalised { count: finalise_overdue(book, rules, now)? }),
-        Op::Confirm => Ok(Outcome::Recorded),
+        Op::Confirm(_) => Ok(Outcome::Recorded),
     }
 }
 

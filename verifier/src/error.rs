@@ -252,6 +252,10 @@ impl Error {
             "vault.passphrase_wrong" => {
                 "try again; who forgot it restores the wallet: cloister wallet restore --wallet NEW"
             }
+            "wallet.not_sealed" => "look who changed the directory; leave --passphrase-file out if it never was sealed",
+            "vault.altered" | "vault.malformed" => {
+                "restore the wallet from its words: cloister wallet restore --wallet NEW"
+            }
             "wallet.words" => "give the 24 words in their order, separated by spaces",
             "payment.other_ledger" => "use a wallet of the node's ledger, with --wallet",
             "payment.assurance" => "use a node on real hardware; credits that are worth money are not risked on others",
@@ -382,6 +386,7 @@ fn exit_of_store(error: &StoreError) -> Exit {
         StoreError::Missing { .. } | StoreError::Exists { .. } | StoreError::Words => Exit::Usage,
         StoreError::Locked { .. } | StoreError::File(_) | StoreError::Random | StoreError::Stale => Exit::Internal,
         StoreError::PassphraseNeeded
+        | StoreError::NotSealed
         | StoreError::Vault(VaultError::PassphraseWrong | VaultError::PassphraseLength) => Exit::Usage,
         StoreError::Vault(VaultError::Random | VaultError::Memory) => Exit::Internal,
         StoreError::Damaged { .. } | StoreError::Vault(_) => Exit::Malformed,

@@ -16,6 +16,9 @@ use verifier::error::chain;
 use verifier::{Error, Exit};
 
 fn main() -> ExitCode {
+    // Keys of an open wallet are in memory: no core file may hold them. Where that cannot be had, the process is no worse off.
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _unlimited = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     // clap ends the process itself: 0 for help and version, 2 for a wrong command line.
     let cli = Cli::parse();
     let out = Output::new(cli.wants_json(), cli.quiet);

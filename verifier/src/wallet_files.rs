@@ -9,16 +9,19 @@ use credits::vault::{LockedKey, Passphrase, VaultKey};
 use rand_core::OsRng;
 use zeroize::Zeroizing;
 
-use crate::files::{read_capped, write_private};
+use crate::files::{FileError, read_capped, write_private};
 use crate::wallet_store::StoreError;
 
 const PLAIN_SEED_FILE: &str = "seed.txt";
 const PLAIN_STATE_FILE: &str = "state.json";
+const PLAIN_LEDGER_FILE: &str = "ledger.json";
 const SEALED_SEED_FILE: &str = "seed.sealed";
 const SEALED_STATE_FILE: &str = "state.sealed";
+const SEALED_LEDGER_FILE: &str = "ledger.sealed";
 const KEY_FILE: &str = "key.json";
 
 const SEED_BYTES_MAX: u64 = 4096;
+const LEDGER_BYTES_MAX: u64 = 4096;
 const STATE_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 /// One of the secret files.
@@ -28,6 +31,13 @@ pub(crate) enum Secret {
     Seed,
     /// What the ledger's log says about the wallet.
     State,
+    /// Where the ledger is and who it is: vouchers are sent there.
+    Ledger,
+}
+
+impl Secret {
+    /// The seed comes last: its presence says that the wallet is whole.
+    const IN_ORDER: [Self; 3] = [Self::Ledger, Self::State, Self::Seed];
 }
 
 impl Secret {
@@ -35,6 +45,7 @@ impl Secret {
         match self {
             Self::Seed => PLAIN_SEED_FILE,
             Self::State => PLAIN_STATE_FILE,
+            Self::Ledger => PLAIN_LEDGER_FILE,
         }
     }
 
@@ -42,6 +53,7 @@ impl Secret {
         match self {
             Self::Seed => SEALED_SEED_FILE,
             Self::State => SEALED_STATE_FILE,
+            Self::Ledger => SEALED_LEDGER_FILE,
         }
     }
 
@@ -49,6 +61,7 @@ impl Secret {
         match self {
             Self::Seed => SEED_BYTES_MAX,
             Self::State => STATE_BYTES_MAX,
+            Self::Ledger => LEDGER_BYTES_MAX,
         }
     }
 }
@@ -79,7 +92,11 @@ impl SecretFiles {
     /// For a directory with one.
     pub(crate) fn open(directory: &Path, passphrase: Option<&Passphrase>) -> Result<Self, StoreError> {
         if !Self::are_sealed(directory) {
-            return Ok(Self { directory: directory.to_owned(), key: None });
+            // Somebody may have put a wallet of his own in the place of the sealed one.
+            return match passphrase {
+                Some(_) => Err(StoreError::NotSealed),
+                None => Ok(Self { directory: directory.to_owned(), key: None }),
+            };
         }
         let passphrase = passphrase.ok_or(StoreError::PassphraseNeeded)?;
         let bytes = read_capped(&directory.join(KEY_FILE), SEED_BYTES_MAX)?;
@@ -87,8 +104,11 @@ impl SecretFiles {
             .map_err(|_| StoreError::Damaged { file: KEY_FILE, detail: "not a sealed key".to_owned() })?;
         let key = locked.unlock(passphrase).map_err(StoreError::Vault)?;
         let files = Self { directory: directory.to_owned(), key: Some(key) };
-        // Left by a change that was cut off, in either direction.
-        files.remove([PLAIN_SEED_FILE, PLAIN_STATE_FILE])?;
+        for secret in Secret::IN_ORDER {
+            files.read(secret)?;
+        }
+        // Left by a change that was cut off, in either direction; what is sealed is whole.
+        files.remove_plain()?;
         Ok(files)
     }
 
@@ -113,27 +133,46 @@ impl SecretFiles {
         }
     }
 
-    /// Seals the files under another passphrase, or no longer.
+    /// Seals the files under another passphrase, or no longer. After an error they are as they were, or as they should be, on
+    /// disk: these are not to be used any more.
     pub(crate) fn change(&mut self, passphrase: Option<&Passphrase>) -> Result<(), StoreError> {
-        let (seed, state) = (self.read(Secret::Seed)?, self.read(Secret::State)?);
         match (&self.key, passphrase) {
             (None, None) => {}
             (Some(key), Some(passphrase)) => write_key(&self.directory, key, passphrase)?,
             (None, Some(passphrase)) => {
-                self.key = Some(new_key(&self.directory, passphrase)?);
-                self.write(Secret::State, &state)?;
-                self.write(Secret::Seed, &seed)?;
-                self.remove([PLAIN_SEED_FILE, PLAIN_STATE_FILE])?;
+                *self = self.copied(Some(new_key(&self.directory, passphrase)?))?;
+                self.remove_plain()?;
             }
             (Some(_), None) => {
-                self.key = None;
-                self.write(Secret::State, &state)?;
-                self.write(Secret::Seed, &seed)?;
+                *self = self.copied(None)?;
                 self.remove([SEALED_SEED_FILE])?;
-                self.remove([SEALED_STATE_FILE, KEY_FILE])?;
+                self.remove([SEALED_STATE_FILE, SEALED_LEDGER_FILE, KEY_FILE])?;
             }
         }
         Ok(())
+    }
+
+    /// The same secrets written under another key, or under none.
+    fn copied(&self, key: Option<VaultKey>) -> Result<Self, StoreError> {
+        let copy = Self { directory: self.directory.clone(), key };
+        for secret in Secret::IN_ORDER {
+            copy.write(secret, &self.read(secret)?)?;
+        }
+        Ok(copy)
+    }
+
+    /// Removes what lies in the open, temporary files of writes that were cut off included.
+    fn remove_plain(&self) -> Result<(), StoreError> {
+        let plain = Secret::IN_ORDER.map(Secret::plain);
+        let failed = |source| FileError::Io { action: "read", path: self.directory.clone(), source };
+        for entry in std::fs::read_dir(&self.directory).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if plain.iter().any(|plain| name.strip_prefix(plain).is_some_and(|rest| rest.ends_with(".tmp"))) {
+                self.remove([name])?;
+            }
+        }
+        self.remove(plain)
     }
 
     fn remove<const N: usize>(&self, names: [&str; N]) -> Result<(), StoreError> {
@@ -142,14 +181,14 @@ impl SecretFiles {
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     let action = "remove";
-                    return Err(crate::files::FileError::Io { action, path, source: error }.into());
+                    return Err(FileError::Io { action, path, source: error }.into());
                 }
                 _ => {}
             }
         }
         // What is removed next must not be gone before this is.
         let synced = std::fs::File::open(&self.directory).and_then(|directory| directory.sync_all());
-        let failed = |source| crate::files::FileError::Io { action: "sync", path: self.directory.clone(), source };
+        let failed = |source| FileError::Io { action: "sync", path: self.directory.clone(), source };
         Ok(synced.map_err(failed)?)
     }
 }

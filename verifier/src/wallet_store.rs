@@ -8,7 +8,7 @@
 //! | `seed.sealed`, `seed.txt` | the 24 words (BIP-39), sealed or not; whoever reads them owns the credits |
 //! | `state.sealed`, `state.json` | what the ledger's log says about them |
 //! | `key.json` | the key of what is sealed, itself sealed under a passphrase |
-//! | `ledger.json` | the ledger's address and identity |
+//! | `ledger.sealed`, `ledger.json` | the ledger's address and identity |
 //! | `proving-key.bin` | cache; its verifying key must have the ledger's digest |
 //! | `receipts/` | receipts, see [`crate::bundle`] |
 //! | `lock` | held while a process uses the wallet |
@@ -31,12 +31,11 @@ use crate::wallet_files::{Secret, SecretFiles};
 
 const SEED: &str = "seed";
 const STATE: &str = "state";
-const LEDGER_FILE: &str = "ledger.json";
+const LEDGER: &str = "ledger";
 const LOCK_FILE: &str = "lock";
 const PROVING_KEY_FILE: &str = "proving-key.bin";
 const PROVING_KEY_DIGEST_FILE: &str = "proving-key.sha256";
 
-const LEDGER_BYTES_MAX: u64 = 4096;
 /// Largest proving key that is kept.
 pub const PROVING_KEY_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Entropy of 24 words.
@@ -78,6 +77,9 @@ pub enum StoreError {
     /// It is sealed, and no passphrase was given.
     #[error("the wallet is sealed: it takes its passphrase")]
     PassphraseNeeded,
+    /// A passphrase was given, and it is not sealed.
+    #[error("the wallet is not sealed, though a passphrase was given: it may be another one")]
+    NotSealed,
     /// It does not open, or cannot be sealed.
     #[error("the wallet stays sealed")]
     Vault(#[source] VaultError),
@@ -112,6 +114,7 @@ impl StoreError {
             Self::File(_) | Self::Stale => "wallet.storage",
             Self::Damaged { .. } => "wallet.damaged",
             Self::PassphraseNeeded => "wallet.passphrase_needed",
+            Self::NotSealed => "wallet.not_sealed",
             Self::Vault(error) => error.code(),
             Self::Words => "wallet.words",
             Self::Random => "wallet.random",
@@ -226,8 +229,8 @@ impl WalletStore {
         let seed = read_words(&files)?.seed()?;
         let state = files.read(Secret::State)?;
         let state: WalletState = serde_json::from_slice(&state).map_err(|error| unreadable(STATE, &error))?;
-        let ledger = read_capped(&directory.join(LEDGER_FILE), LEDGER_BYTES_MAX)?;
-        let ledger = serde_json::from_slice(&ledger).map_err(|error| unreadable(LEDGER_FILE, &error))?;
+        let ledger = files.read(Secret::Ledger)?;
+        let ledger = serde_json::from_slice(&ledger).map_err(|error| unreadable(LEDGER, &error))?;
         let wallet = Wallet::from_state(seed, state).map_err(StoreError::Wallet)?;
         Ok(Self { directory: directory.to_owned(), wallet, ledger, files, stale: false, _lock: lock })
     }
@@ -245,7 +248,10 @@ impl WalletStore {
     /// # Errors
     /// When a file cannot be read or written: the wallet is then as it was, or as it should be.
     pub fn set_passphrase(&mut self, passphrase: Option<&Passphrase>) -> Result<(), StoreError> {
-        self.files.change(passphrase)
+        self.stale = true;
+        self.files.change(passphrase)?;
+        self.stale = false;
+        Ok(())
     }
 
     /// The wallet, to look at.
@@ -311,9 +317,8 @@ impl WalletStore {
     }
 
     fn persist_ledger(&self) -> Result<(), StoreError> {
-        let bytes =
-            serde_json::to_vec_pretty(&self.ledger).map_err(|error| damaged(LEDGER_FILE, &error.to_string()))?;
-        Ok(write_private(&self.directory.join(LEDGER_FILE), &bytes)?)
+        let bytes = serde_json::to_vec_pretty(&self.ledger).map_err(|error| unreadable(LEDGER, &error))?;
+        self.files.write(Secret::Ledger, &bytes)
     }
 }
 

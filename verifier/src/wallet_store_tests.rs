@@ -70,7 +70,7 @@ fn files_are_private() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("wallet");
     let _made = made(&path);
-    for file in [SEED_FILE, STATE_FILE, LEDGER_FILE, LOCK_FILE] {
+    for file in [SEED_FILE, STATE_FILE, "ledger.json", LOCK_FILE] {
         let mode = std::fs::metadata(path.join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
@@ -154,7 +154,7 @@ fn contains(bytes: &[u8], part: &str) -> bool {
     bytes.windows(part.len()).any(|window| window == part.as_bytes())
 }
 
-const SEALED: [&str; 5] = ["key.json", "ledger.json", "lock", "seed.sealed", "state.sealed"];
+const SEALED: [&str; 5] = ["key.json", "ledger.sealed", "lock", "seed.sealed", "state.sealed"];
 const PLAIN: [&str; 4] = ["ledger.json", "lock", "seed.txt", "state.json"];
 
 #[test]
@@ -217,28 +217,65 @@ fn a_change_of_the_passphrase_can_be_cut_off_anywhere() {
     }
     WalletStore::open(&sealed, None).unwrap().set_passphrase(Some(&secret)).unwrap();
     // In the order in which they are written, and removed.
-    let sealing = ["key.json", "state.sealed", "seed.sealed"];
+    let sealing = ["key.json", "ledger.sealed", "state.sealed", "seed.sealed"];
     for written in 0..=sealing.len() {
-        for removed in 0..=2 {
+        for removed in 0..=3 {
             if removed > 0 && written < sealing.len() {
                 continue;
             }
             let path = dir.path().join(format!("cut-{written}-{removed}"));
             std::fs::create_dir(&path).unwrap();
-            std::fs::copy(plain.join("ledger.json"), path.join("ledger.json")).unwrap();
             let copy = |from: &Path, names: &[&str]| {
                 for name in names {
                     std::fs::copy(from.join(name), path.join(name)).unwrap();
                 }
             };
             copy(&sealed, &sealing[..written]);
-            copy(&plain, &["seed.txt", "state.json"][removed..]);
-            let store = WalletStore::open(&path, Some(&secret)).unwrap();
+            copy(&plain, &["ledger.json", "state.json", "seed.txt"][removed..]);
+            std::fs::write(path.join("seed.txt.77.tmp"), words.reveal()).unwrap();
+            let is_sealed = written == sealing.len();
+            let store = WalletStore::open(&path, is_sealed.then_some(&secret)).unwrap();
             assert_eq!(store.words().unwrap().reveal(), words.reveal(), "{written} written, {removed} removed");
             drop(store);
-            let is_sealed = written == sealing.len();
             assert_eq!(WalletStore::is_sealed(&path), is_sealed);
-            assert_eq!(path.join("seed.txt").exists(), !is_sealed, "what is sealed does not stay in the open");
+            if is_sealed {
+                assert_eq!(content(&path).0, SEALED, "what is sealed does not stay in the open");
+            }
+        }
+    }
+}
+
+/// The real change, with each of its writes refused in turn: an error is told, nothing more is taken in this process, and the
+/// next one finds the wallet as it was before.
+#[test]
+fn a_change_that_fails_at_any_file_leaves_the_wallet_it_found() {
+    let (old, new) = (passphrase("the old passphrase"), passphrase("the new passphrase"));
+    let sealed = ["key.json", "ledger.sealed", "state.sealed", "seed.sealed"];
+    let plain = ["ledger.json", "state.json", "seed.txt"];
+    let directions: [(Option<&Passphrase>, Option<&Passphrase>, &[&str]); 3] =
+        [(None, Some(&new), &sealed), (Some(&old), None, &plain), (Some(&old), Some(&new), &sealed[..1])];
+    for (before, after, files) in directions {
+        for file in files {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("wallet");
+            let words = RecoveryWords::generate().unwrap();
+            let mut store = WalletStore::create(&path, &words, record(), before).unwrap();
+            // A directory where the temporary file would be.
+            let blocker = path.join(format!("{file}.{}.tmp", std::process::id()));
+            std::fs::create_dir(&blocker).unwrap();
+            assert!(matches!(store.set_passphrase(after), Err(StoreError::File(_))), "{file}");
+            let value = credits::Credits::new(5).unwrap();
+            let refused = store.update(|wallet| wallet.deposit_outputs(value, 1)).map(|_| ());
+            assert!(matches!(refused, Err(StoreError::Stale)), "{file}");
+            drop(store);
+            std::fs::remove_dir(&blocker).unwrap();
+            let mut store = WalletStore::open(&path, before).unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert_eq!(store.words().unwrap().reveal(), words.reveal(), "{file}");
+            store.set_passphrase(after).unwrap();
+            drop(store);
+            let store = WalletStore::open(&path, after).unwrap();
+            assert_eq!(store.words().unwrap().reveal(), words.reveal(), "{file}");
+            assert_eq!(content(&path).0, if after.is_some() { &SEALED[..] } else { &PLAIN[..] }, "{file}");
         }
     }
 }
@@ -259,6 +296,16 @@ fn a_sealed_file_that_was_changed_or_moved_is_refused() {
     std::fs::write(&state, &altered).unwrap();
     assert!(matches!(WalletStore::open(&path, Some(&secret)), Err(StoreError::Vault(VaultError::Altered))));
     std::fs::write(&state, &state_bytes).unwrap();
+    // What was restored by hand beside sealed files that do not open is left alone.
+    std::fs::write(&seed, &state_bytes).unwrap();
+    std::fs::write(path.join("seed.txt"), "by hand").unwrap();
+    assert!(matches!(WalletStore::open(&path, Some(&secret)), Err(StoreError::Vault(VaultError::Altered))));
+    assert!(path.join("seed.txt").exists());
+    std::fs::write(&seed, &seed_bytes).unwrap();
+    // An unsealed wallet in its place is not taken for it.
+    let other = dir.path().join("other");
+    drop(WalletStore::create(&other, &RecoveryWords::generate().unwrap(), record(), None).unwrap());
+    assert!(matches!(WalletStore::open(&other, Some(&secret)), Err(StoreError::NotSealed)));
     std::fs::write(path.join("key.json"), "{}").unwrap();
     assert!(matches!(WalletStore::open(&path, Some(&secret)), Err(StoreError::Damaged { file: "key.json", .. })));
 }

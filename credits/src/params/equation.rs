@@ -161,10 +161,15 @@ mod tests {
 
     #[test]
     fn powers_have_128_bits() {
+        let mut seen = std::collections::BTreeSet::new();
         for seed in 0..20 {
             let power = power(&mut TestRng::new(seed));
             let [low, high] = short(&power);
             assert_eq!(Fr::from(u128::from(low) | u128::from(high) << 64), power);
+            assert!(
+                high >> 32 != 0 && low >> 32 != 0 && seen.insert((low, high)),
+                "both halves are drawn, each time anew"
+            );
         }
     }
 }

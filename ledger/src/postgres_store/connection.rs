@@ -29,8 +29,11 @@ const KEEPALIVE_RETRIES: u32 = 3;
 
 /// What every connection asks for. Waiting for the other services' turn is limited, and so is a turn of a service that went
 /// silent. No limit on how long a statement takes: one that cut a commit off while it waits for a standby would count as done.
-const SESSION: &str =
-    "SET statement_timeout = 0; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s'";
+/// Warnings are asked for: one says when a commit no longer waits.
+const SESSION: &str = "SET statement_timeout = 0; SET lock_timeout = '10s'; \
+    SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = warning";
+/// What connections that only read ask for as well.
+const READER_SESSION: &str = "SET statement_timeout = '10s'";
 /// How long a connection may take to say that it is alive.
 const ALIVE_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -121,20 +124,32 @@ pub(super) fn is_alive(client: &mut Client) -> bool {
     client.is_valid(ALIVE_TIME_MAX).is_ok()
 }
 
-impl r2d2::ManageConnection for PostgresServer {
-    type Connection = Client;
+/// A connection that reads.
+pub(super) struct Reader {
+    pub(super) client: Client,
+    /// It is at a server that was left behind: not to be used again.
+    pub(super) is_behind: bool,
+}
+
+/// Makes connections that read.
+pub(super) struct Readers(pub(super) PostgresServer);
+
+impl r2d2::ManageConnection for Readers {
+    type Connection = Reader;
     type Error = StoreError;
 
-    fn connect(&self) -> Result<Client, StoreError> {
-        Self::connect(self)
+    fn connect(&self) -> Result<Reader, StoreError> {
+        let mut client = self.0.connect()?;
+        client.batch_execute(READER_SESSION).map_err(serving("set its session up"))?;
+        Ok(Reader { client, is_behind: false })
     }
 
-    fn is_valid(&self, client: &mut Client) -> Result<(), StoreError> {
-        client.is_valid(ALIVE_TIME_MAX).map_err(serving("answer"))
+    fn is_valid(&self, reader: &mut Reader) -> Result<(), StoreError> {
+        reader.client.is_valid(ALIVE_TIME_MAX).map_err(serving("answer"))
     }
 
-    fn has_broken(&self, client: &mut Client) -> bool {
-        client.is_closed()
+    fn has_broken(&self, reader: &mut Reader) -> bool {
+        reader.is_behind || reader.client.is_closed()
     }
 }
 

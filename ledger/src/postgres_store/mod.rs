@@ -16,17 +16,19 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use credits::Bytes32;
+use credits::{Bytes32, LedgerError};
+use tokio::sync::Semaphore;
 
+use crate::answers::extends;
 use crate::clock::Clock;
 use crate::error::{Abort, StoreError};
 use crate::group::Group;
 use crate::identity::LedgerIdentity;
-use crate::storage::View;
+use crate::storage::{Heads, View};
 use crate::transitions::Op;
 
 pub use connection::PostgresServer;
-use connection::server;
+use connection::{Readers, server};
 use read_view::ReadView;
 use seen::Seen;
 use writer::Writer;
@@ -36,13 +38,17 @@ const READERS_MAX: u32 = 8;
 /// How long a reader waits for a connection.
 const READER_WAIT: Duration = Duration::from_secs(2);
 
+/// Readers that may wait for standbys at once: each holds a thread.
+const CONFIRMS_MAX: usize = 64;
+
 /// The store over a PostgreSQL database.
 pub(crate) struct PostgresStore {
     pub(crate) group: Group,
     /// Present until the store is dropped.
-    readers: Option<r2d2::Pool<PostgresServer>>,
+    readers: Option<r2d2::Pool<Readers>>,
     ledger_id: Bytes32,
     seen: Seen,
+    confirms: Semaphore,
 }
 
 impl PostgresStore {
@@ -55,30 +61,59 @@ impl PostgresStore {
         let writer = Writer::start(&server, identity, clock, seen.clone())?;
         let readers = r2d2::Pool::builder().max_size(READERS_MAX).min_idle(Some(0));
         // Connections that ended while they waited here are seen when they are asked before they are used.
-        let readers = readers.test_on_check_out(true).connection_timeout(READER_WAIT).build_unchecked(server);
-        Ok(Self { group: Group::start(writer)?, readers: Some(readers), ledger_id: identity.ledger_id(), seen })
+        let readers = readers.test_on_check_out(true).connection_timeout(READER_WAIT).build_unchecked(Readers(server));
+        let confirms = Semaphore::new(CONFIRMS_MAX);
+        Ok(Self {
+            group: Group::start(writer)?,
+            readers: Some(readers),
+            ledger_id: identity.ledger_id(),
+            seen,
+            confirms,
+        })
     }
 
     pub(crate) fn read<T>(&self, answer: impl FnOnce(&dyn View) -> Result<T, Abort>) -> Result<T, Abort> {
         self.group.reading(|| {
             let readers = self.readers.as_ref().ok_or(StoreError::WriterEnded)?;
-            let mut client = readers.get().map_err(|error| server("connect", error))?;
+            let mut reader = readers.get().map_err(|error| server("connect", error))?;
             let before = self.seen.newest();
-            let view = ReadView::begin(&mut client, self.ledger_id)?;
+            let view = ReadView::begin(&mut reader.client, self.ledger_id)?;
             let (heads, waits) = (view.heads(), view.waits_for_standbys());
-            // A reader may still be at a server that was left behind; the writer will not be for long.
-            let is_newer = Seen::is_newer(before.as_ref(), &heads);
-            let is_newer = is_newer.map_err(|error| server("read the newest state", error))?;
-            let value = answer(&view)?;
+            let is_newer = match Seen::is_newer(before.as_ref(), &heads) {
+                Ok(is_newer) => is_newer,
+                // A reader may still be at a server that was left behind; the writer will not be for long.
+                Err(error) => {
+                    drop(view);
+                    reader.is_behind = true;
+                    return Err(server("read the newest state", error).into());
+                }
+            };
+            if let (true, Some(before)) = (is_newer, before)
+                && !extends(&heads, &before, |wanted| view.nodes(wanted))?
+            {
+                return Err(StoreError::Behind.into());
+            }
+            let answered = answer(&view);
             view.end()?;
-            drop(client);
-            // What somebody else wrote, or what a commit that was cut off left, may be on no standby yet.
+            drop(reader);
             if is_newer && waits {
-                self.group.submit_blocking(Op::Confirm)?;
+                self.confirm(heads)?;
             }
             self.seen.raise(heads);
-            Ok(value)
+            // A refusal rests on what was read, too.
+            answered
         })
+    }
+
+    /// Waits until a state that was read is where it must be: what somebody else wrote, or what a commit that was cut off left,
+    /// may be on no standby yet.
+    fn confirm(&self, heads: Heads) -> Result<(), LedgerError> {
+        let _waits = self.confirms.try_acquire().map_err(|_| LedgerError::Unavailable)?;
+        // Somebody else may have waited for it.
+        if matches!(Seen::is_newer(self.seen.newest().as_ref(), &heads), Ok(true)) {
+            self.group.submit_blocking(Op::Confirm(heads))?;
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,8 @@ use postgres::types::{ToSql, Type};
 use postgres::{Client, Row, Transaction};
 
 use super::connection::serving;
-use super::schema::{begin, bigint, bytes32, column, number};
+use super::rows::read_nodes;
+use super::schema::{begin, bigint, column, number};
 use crate::error::StoreError;
 use crate::record::{Meta, decode, is_recent};
 use crate::storage::{Facts, Heads, Totals, View};
@@ -86,19 +87,7 @@ impl View for ReadView<'_> {
     }
 
     fn nodes(&self, wanted: &[(u8, u64)]) -> Result<Vec<Bytes32>, StoreError> {
-        if wanted.is_empty() {
-            return Ok(Vec::new());
-        }
-        let levels: Vec<_> = wanted.iter().map(|(level, _)| i16::from(*level)).collect();
-        let numbers = wanted.iter().map(|(_, number)| bigint(*number)).collect::<Result<Vec<_>, _>>()?;
-        let sql = "SELECT hash FROM unnest($1, $2) WITH ORDINALITY AS wanted (level, number, place) \
-                   JOIN log_nodes USING (level, number) ORDER BY place";
-        let rows =
-            self.query("read the log tree", sql, &[(&levels, Type::INT2_ARRAY), (&numbers, Type::INT8_ARRAY)])?;
-        if rows.len() != wanted.len() {
-            return Err(StoreError::Missing { record: "node of the log tree" });
-        }
-        rows.iter().map(|row| Ok(Bytes32(bytes32(row, 0)?))).collect()
+        read_nodes(&mut self.transaction.borrow_mut(), wanted)
     }
 
     fn entries(&self, from: u64, count: u64) -> Result<Vec<LogEntry>, StoreError> {

@@ -1,10 +1,11 @@
 //! Rows that a transaction writes, column by column, so that each table takes one statement.
 
+use credits::Bytes32;
 use postgres::types::{ToSql, Type};
 use postgres::{Row, Transaction};
 
 use super::connection::serving;
-use super::schema::{bigint, text};
+use super::schema::{bigint, bytes32, text};
 use crate::error::StoreError;
 
 type Keys = Vec<Vec<u8>>;
@@ -175,4 +176,21 @@ pub(super) fn read(
     params: &[(&(dyn ToSql + Sync), Type)],
 ) -> Result<Vec<Row>, StoreError> {
     transaction.query_typed(sql, params).map_err(serving(doing))
+}
+
+/// Complete subtrees of the log, each by level and index, all of which exist.
+pub(super) fn read_nodes(transaction: &mut Transaction<'_>, wanted: &[(u8, u64)]) -> Result<Vec<Bytes32>, StoreError> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let levels: Vec<_> = wanted.iter().map(|(level, _)| i16::from(*level)).collect();
+    let numbers = wanted.iter().map(|(_, number)| bigint(*number)).collect::<Result<Vec<_>, _>>()?;
+    let sql = "SELECT hash FROM unnest($1, $2) WITH ORDINALITY AS wanted (level, number, place) \
+               JOIN log_nodes USING (level, number) ORDER BY place";
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&levels, Type::INT2_ARRAY), (&numbers, Type::INT8_ARRAY)];
+    let rows = read(transaction, "read the log tree", sql, &params)?;
+    if rows.len() != wanted.len() {
+        return Err(StoreError::Missing { record: "node of the log tree" });
+    }
+    rows.iter().map(|row| Ok(Bytes32(bytes32(row, 0)?))).collect()
 }

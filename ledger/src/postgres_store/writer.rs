@@ -9,6 +9,7 @@ use postgres::{Client, Transaction};
 
 use super::connection::{PostgresServer, is_alive, server, serving};
 use super::read_view::ReadView;
+use super::rows::read_nodes;
 use super::schema::{begin, column, info};
 use super::seen::Seen;
 use super::write_book::WriteBook;
@@ -18,6 +19,7 @@ use crate::error::StoreError;
 use crate::group::{Committer, Outcomes, apply_all};
 use crate::identity::{LedgerIdentity, Rules};
 use crate::record::{Meta, decode};
+use crate::storage::View;
 use crate::transitions::Op;
 
 /// Takes this service's turn. A commit of this transaction is acknowledged once it is on disk, here and on standbys that the
@@ -76,7 +78,7 @@ impl Writer {
             return Err(StoreError::OtherRules);
         }
         if let Some(newest) = self.seen.newest()
-            && !extends(&view, &newest)?
+            && !extends(&view.heads(), &newest, |wanted| view.nodes(wanted))?
         {
             return Err(StoreError::Behind);
         }
@@ -101,6 +103,14 @@ impl Writer {
         let mut transaction = begin(client, false).map_err(serving("begin"))?;
         let (meta, waits) = self.lock(&mut transaction)?;
         let mut heads = meta.heads;
+        for op in ops {
+            // What was read from a server that was left behind is confirmed by none that took over.
+            if let Op::Confirm(read) = op
+                && !extends(&heads, read, |wanted| read_nodes(&mut transaction, wanted))?
+            {
+                return Err(server("confirm what was read", "another server has the database now"));
+            }
+        }
         let mut book = WriteBook::open(&mut transaction, meta, ops)?;
         let outcomes = apply_all(&mut book, &self.rules, self.clock.now(), ops)?;
         let changed = book.is_changed();
@@ -110,7 +120,9 @@ impl Writer {
             drop(book);
         }
         if !changed && !waits {
-            return transaction.rollback().map(|()| outcomes).map_err(serving("end a transaction"));
+            transaction.rollback().map_err(serving("end a transaction"))?;
+            self.seen.raise(heads);
+            return Ok(outcomes);
         }
         if !changed {
             // A repeat of what a commit left whose wait for standbys was cut off is acknowledged here: it waits again.

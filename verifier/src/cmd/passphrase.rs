@@ -3,21 +3,21 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use credits::vault::Passphrase;
+use credits::vault::{Passphrase, VaultError};
+use verifier::files::read_capped;
 use verifier::wallet_store::StoreError;
 use verifier::{Error, WalletStore};
 use zeroize::Zeroizing;
 
-use super::read_text;
+/// Longest file: a passphrase and a line end.
+const FILE_BYTES_MAX: u64 = 1026;
 
-/// The passphrase of the wallet in a directory, if it takes one.
+/// The passphrase of the wallet in a directory, if it takes one or one was given.
 pub(super) fn of_wallet(directory: &Path, file: Option<&Path>) -> Result<Option<Passphrase>, Error> {
-    if !WalletStore::is_sealed(directory) {
-        return Ok(None);
-    }
     match file {
         Some(file) => from_file(file).map(Some),
-        None => ask("passphrase of the wallet: ").map(Some),
+        None if WalletStore::is_sealed(directory) => ask("passphrase of the wallet: ").map(Some),
+        None => Ok(None),
     }
 }
 
@@ -38,13 +38,14 @@ pub(super) fn new(file: Option<&Path>, unsealed: bool) -> Result<Option<Passphra
 }
 
 fn from_file(file: &Path) -> Result<Passphrase, Error> {
-    let text = Zeroizing::new(read_text(Some(file), "the passphrase")?);
-    Ok(Passphrase::new(&text).map_err(StoreError::Vault)?)
+    let bytes = Zeroizing::new(read_capped(file, FILE_BYTES_MAX)?);
+    let text = std::str::from_utf8(&bytes).map_err(|_| StoreError::Vault(VaultError::PassphraseLength))?;
+    Ok(Passphrase::new(text).map_err(StoreError::Vault)?)
 }
 
 fn ask(question: &str) -> Result<Passphrase, Error> {
-    // The question goes to the terminal itself, also when words or a voucher come from stdin.
-    if !std::io::stderr().is_terminal() {
+    // The question goes to the terminal itself, whatever comes from stdin or goes to stderr.
+    if !std::io::stderr().is_terminal() && !std::io::stdin().is_terminal() {
         return Err(StoreError::PassphraseNeeded.into());
     }
     let answer = rpassword::prompt_password(question);

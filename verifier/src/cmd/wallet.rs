@@ -29,7 +29,7 @@ pub(crate) async fn new(args: WalletNew, out: Output, report: &mut Report) -> Re
 }
 
 pub(crate) async fn restore(args: WalletRestore, out: Output, report: &mut Report) -> Result<Exit, Error> {
-    let text = read_text(args.words.as_deref(), "the recovery words")?;
+    let text = zeroize::Zeroizing::new(read_text(args.words.as_deref(), "the recovery words")?);
     let words = RecoveryWords::parse(&text)?;
     let store = create(&args.wallet, args.no_passphrase, &words, out, report).await?;
     let mut payer = Payer::connect(store, clock()).await?;
