@@ -78,7 +78,14 @@ LOCKS = {
     # The Python verifiers that attestation is held against.
     "peers": Lock(
         HERE.parent / "attestation" / "peers" / "python" / "requirements.lock",
-        ("sev-snp-measure==0.0.13", "dcap-qvl==0.7.0", "cryptography==50.0.2"),
+        (
+            "sev-snp-measure==0.0.13",
+            "dcap-qvl==0.7.0",
+            "cryptography==50.0.2",
+            "http-message-signatures==1.0.1",
+            # What the one before imports and does not say.
+            "typing-extensions==4.16.0",
+        ),
         pythons=("3.11", "3.12", "3.13"),
     ),
 }

@@ -14,6 +14,7 @@ mod embeddings;
 mod gpu;
 mod hostile_engine;
 mod http_abuse;
+mod http_signatures;
 mod kernel_reports;
 mod layering;
 mod leaks;

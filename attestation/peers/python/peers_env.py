@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make a Python environment with the verifiers attestation is held against, hash-pinned, and print its interpreter.
+"""Make a Python environment with the programs that evidence and signatures are held against, hash-pinned, and print its interpreter.
 
 usage: peers_env.py --dir DIR
 
@@ -14,7 +14,7 @@ sys.path.insert(0, str(HERE.parents[2] / "engine"))
 
 from locked_env import LockedEnvironment  # noqa: E402
 
-PEERS = LockedEnvironment("peers", "sev-snp-measure, dcap-qvl (8 MB)", HERE / "requirements.lock")
+PEERS = LockedEnvironment("peers", "sev-snp-measure, dcap-qvl, http-message-signatures (8 MB)", HERE / "requirements.lock")
 
 if __name__ == "__main__":
     sys.exit(PEERS.main(__doc__))
