@@ -4,6 +4,7 @@
 //! The crate is pure: no I/O, no clock, no environment. Randomness, time and bytes are arguments. The normative page is
 //! `docs/protocol.md`; comments cite it by section.
 
+pub mod audit;
 pub mod bytes;
 pub mod checkpoint;
 pub mod circuit;

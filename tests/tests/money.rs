@@ -187,3 +187,42 @@ fn a_node_that_stops_settles_its_open_tabs() {
     assert_eq!((reserved, pending), (0, 0));
     assert!(spendable < 100_000 && spendable > 99_000, "charged for the answer, refunded the rest: {spendable}");
 }
+
+/// An auditor without a wallet: what nodes charged and wallets hold is in the log, all of it proved; an older ledger than he saw
+/// is refused.
+#[test]
+fn a_ledgers_log_is_audited_by_somebody_who_owns_nothing() {
+    let mut world = World::builder().start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", 50_000).unwrap();
+    let charge = |world: &World| {
+        let run = cli::chat(world, &wallet, "Hello.", &["--max-tokens", "4"]).unwrap().success().unwrap();
+        run.number("/settlement/charge").unwrap()
+    };
+    let charged = charge(&world) + charge(&world);
+    let seen = world.dir().join("seen.json").display().to_string();
+    let (url, id) = (world.ledger_url(), world.ledger_info().unwrap()["ledger_id"].as_str().unwrap().to_owned());
+    let audit = |world: &World, id: &str| {
+        cli::json(world, &["ledger", "audit", &url, "--ledger-id", id, "--seen", &seen]).unwrap()
+    };
+    let passed = audit(&world, &id).success().unwrap();
+    assert_eq!(passed.text("/verdict").unwrap(), "PASSED");
+    assert_eq!(passed.number("/totals/minted").unwrap(), 50_000);
+    assert_eq!(passed.number("/totals/charged").unwrap(), charged);
+    assert_eq!(passed.number(&format!("/totals/payees/{}", "11".repeat(32))).unwrap(), charged);
+    assert_eq!((passed.number("/totals/spends").unwrap(), passed.number("/totals/open").unwrap()), (2, 0));
+    let other = audit(&world, &"22".repeat(32));
+    assert_eq!(other.text("/error/code").unwrap(), "ledger.identity_mismatch");
+
+    // Put back to where it was before the last audit.
+    let old = world.dir().join("old.redb");
+    world.kill_ledger().unwrap();
+    std::fs::copy(world.dir().join("ledger/ledger.redb"), &old).unwrap();
+    world.start_ledger().unwrap();
+    charge(&world);
+    audit(&world, &id).success().unwrap();
+    world.kill_ledger().unwrap();
+    std::fs::copy(&old, world.dir().join("ledger/ledger.redb")).unwrap();
+    world.start_ledger().unwrap();
+    let refused = audit(&world, &id);
+    assert_eq!(refused.text("/error/code").unwrap(), "ledger.rollback", "{}", refused.json);
+}

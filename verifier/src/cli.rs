@@ -1,5 +1,6 @@
 //! The command line: what can be asked for. Nothing is decided here.
 
+mod ledger;
 mod receipt;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use attestation::{ExpectedReportData, NonceHex};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+pub(crate) use ledger::{Ledger, LedgerAudit};
 pub(crate) use receipt::{Receipt, ReceiptAudit, ReceiptShow, ReceiptVerify};
 
 const EXIT_CODES: &str = "\
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Appraise(Appraise),
     Chat(Chat),
     Proxy(Proxy),
+    #[command(subcommand)]
+    Ledger(Ledger),
     #[command(subcommand)]
     Wallet(Wallet),
     #[command(subcommand)]

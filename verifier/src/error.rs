@@ -4,6 +4,7 @@
 //! do everything. Codes are stable. `Display` is one clause without its cause; [`chain`] prints the causes too.
 
 use attestation::{ReferenceRejection, Rejection};
+use credits::audit::AuditFault;
 use credits::ledger::LedgerError;
 use credits::vault::VaultError;
 use credits::wallet::WalletError;
@@ -121,6 +122,9 @@ pub enum Error {
     /// A node's log of receipts was not accepted.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A ledger's log was not accepted.
+    #[error("the ledger's log breaks its rules")]
+    LedgerAudit(#[from] AuditFault),
     /// A release of the image was not accepted.
     #[error(transparent)]
     Release(#[from] ReleaseError),
@@ -178,6 +182,7 @@ impl Error {
             Self::Appraisal(error) => error.code(),
             Self::Bundle(error) => error.code(),
             Self::Log(error) => error.code(),
+            Self::LedgerAudit(fault) => fault.code(),
             Self::Release(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Payment(error) => error.code(),
@@ -215,6 +220,7 @@ impl Error {
             Self::Bundle(BundleError::Offer(_) | BundleError::Receipt(_))
             | Self::Log(LogError::RolledBack { .. } | LogError::GrowthUnproved { .. }) => Exit::Rejected,
             Self::Log(LogError::Session(error)) => exit_of_session(error),
+            Self::LedgerAudit(_) => Exit::Rejected,
             Self::Release(error) => exit_of_release(error),
             Self::Store(error) => exit_of_store(error),
             Self::Payment(error) => exit_of_payment(error),
@@ -452,46 +458,5 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::receipts::ReceiptError;
-    use credits::Credits;
-    use http::StatusCode;
-
-    fn refused(status: u16, code: &str) -> NodeError {
-        let status = StatusCode::from_u16(status).unwrap();
-        NodeError::Refused { status, code: code.to_owned(), message: "no".to_owned() }
-    }
-
-    #[test]
-    fn every_family_has_its_exit_code() {
-        let insufficient = WalletError::InsufficientBalance { needed: Credits::MAX, spendable: Credits::ZERO };
-        let rows: Vec<(Error, u8, &str)> = vec![
-            (VerifyError::Rejected(Rejection::ReportVersion { got: 9 }).into(), 20, "snp.version"),
-            (VerifyError::Rejected(Rejection::ReportLength { got: 1, expected: 1184 }).into(), 30, "snp.length"),
-            (VerifyError::Rejected(Rejection::ChipKeyMasked).into(), 10, "snp.chip_key_masked"),
-            (VerifyError::Fetch(NodeError::Closed).into(), 50, "node.connection_lost"),
-            (VerifyError::Fetch(NodeError::TooLong { during: "x", limit: 1 }).into(), 30, "node.malformed"),
-            (PaymentError::Store(StoreError::Wallet(insufficient)).into(), 40, "wallet.insufficient_balance"),
-            (PaymentError::Open(SessionError::Node(refused(403, "spend.expired"))).into(), 40, "spend.expired"),
-            (PaymentError::Ledger(LedgerError::Unavailable).into(), 50, "ledger.unavailable"),
-            (PaymentError::Ledger(LedgerError::Fork).into(), 10, "ledger.fork"),
-            (PaymentError::Ledger(LedgerError::VoucherUsed).into(), 40, "ledger.voucher_used"),
-            (ExchangeError::Node(refused(402, "tab.insufficient")).into(), 40, "tab.insufficient"),
-            (ExchangeError::Node(refused(503, "engine.unavailable")).into(), 50, "engine.unavailable"),
-            (ExchangeError::Receipt(ReceiptError::Missing).into(), 10, "receipt.missing"),
-            (StoreError::Words.into(), 2, "wallet.words"),
-            (StoreError::Stale.into(), 1, "wallet.storage"),
-            (BundleError::Malformed { detail: String::new() }.into(), 30, "bundle.malformed"),
-        ];
-        for (error, code, name) in rows {
-            assert_eq!((error.exit().code(), error.code()), (code, name), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_chain_tells_each_cause_once() {
-        let error = Error::from(PaymentError::Ledger(LedgerError::Unavailable));
-        assert_eq!(chain(&error), "the ledger did not carry out the call: the ledger is not available");
-    }
-}
+#[path = "error_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, Receipt, Release, Wallet};
+use cli::{Cli, Command, Ledger, Receipt, Release, Wallet};
 use output::Output;
 use report::{Report, verdict_word};
 use verifier::error::chain;
@@ -45,6 +45,7 @@ async fn run(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> 
         Command::Appraise(args) => cmd::appraise::run(&args, out, report),
         Command::Chat(args) => cmd::chat::run(args, out, report).await,
         Command::Proxy(args) => cmd::proxy::run(args, out, report).await,
+        Command::Ledger(Ledger::Audit(args)) => cmd::ledger::audit(args, out, report).await,
         Command::Wallet(Wallet::New(args)) => cmd::wallet::new(args, out, report).await,
         Command::Wallet(Wallet::Restore(args)) => cmd::wallet::restore(args, out, report).await,
         Command::Wallet(Wallet::Deposit(args)) => cmd::wallet::deposit(args, out, report).await,

@@ -3,6 +3,7 @@
 pub(crate) mod appraise;
 pub(crate) mod audit;
 pub(crate) mod chat;
+pub(crate) mod ledger;
 mod passphrase;
 pub(crate) mod proxy;
 pub(crate) mod receipt;

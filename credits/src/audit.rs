@@ -1,0 +1,257 @@
+//! Auditing a ledger: its whole log, replayed by somebody who owns nothing in it.
+//!
+//! What a wallet judges is judged here too, by the same code. Beyond that an auditor keeps what no wallet needs: every nullifier
+//! and every successor ever used, every voucher, the recent roots, and he verifies every proof. What the log cannot show he
+//! cannot see: whether a voucher was the administrator's, whether a deadline had passed, what the ledger refused.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rand_core::{CryptoRng, RngCore};
+use serde::Serialize;
+
+use crate::bytes::Bytes32;
+use crate::entry::{LogEntry, MintEntry, ReserveEntry, SettledBy};
+use crate::ledger::{LedgerInfo, LogPage};
+use crate::note::{Inner, Nullifier, Root};
+use crate::params::VerifyingParams;
+use crate::spend::SpendPublic;
+use crate::tree::{ANCHOR_LIFE, NoteFrontier};
+use crate::value::Credits;
+use crate::wallet::{SyncProgress, Wallet, WalletError, WalletSeed};
+
+/// A reservation is judged by the state its transaction began with: so many notes may come before it in the same one (256
+/// operations of up to eight notes).
+const NOTES_PER_TRANSACTION_MAX: u64 = 2_048;
+
+/// What the log of a ledger says, summed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AuditTotals {
+    /// Entries replayed.
+    pub entries: u64,
+    /// Notes made.
+    pub notes: u64,
+    /// Vouchers redeemed.
+    pub vouchers: u64,
+    /// Credits ever made.
+    pub minted: Credits,
+    /// Credits ever charged.
+    pub charged: Credits,
+    /// The same by payee.
+    pub payees: BTreeMap<Bytes32, Credits>,
+    /// Credits in reservations that have not ended.
+    pub reserved: Credits,
+    /// Spends.
+    pub spends: u64,
+    /// Spends that have not ended.
+    pub open: u64,
+    /// Spends that were charged by their guardian.
+    pub settled: u64,
+    /// Spends that the ledger ended at their last total.
+    pub settled_by_ledger: u64,
+    /// Spends that were given back whole.
+    pub voided: u64,
+}
+
+/// What is wrong with a log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditFault {
+    /// What every wallet refuses, too.
+    #[error(transparent)]
+    Replay(#[from] WalletError),
+    /// A nullifier was reserved before, perhaps long ago: a note was spent twice.
+    #[error("entry {index}: the note was spent before")]
+    SpentTwice {
+        /// Position of the entry.
+        index: u64,
+    },
+    /// Two spends have one successor.
+    #[error("entry {index}: the successor was used before")]
+    SuccessorTwice {
+        /// Position of the entry.
+        index: u64,
+    },
+    /// A voucher was redeemed in two places.
+    #[error("entry {index}: the voucher was redeemed before")]
+    VoucherTwice {
+        /// Position of the entry.
+        index: u64,
+    },
+    /// A spend's root was never a root of the note tree, or not lately.
+    #[error("entry {index}: the root is none of the note tree's recent roots")]
+    Root {
+        /// Position of the entry.
+        index: u64,
+    },
+    /// A spend's proof does not verify.
+    #[error("entry {index}: the proof does not verify")]
+    Proof {
+        /// Position of the entry.
+        index: u64,
+    },
+    /// More was minted or charged than there may be.
+    #[error("entry {index}: a sum is above the largest amount of credits")]
+    Sum {
+        /// Position of the entry.
+        index: u64,
+    },
+}
+
+impl AuditFault {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Replay(error) => error.code(),
+            Self::SpentTwice { .. } => "audit.spent_twice",
+            Self::SuccessorTwice { .. } => "audit.successor_twice",
+            Self::VoucherTwice { .. } => "audit.voucher_twice",
+            Self::Root { .. } => "audit.root",
+            Self::Proof { .. } => "audit.proof",
+            Self::Sum { .. } => "audit.sum",
+        }
+    }
+}
+
+/// An audit under way. After a fault it is over.
+pub struct LogAudit {
+    /// A wallet that owns nothing: it judges what wallets judge.
+    replay: Wallet,
+    verifying: VerifyingParams,
+    notes: NoteFrontier,
+    /// Roots over the newest numbers of notes, oldest first.
+    roots: VecDeque<Root>,
+    roots_kept: u64,
+    spent: BTreeMap<Nullifier, (Credits, Bytes32)>,
+    successors: BTreeSet<Inner>,
+    vouchers: BTreeSet<Bytes32>,
+    voucher: Option<Bytes32>,
+    totals: AuditTotals,
+}
+
+impl LogAudit {
+    /// An audit of the ledger with this description and verifying key, from its first entry on.
+    pub fn new(info: &LedgerInfo, verifying: VerifyingParams) -> Self {
+        let notes = NoteFrontier::new();
+        let kept = info.root_window.max(ANCHOR_LIFE).saturating_add(NOTES_PER_TRANSACTION_MAX);
+        Self {
+            // A seed that everybody knows: no note on it is anybody's.
+            replay: Wallet::new(WalletSeed::from_bytes([0; 32]), info),
+            verifying,
+            roots: VecDeque::from([notes.root()]),
+            notes,
+            roots_kept: kept,
+            spent: BTreeMap::new(),
+            successors: BTreeSet::new(),
+            vouchers: BTreeSet::new(),
+            voucher: None,
+            totals: AuditTotals::default(),
+        }
+    }
+
+    /// Position of the next entry to ask for.
+    pub const fn next_entry(&self) -> u64 {
+        self.replay.next_entry()
+    }
+
+    /// The sums so far.
+    pub const fn totals(&self) -> &AuditTotals {
+        &self.totals
+    }
+
+    /// Judges the entries that follow [`LogAudit::next_entry`]. `rng` must be the operating system's.
+    pub fn apply_page(
+        &mut self,
+        page: &LogPage,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<SyncProgress, AuditFault> {
+        let first = self.next_entry();
+        let progress = self.replay.apply_page(page)?;
+        let mut proofs = Vec::new();
+        for (index, entry) in (first..).zip(&page.entries) {
+            match entry {
+                LogEntry::Mint(mint) => self.mint(index, mint)?,
+                LogEntry::Reserve(reserve) => {
+                    self.reserve(index, reserve)?;
+                    let ReserveEntry { root, nullifier, inner_next, c_max, ref context, proof } = *reserve;
+                    let ctx = context.digest(c_max);
+                    proofs.push((index, (SpendPublic { root, nullifier, inner_next, c_max, ctx }, proof)));
+                }
+                LogEntry::Journal(_) => {}
+                LogEntry::Settle(settle) => {
+                    match settle.by {
+                        SettledBy::Guardian => self.totals.settled += 1,
+                        SettledBy::Ledger => self.totals.settled_by_ledger += 1,
+                    }
+                    self.end(index, &settle.nullifier, settle.charge)?;
+                }
+                LogEntry::Void(void) => {
+                    self.totals.voided += 1;
+                    self.end(index, &void.nullifier, Credits::ZERO)?;
+                }
+            }
+            self.totals.entries += 1;
+            if let Some((_, leaf)) = entry.appended_note() {
+                // The replay above has appended as many.
+                let _fits = self.notes.append(leaf);
+                self.totals.notes += 1;
+                self.roots.push_back(self.notes.root());
+                if u64::try_from(self.roots.len()).unwrap_or(u64::MAX) > self.roots_kept {
+                    self.roots.pop_front();
+                }
+            }
+        }
+        let spends: Vec<_> = proofs.iter().map(|(_, spend)| *spend).collect();
+        let verdicts = self.verifying.verify_batch(&spends, rng);
+        match proofs.iter().zip(verdicts).find(|(_, verdict)| verdict.is_err()) {
+            Some(((index, _), _)) => Err(AuditFault::Proof { index: *index }),
+            None => Ok(progress),
+        }
+    }
+
+    fn mint(&mut self, index: u64, mint: &MintEntry) -> Result<(), AuditFault> {
+        // The notes of a voucher follow each other.
+        if self.voucher != Some(mint.voucher_id) {
+            if !self.vouchers.insert(mint.voucher_id) {
+                return Err(AuditFault::VoucherTwice { index });
+            }
+            self.totals.vouchers += 1;
+        }
+        self.voucher = Some(mint.voucher_id);
+        self.totals.minted = sum(index, self.totals.minted, mint.value)?;
+        Ok(())
+    }
+
+    fn reserve(&mut self, index: u64, reserve: &ReserveEntry) -> Result<(), AuditFault> {
+        self.voucher = None;
+        if self.spent.insert(reserve.nullifier, (reserve.c_max, reserve.context.payee)).is_some() {
+            return Err(AuditFault::SpentTwice { index });
+        }
+        if !self.successors.insert(reserve.inner_next) {
+            return Err(AuditFault::SuccessorTwice { index });
+        }
+        if !self.roots.contains(&reserve.root) {
+            return Err(AuditFault::Root { index });
+        }
+        self.totals.spends += 1;
+        self.totals.open += 1;
+        self.totals.reserved = sum(index, self.totals.reserved, reserve.c_max)?;
+        Ok(())
+    }
+
+    fn end(&mut self, index: u64, nullifier: &Nullifier, charge: Credits) -> Result<(), AuditFault> {
+        self.voucher = None;
+        // The replay refuses an end without a reservation, and a second one.
+        let (c_max, payee) = *self.spent.get(nullifier).ok_or(AuditFault::Sum { index })?;
+        self.totals.open = self.totals.open.saturating_sub(1);
+        let reserved = self.totals.reserved.checked_sub(c_max);
+        self.totals.reserved = reserved.ok_or(AuditFault::Sum { index })?;
+        self.totals.charged = sum(index, self.totals.charged, charge)?;
+        let paid = self.totals.payees.entry(payee).or_default();
+        *paid = sum(index, *paid, charge)?;
+        Ok(())
+    }
+}
+
+fn sum(index: u64, sum: Credits, more: Credits) -> Result<Credits, AuditFault> {
+    sum.checked_add(more).ok_or(AuditFault::Sum { index })
+}

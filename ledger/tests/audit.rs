@@ -1,0 +1,140 @@
+//! What an auditor finds in logs: nothing in those that ledgers write, and each fault in one that was written wrong and signed.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod support;
+
+use credits::audit::{AuditFault, AuditTotals, LogAudit};
+use credits::merkle::LogFrontier;
+use credits::params::{VerifyingParams, setup};
+use credits::{Checkpoint, Fe, Ledger, LedgerInfo, LogEntry, LogPage, NoteFrontier, Root, UnsignedCheckpoint, note};
+use ledger::{LedgerIdentity, VolatileLedger};
+use support::oracle::{Action, Oracle, send};
+use support::*;
+
+/// What nobody could prove here: the verifying key is real, the proofs of these tests are not.
+fn verifying() -> VerifyingParams {
+    setup(&mut rand_core::OsRng).unwrap().1
+}
+
+fn audit(info: &LedgerInfo, verifying: &VerifyingParams, entries: &[LogEntry]) -> Result<AuditTotals, AuditFault> {
+    let mut audit = LogAudit::new(info, verifying.clone());
+    for end in (0..entries.len()).step_by(7).map(|start| (start + 7).min(entries.len())) {
+        let from = usize::try_from(audit.next_entry()).unwrap();
+        let page = LogPage { entries: entries[from..end].to_vec(), checkpoint: sign(info, entries) };
+        audit.apply_page(&page, &mut rand_core::OsRng)?;
+    }
+    Ok(audit.totals().clone())
+}
+
+/// The checkpoint over entries, whatever they say.
+fn sign(info: &LedgerInfo, entries: &[LogEntry]) -> Checkpoint {
+    let (mut log, mut notes) = (LogFrontier::new(), NoteFrontier::new());
+    for entry in entries {
+        log.append(entry.leaf_hash());
+        if let Some((_, leaf)) = entry.appended_note() {
+            notes.append(leaf).unwrap();
+        }
+    }
+    let (log_size, log_root) = (log.size(), log.root());
+    let (note_count, note_root) = (notes.len(), notes.root());
+    let unsigned =
+        UnsignedCheckpoint { ledger_id: info.ledger_id, log_size, log_root, note_count, note_root, time: START };
+    Checkpoint::sign(unsigned, &ledger_key())
+}
+
+/// A log that a ledger wrote, without spends: those have no proofs here.
+async fn deposits(info: &LedgerInfo) -> Vec<LogEntry> {
+    let identity = LedgerIdentity::new(info.clone(), ledger_key()).unwrap();
+    let ledger = VolatileLedger::volatile(identity, FakeProofs, TestClock::new()).unwrap();
+    let mut oracle = Oracle::new(info.clone(), START);
+    for value in 1..20 {
+        let (call, expected) = oracle.plan(Action::Mint { value: 100 * value, notes: 3 }).unwrap();
+        assert_eq!(send(&ledger, call).await, expected);
+    }
+    ledger.log(0, 1000).await.unwrap().entries
+}
+
+#[tokio::test]
+async fn logs_that_were_written_wrong_have_their_faults() {
+    let verifying = verifying();
+    let info = info(verifying.digest());
+    let good = deposits(&info).await;
+    let totals = audit(&info, &verifying, &good).unwrap();
+    let values = good.iter().map(|entry| match entry {
+        LogEntry::Mint(mint) => mint.value.get(),
+        _ => 0,
+    });
+    assert_eq!((totals.vouchers, totals.minted.get()), (19, values.sum()));
+    assert_eq!(totals.notes, u64::try_from(good.len()).unwrap());
+
+    // A spend with a proof of nothing: everything else about it is right.
+    let world = World::of(
+        VolatileLedger::volatile(
+            LedgerIdentity::new(info.clone(), ledger_key()).unwrap(),
+            FakeProofs,
+            TestClock::new(),
+        )
+        .unwrap(),
+        TestClock::new(),
+    );
+    let mut notes = NoteFrontier::new();
+    for (_, leaf) in good.iter().filter_map(LogEntry::appended_note) {
+        notes.append(leaf).unwrap();
+    }
+    let reserve = |root: Root, number: u64| {
+        let mut spend = world.spend_under(root, number, 10);
+        (spend.context.ledger_id, spend.context.vk_digest) = (info.ledger_id, info.vk_digest);
+        spend.entry()
+    };
+    let end = good.len();
+    let position = |at: usize| u64::try_from(at).unwrap();
+    let with = |more: Vec<LogEntry>| [good.clone(), more].concat();
+    let first = reserve(notes.root(), 1);
+    let unproved = audit(&info, &verifying, &with(vec![LogEntry::Reserve(first.clone())]));
+    assert_eq!(unproved, Err(AuditFault::Proof { index: position(end) }));
+
+    let mut successor = reserve(notes.root(), 2);
+    successor.inner_next = first.inner_next;
+    let twice = audit(&info, &verifying, &with(vec![LogEntry::Reserve(first.clone()), LogEntry::Reserve(successor)]));
+    assert_eq!(twice, Err(AuditFault::SuccessorTwice { index: position(end + 1) }));
+
+    let rootless = audit(&info, &verifying, &with(vec![LogEntry::Reserve(reserve(Root(Fe::from(5)), 3))]));
+    assert_eq!(rootless, Err(AuditFault::Root { index: position(end) }));
+
+    // A spend that ended, and its nullifier again: no wallet remembers that.
+    let settle = settle(&info, &first.nullifier, 4);
+    let leaf = note::leaf(first.inner_next, credits(6));
+    let ended = LogEntry::Settle(credits::SettleEntry {
+        nullifier: first.nullifier,
+        charge: credits(4),
+        refund: credits(6),
+        leaf_index: notes.len(),
+        leaf,
+        by: credits::SettledBy::Guardian,
+        signature: Some(settle.signature),
+    });
+    let mut again = reserve(notes.root(), 4);
+    again.nullifier = first.nullifier;
+    let spent = with(vec![LogEntry::Reserve(first), ended, LogEntry::Reserve(again)]);
+    let spent = audit(&info, &verifying, &spent);
+    assert_eq!(spent, Err(AuditFault::SpentTwice { index: position(end + 2) }));
+
+    // A voucher's mints in two places.
+    let LogEntry::Mint(mut mint) = good[0].clone() else { panic!("a mint") };
+    mint.mint_seq = position(end);
+    mint.leaf_index = position(end);
+    mint.rho = note::mint_rho(info.ledger_id, mint.mint_seq);
+    mint.leaf = note::leaf(note::inner(mint.pk, mint.value, mint.rho, note::Blind(mint.b)), credits(0));
+    let redeemed = audit(&info, &verifying, &with(vec![LogEntry::Mint(mint)]));
+    assert_eq!(redeemed, Err(AuditFault::VoucherTwice { index: position(end) }));
+
+    // And what wallets refuse: an entry of another form, a checkpoint of another key.
+    let mut renumbered = good.clone();
+    renumbered.swap(0, 1);
+    assert!(matches!(audit(&info, &verifying, &renumbered), Err(AuditFault::Replay(_))));
+    let mut foreign = LogAudit::new(&info, verifying.clone());
+    let mut page = LogPage { entries: good.clone(), checkpoint: sign(&info, &good) };
+    page.checkpoint.time += 1;
+    assert!(matches!(foreign.apply_page(&page, &mut rand_core::OsRng), Err(AuditFault::Replay(_))));
+}

@@ -1,0 +1,32 @@
+//! Arguments of `cloister ledger`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use credits::Bytes32;
+
+/// Watch a ledger.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  cloister ledger audit http://127.0.0.1:7070 --seen seen.json")]
+pub(crate) enum Ledger {
+    Audit(LedgerAudit),
+}
+
+/// Replay a ledger's whole log and hold it against every rule.
+///
+/// Each entry follows from those before it, no note is spent twice and no credit is made or lost: every signature and every proof
+/// is verified, about two thousand proofs in a second. No wallet is needed. What a log cannot show is not seen: whether a voucher
+/// was the administrator's, whether a deadline had passed, what was refused. Exit code 20 when the log breaks a rule.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloister ledger audit http://127.0.0.1:7070\n  \
+    cloister ledger audit http://127.0.0.1:7070 --seen seen.json --json")]
+pub(crate) struct LedgerAudit {
+    /// Address of the ledger
+    pub(crate) url: String,
+    /// The ledger's id [default: whatever the address says it is]
+    #[arg(long, value_name = "HEX")]
+    pub(crate) ledger_id: Option<Bytes32>,
+    /// File with the newest checkpoint seen: the ledger must continue it; written once the audit has passed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) seen: Option<PathBuf>,
+}

@@ -1,0 +1,98 @@
+//! `cloister ledger`.
+
+use std::path::Path;
+
+use credits::audit::LogAudit;
+use credits::ledger::{LOG_PAGE_ENTRIES_MAX, Ledger, LedgerError};
+use credits::{Checkpoint, LedgerInfo};
+use ledger_client::{LedgerClient, Pins};
+use rand_core::OsRng;
+use serde_json::json;
+use verifier::files::{read_capped, write_private};
+use verifier::payment::PaymentError;
+use verifier::{Error, Exit};
+
+use crate::cli::LedgerAudit;
+use crate::output::Output;
+use crate::report::Report;
+
+/// Longest stored checkpoint.
+const SEEN_BYTES_MAX: u64 = 4096;
+
+pub(crate) async fn audit(args: LedgerAudit, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let info = LedgerClient::discover(&args.url).await.map_err(PaymentError::Connect)?;
+    if args.ledger_id.is_some_and(|pinned| pinned != info.ledger_id) {
+        return Err(PaymentError::Ledger(LedgerError::IdentityMismatch).into());
+    }
+    report.put("ledger", json!(info));
+    let client = LedgerClient::connect(&args.url, Pins::from(&info)).await.map_err(PaymentError::Connect)?;
+    if let Some(seen) = args.seen.as_deref().map(read_seen).transpose()?.flatten() {
+        client.remember(&seen).await.map_err(PaymentError::Ledger)?;
+    }
+    let audit = replay(&client, &info, out).await?;
+    let newest = client.newest();
+    if let (Some(path), Some(newest)) = (&args.seen, &newest) {
+        let text = serde_json::to_vec_pretty(newest).map_err(|_| unreadable(path))?;
+        write_private(path, &text)?;
+    }
+    report.put("totals", json!(audit.totals()));
+    report.put("checkpoint", json!(newest));
+    tell(&audit, &info, out);
+    out.verdict("PASSED", "every entry follows from those before it");
+    report.verified("PASSED", None);
+    Ok(Exit::Ok)
+}
+
+async fn replay(client: &LedgerClient, info: &LedgerInfo, out: Output) -> Result<LogAudit, Error> {
+    let verifying = client.verifying_key().await.map_err(PaymentError::Ledger)?;
+    let mut audit = LogAudit::new(info, verifying);
+    let spinner = out.spinner("replaying the log");
+    let replayed = loop {
+        let page = match client.log(audit.next_entry(), LOG_PAGE_ENTRIES_MAX).await {
+            Ok(page) => page,
+            Err(error) => break Err(PaymentError::Ledger(error).into()),
+        };
+        match audit.apply_page(&page, &mut OsRng) {
+            Ok(progress) if progress.remaining == 0 => break Ok(audit),
+            Ok(progress) => {
+                spinner.set_message(format!(
+                    "replaying the log: {} entries, {} left",
+                    progress.next_entry, progress.remaining
+                ));
+            }
+            Err(fault) => break Err(fault.into()),
+        }
+    };
+    spinner.finish_and_clear();
+    replayed
+}
+
+fn tell(audit: &LogAudit, info: &LedgerInfo, out: Output) {
+    let totals = audit.totals();
+    out.line(&format!("ledger    {}", info.ledger_id));
+    out.line(&format!("entries   {}, notes {}, vouchers {}", totals.entries, totals.notes, totals.vouchers));
+    let (settled, own, void) = (totals.settled, totals.settled_by_ledger, totals.voided);
+    out.line(&format!(
+        "spends    {}: settled {settled}, by the ledger {own}, void {void}, open {}",
+        totals.spends, totals.open
+    ));
+    out.line(&format!("minted    {}", totals.minted));
+    out.line(&format!("charged   {}", totals.charged));
+    for (payee, paid) in &totals.payees {
+        out.line(&format!("  {payee}  {paid}"));
+    }
+    out.line(&format!("reserved  {}", totals.reserved));
+}
+
+/// The checkpoint in a file, if there is one yet.
+fn read_seen(path: &Path) -> Result<Option<Checkpoint>, Error> {
+    let bytes = match read_capped(path, SEEN_BYTES_MAX) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        other => other?,
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|_| unreadable(path))
+}
+
+fn unreadable(path: &Path) -> Error {
+    Error::Choice { code: "ledger.seen", message: format!("{} holds no checkpoint", path.display()) }
+}
