@@ -18,8 +18,18 @@ fn verifying() -> VerifyingParams {
 }
 
 fn audit(info: &LedgerInfo, verifying: &VerifyingParams, entries: &[LogEntry]) -> Result<AuditTotals, AuditFault> {
+    audit_by(500, info, verifying, entries)
+}
+
+/// In pages of so many entries; proofs are verified at the end of a page.
+fn audit_by(
+    page_len: usize,
+    info: &LedgerInfo,
+    verifying: &VerifyingParams,
+    entries: &[LogEntry],
+) -> Result<AuditTotals, AuditFault> {
     let mut audit = LogAudit::new(info, verifying.clone());
-    for end in (0..entries.len()).step_by(7).map(|start| (start + 7).min(entries.len())) {
+    for end in (0..entries.len()).step_by(page_len).map(|start| (start + page_len).min(entries.len())) {
         let from = usize::try_from(audit.next_entry()).unwrap();
         let page = LogPage { entries: entries[from..end].to_vec(), checkpoint: sign(info, entries) };
         audit.apply_page(&page, &mut rand_core::OsRng)?;
@@ -61,6 +71,7 @@ async fn logs_that_were_written_wrong_have_their_faults() {
     let info = info(verifying.digest());
     let good = deposits(&info).await;
     let totals = audit(&info, &verifying, &good).unwrap();
+    assert_eq!(audit_by(7, &info, &verifying, &good).unwrap(), totals);
     let values = good.iter().map(|entry| match entry {
         LogEntry::Mint(mint) => mint.value.get(),
         _ => 0,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rand_core::{OsRng, RngCore};
 
 /// Lines of a child's stderr kept for error messages.
 const STDERR_LINES_KEPT: usize = 200;
@@ -168,7 +169,16 @@ pub fn repo_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
 }
 
-/// A loopback port that was free a moment ago.
+/// A loopback port that was free a moment ago. Below those that the system gives to connections, and drawn at random: tests
+/// run side by side, and a port that is asked for by number must not have been taken by another's client meanwhile.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    for _ in 0..1000 {
+        let mut drawn = [0; 2];
+        OsRng.fill_bytes(&mut drawn);
+        let port = 10_000 + u16::from_le_bytes(drawn) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no loopback port is free")
 }
