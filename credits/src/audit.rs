@@ -1,27 +1,24 @@
 //! Auditing a ledger: its whole log, replayed by somebody who owns nothing in it.
 //!
 //! What a wallet judges is judged here too, by the same code. Beyond that an auditor keeps what no wallet needs: every nullifier
-//! and every successor ever used, every voucher, the recent roots, and he verifies every proof. What the log cannot show he
-//! cannot see: whether a voucher was the administrator's, whether a deadline had passed, what the ledger refused.
+//! and every successor ever used, every voucher, every root, and he verifies every proof. What the log cannot show he cannot
+//! see: whether a voucher was the administrator's and worth as much, whether a deadline had passed or a root was recent, what the
+//! ledger refused.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::{CryptoRng, RngCore};
 use serde::Serialize;
 
 use crate::bytes::Bytes32;
 use crate::entry::{LogEntry, MintEntry, ReserveEntry, SettledBy};
-use crate::ledger::{LedgerInfo, LogPage};
+use crate::ledger::{LedgerInfo, LogPage, REDEEM_OUTPUTS_MAX};
 use crate::note::{Inner, Nullifier, Root};
 use crate::params::VerifyingParams;
 use crate::spend::SpendPublic;
-use crate::tree::{ANCHOR_LIFE, NoteFrontier};
+use crate::tree::NoteFrontier;
 use crate::value::Credits;
 use crate::wallet::{SyncProgress, Wallet, WalletError, WalletSeed};
-
-/// A reservation is judged by the state its transaction began with: so many notes may come before it in the same one (256
-/// operations of up to eight notes).
-const NOTES_PER_TRANSACTION_MAX: u64 = 2_048;
 
 /// What the log of a ledger says, summed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -71,14 +68,14 @@ pub enum AuditFault {
         /// Position of the entry.
         index: u64,
     },
-    /// A voucher was redeemed in two places.
-    #[error("entry {index}: the voucher was redeemed before")]
+    /// A voucher was redeemed in two places, or for more notes than one redemption makes.
+    #[error("entry {index}: the voucher was redeemed before, or for too many notes")]
     VoucherTwice {
         /// Position of the entry.
         index: u64,
     },
-    /// A spend's root was never a root of the note tree, or not lately.
-    #[error("entry {index}: the root is none of the note tree's recent roots")]
+    /// A spend's root was never a root of the note tree.
+    #[error("entry {index}: the root never was the note tree's")]
     Root {
         /// Position of the entry.
         index: u64,
@@ -89,8 +86,8 @@ pub enum AuditFault {
         /// Position of the entry.
         index: u64,
     },
-    /// More was minted or charged than there may be.
-    #[error("entry {index}: a sum is above the largest amount of credits")]
+    /// More is charged and reserved than was ever minted, or a sum is no amount.
+    #[error("entry {index}: more is charged and reserved than was minted")]
     Sum {
         /// Position of the entry.
         index: u64,
@@ -118,28 +115,26 @@ pub struct LogAudit {
     replay: Wallet,
     verifying: VerifyingParams,
     notes: NoteFrontier,
-    /// Roots over the newest numbers of notes, oldest first.
-    roots: VecDeque<Root>,
-    roots_kept: u64,
+    /// Every root that the tree had.
+    roots: BTreeSet<Root>,
     spent: BTreeMap<Nullifier, (Credits, Bytes32)>,
     successors: BTreeSet<Inner>,
     vouchers: BTreeSet<Bytes32>,
-    voucher: Option<Bytes32>,
+    /// The voucher whose mints are being read, and how many there were.
+    voucher: Option<(Bytes32, usize)>,
     totals: AuditTotals,
 }
 
 impl LogAudit {
-    /// An audit of the ledger with this description and verifying key, from its first entry on.
-    pub fn new(info: &LedgerInfo, verifying: VerifyingParams) -> Self {
+    /// An audit of the ledger with this description and verifying key, from its first entry on. The seed is drawn for this audit
+    /// and forgotten: somebody who knew it could make notes on it, spend them as no wallet does, and have good logs fail.
+    pub fn new(info: &LedgerInfo, verifying: VerifyingParams, drawn: WalletSeed) -> Self {
         let notes = NoteFrontier::new();
-        let kept = info.root_window.max(ANCHOR_LIFE).saturating_add(NOTES_PER_TRANSACTION_MAX);
         Self {
-            // A seed that everybody knows: no note on it is anybody's.
-            replay: Wallet::new(WalletSeed::from_bytes([0; 32]), info),
+            replay: Wallet::new(drawn, info),
             verifying,
-            roots: VecDeque::from([notes.root()]),
+            roots: BTreeSet::from([notes.root()]),
             notes,
-            roots_kept: kept,
             spent: BTreeMap::new(),
             successors: BTreeSet::new(),
             vouchers: BTreeSet::new(),
@@ -176,7 +171,7 @@ impl LogAudit {
                     let ctx = context.digest(c_max);
                     proofs.push((index, (SpendPublic { root, nullifier, inner_next, c_max, ctx }, proof)));
                 }
-                LogEntry::Journal(_) => {}
+                LogEntry::Journal(_) => self.voucher = None,
                 LogEntry::Settle(settle) => {
                     match settle.by {
                         SettledBy::Guardian => self.totals.settled += 1,
@@ -194,10 +189,12 @@ impl LogAudit {
                 // The replay above has appended as many.
                 let _fits = self.notes.append(leaf);
                 self.totals.notes += 1;
-                self.roots.push_back(self.notes.root());
-                if u64::try_from(self.roots.len()).unwrap_or(u64::MAX) > self.roots_kept {
-                    self.roots.pop_front();
-                }
+                self.roots.insert(self.notes.root());
+            }
+            // What is in notes is hidden; it is never less than nothing.
+            let used = sum(index, self.totals.charged, self.totals.reserved)?;
+            if used > self.totals.minted {
+                return Err(AuditFault::Sum { index });
             }
         }
         let spends: Vec<_> = proofs.iter().map(|(_, spend)| *spend).collect();
@@ -210,13 +207,20 @@ impl LogAudit {
 
     fn mint(&mut self, index: u64, mint: &MintEntry) -> Result<(), AuditFault> {
         // The notes of a voucher follow each other.
-        if self.voucher != Some(mint.voucher_id) {
-            if !self.vouchers.insert(mint.voucher_id) {
-                return Err(AuditFault::VoucherTwice { index });
+        let notes = match self.voucher {
+            Some((voucher, notes)) if voucher == mint.voucher_id => notes + 1,
+            _ => {
+                if !self.vouchers.insert(mint.voucher_id) {
+                    return Err(AuditFault::VoucherTwice { index });
+                }
+                self.totals.vouchers += 1;
+                1
             }
-            self.totals.vouchers += 1;
+        };
+        if notes > REDEEM_OUTPUTS_MAX {
+            return Err(AuditFault::VoucherTwice { index });
         }
-        self.voucher = Some(mint.voucher_id);
+        self.voucher = Some((mint.voucher_id, notes));
         self.totals.minted = sum(index, self.totals.minted, mint.value)?;
         Ok(())
     }

@@ -60,7 +60,7 @@ pub struct LedgerInfo {
     pub setup: String,
     /// How long after `not_after` a guardian may still settle.
     pub grace_secs: u64,
-    /// How many note roots, counted back from the current one, a proof may be made against.
+    /// A proof may be made against a root that fewer notes than this follow, or an anchor (protocol §4.3).
     pub root_window: u64,
     /// Longest reservation.
     pub tab_secs_max: u64,

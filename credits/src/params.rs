@@ -141,9 +141,7 @@ impl VerifyingParams {
             equation: Arc::new(Equation::new(*alpha, *beta, *gamma, *delta, ic)),
         })
     }
-}
 
-impl VerifyingParams {
     pub(crate) fn equation(&self) -> &Equation {
         &self.equation
     }

@@ -78,6 +78,6 @@ pub struct Rules {
     pub reserve: ReserveRules,
     /// How long after its deadline a reservation may still be settled by its guardian.
     pub grace_secs: u64,
-    /// How many note roots, counted back from the current one, are recent.
+    /// A root that fewer notes than this follow is recent; an anchor may be older (protocol §4.3).
     pub root_window: u64,
 }

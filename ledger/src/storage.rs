@@ -54,7 +54,7 @@ pub trait Facts {
     fn spend(&self, nullifier: &Nullifier) -> Result<Option<SpendState>, StoreError>;
     /// Whether a spend used this hidden part of a successor note.
     fn inner_used(&self, inner: &Inner) -> Result<bool, StoreError>;
-    /// Whether this is one of the last `window` note roots of committed states.
+    /// Whether this is the root of a committed state that fewer than `window` notes follow, or an anchor that is still accepted.
     fn root_recent(&self, root: &Root, window: u64) -> Result<bool, StoreError>;
 }
 

@@ -33,7 +33,22 @@ async fn root_over<L: Ledger>(world: &World<L>, len: u64) -> Root {
     tree.root()
 }
 
-async fn anchors_are_shared<L: Ledger>(world: World<L>) {
+/// Redemptions side by side share transactions: one of them passes more than one anchor.
+async fn grow_side_by_side<L: Ledger + 'static>(world: &World<L>, first: u8, count: u8) {
+    let redeemed: Vec<_> = (first..first + count)
+        .map(|number| {
+            let outputs = (0..NOTES).map(|note| output(note, 1)).collect();
+            let request = RedeemRequest { voucher: world.voucher(number, NOTES).to_text(), outputs };
+            let ledger = std::sync::Arc::clone(&world.ledger);
+            tokio::spawn(async move { ledger.redeem(request).await.map(|_| ()) })
+        })
+        .collect();
+    for redeemed in redeemed {
+        redeemed.await.unwrap().unwrap();
+    }
+}
+
+async fn anchors_are_shared<L: Ledger + 'static>(world: World<L>) {
     // The anchor falls into the middle of a transaction.
     mint(&world, 0, 4).await;
     for number in 1..=ANCHOR_STEP / NOTES {
@@ -64,6 +79,20 @@ async fn anchors_are_shared<L: Ledger>(world: World<L>) {
     grow_to(last + 1).await;
     assert_eq!(reserve(anchor, 5).await.map(|_| ()), Err(LedgerError::RootUnknown));
     reserve(root_over(&world, 2 * ANCHOR_STEP).await, 6).await.unwrap();
+
+    let len = world.ledger.checkpoint(0).await.unwrap().checkpoint.note_count;
+    grow_side_by_side(&world, 20, 24).await;
+    let grown = world.ledger.checkpoint(0).await.unwrap().checkpoint.note_count;
+    assert_eq!(grown, len + 24 * NOTES);
+    let newest = grown - grown % ANCHOR_STEP;
+    for (spend, anchor) in (7..).zip([newest - ANCHOR_STEP, newest]) {
+        assert!(anchor > len, "it was passed side by side");
+        let accepted = reserve(root_over(&world, anchor).await, spend).await;
+        assert_eq!(
+            accepted.map(|_| ()),
+            if grown - anchor < ANCHOR_LIFE { Ok(()) } else { Err(LedgerError::RootUnknown) }
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ mod support;
 use credits::audit::{AuditFault, AuditTotals, LogAudit};
 use credits::merkle::LogFrontier;
 use credits::params::{VerifyingParams, setup};
+use credits::wallet::WalletSeed;
 use credits::{Checkpoint, Fe, Ledger, LedgerInfo, LogEntry, LogPage, NoteFrontier, Root, UnsignedCheckpoint, note};
 use ledger::{LedgerIdentity, VolatileLedger};
 use support::oracle::{Action, Oracle, send};
@@ -21,6 +22,11 @@ fn audit(info: &LedgerInfo, verifying: &VerifyingParams, entries: &[LogEntry]) -
     audit_by(500, info, verifying, entries)
 }
 
+/// What nobody else knows.
+fn seed() -> WalletSeed {
+    WalletSeed::from_bytes([0xa5; 32])
+}
+
 /// In pages of so many entries; proofs are verified at the end of a page.
 fn audit_by(
     page_len: usize,
@@ -28,7 +34,7 @@ fn audit_by(
     verifying: &VerifyingParams,
     entries: &[LogEntry],
 ) -> Result<AuditTotals, AuditFault> {
-    let mut audit = LogAudit::new(info, verifying.clone());
+    let mut audit = LogAudit::new(info, verifying.clone(), seed());
     for end in (0..entries.len()).step_by(page_len).map(|start| (start + page_len).min(entries.len())) {
         let from = usize::try_from(audit.next_entry()).unwrap();
         let page = LogPage { entries: entries[from..end].to_vec(), checkpoint: sign(info, entries) };
@@ -113,6 +119,18 @@ async fn logs_that_were_written_wrong_have_their_faults() {
     let rootless = audit(&info, &verifying, &with(vec![LogEntry::Reserve(reserve(Root(Fe::from(5)), 3))]));
     assert_eq!(rootless, Err(AuditFault::Root { index: position(end) }));
 
+    // A root that the tree had once is as good as the newest, here.
+    let mut earlier = NoteFrontier::new();
+    earlier.append(good[0].appended_note().unwrap().1).unwrap();
+    let old = audit(&info, &verifying, &with(vec![LogEntry::Reserve(reserve(earlier.root(), 5))]));
+    assert_eq!(old, Err(AuditFault::Proof { index: position(end) }));
+
+    // More than there is.
+    let mut much = reserve(notes.root(), 6);
+    much.c_max = credits(totals.minted.get() + 1);
+    let made = audit(&info, &verifying, &with(vec![LogEntry::Reserve(much)]));
+    assert_eq!(made, Err(AuditFault::Sum { index: position(end) }));
+
     // A spend that ended, and its nullifier again: no wallet remembers that.
     let settle = settle(&info, &first.nullifier, 4);
     let leaf = note::leaf(first.inner_next, credits(6));
@@ -131,20 +149,25 @@ async fn logs_that_were_written_wrong_have_their_faults() {
     let spent = audit(&info, &verifying, &spent);
     assert_eq!(spent, Err(AuditFault::SpentTwice { index: position(end + 2) }));
 
-    // A voucher's mints in two places.
-    let LogEntry::Mint(mut mint) = good[0].clone() else { panic!("a mint") };
-    mint.mint_seq = position(end);
-    mint.leaf_index = position(end);
-    mint.rho = note::mint_rho(info.ledger_id, mint.mint_seq);
-    mint.leaf = note::leaf(note::inner(mint.pk, mint.value, mint.rho, note::Blind(mint.b)), credits(0));
-    let redeemed = audit(&info, &verifying, &with(vec![LogEntry::Mint(mint)]));
+    // A voucher's mints in two places, with whatever stands between, and more of them than one redemption makes.
+    let mint = |like: &LogEntry, at: usize| {
+        let LogEntry::Mint(mut mint) = like.clone() else { panic!("a mint") };
+        (mint.mint_seq, mint.leaf_index) = (position(at), position(at));
+        mint.rho = note::mint_rho(info.ledger_id, mint.mint_seq);
+        mint.leaf = note::leaf(note::inner(mint.pk, mint.value, mint.rho, note::Blind(mint.b)), credits(0));
+        LogEntry::Mint(mint)
+    };
+    let redeemed = audit(&info, &verifying, &with(vec![mint(&good[0], end)]));
     assert_eq!(redeemed, Err(AuditFault::VoucherTwice { index: position(end) }));
+    let many: Vec<_> = (end..end + 8).map(|at| mint(&good[end - 1], at)).collect();
+    let many = audit(&info, &verifying, &with(many));
+    assert!(matches!(many, Err(AuditFault::VoucherTwice { index }) if index >= position(end)), "{many:?}");
 
     // And what wallets refuse: an entry of another form, a checkpoint of another key.
     let mut renumbered = good.clone();
     renumbered.swap(0, 1);
     assert!(matches!(audit(&info, &verifying, &renumbered), Err(AuditFault::Replay(_))));
-    let mut foreign = LogAudit::new(&info, verifying.clone());
+    let mut foreign = LogAudit::new(&info, verifying.clone(), seed());
     let mut page = LogPage { entries: good.clone(), checkpoint: sign(&info, &good) };
     page.checkpoint.time += 1;
     assert!(matches!(foreign.apply_page(&page, &mut rand_core::OsRng), Err(AuditFault::Replay(_))));

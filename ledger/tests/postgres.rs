@@ -14,15 +14,13 @@ use std::time::{Duration, Instant};
 use credits::merkle::verify_consistency;
 use credits::{Bytes32, Fe, Ledger, LedgerError, Nullifier, SigningKey};
 use ledger::{DurableLedger, InitOptions, LedgerIdentity, PostgresOptions, PostgresServer, StoreError, init, open};
-use ledger_testing::Postgres;
+use ledger_testing::{Postgres, until_known};
 use support::disk::Seeded;
 use support::oracle::{Action, Oracle, send};
 use support::*;
 
 type Opened = DurableLedger;
 
-/// How long a call may be repeated while the server is away.
-const REPEAT_TIME_MAX: Duration = Duration::from_secs(60);
 /// Kills of the server in an ordinary run and in a long one.
 const KILLS: u32 = 12;
 const NIGHTLY_KILLS: u32 = 300;
@@ -48,21 +46,6 @@ async fn two(postgres: &Postgres, clock: &Arc<TestClock>) -> [Opened; 2] {
     let url = postgres.url("ledger").unwrap();
     let first = in_schema(url.clone(), Arc::clone(clock)).await;
     [first, opened(&url, clock).await]
-}
-
-/// Asks again for as long as nothing is known.
-async fn until_known<T, F: Future<Output = Result<T, LedgerError>>>(
-    mut ask: impl FnMut() -> F,
-) -> Result<T, LedgerError> {
-    let began = Instant::now();
-    loop {
-        match ask().await {
-            Err(LedgerError::Unavailable) if began.elapsed() < REPEAT_TIME_MAX => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            known => return known,
-        }
-    }
 }
 
 /// Kills the server again and again, at moments that a seed decides, until it is told to stop. The server, and how often.

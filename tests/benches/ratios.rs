@@ -24,6 +24,7 @@ use credits::params::setup;
 use credits::spend::prove;
 use credits::wallet::{Wallet, WalletSeed};
 use credits::{Credits, Fe, Ledger, RedeemRequest};
+use ledger_testing::Postgres;
 use rand_core::OsRng;
 
 const ROUNDS: usize = 15;
@@ -63,7 +64,7 @@ fn main() {
     spends();
     appraisal();
     receipts();
-    tokio::runtime::Runtime::new().unwrap().block_on(spend_path());
+    spend_path();
 }
 
 /// Ours beside the library's own entries, on the same circuit: proving with a key that is in memory, verifying with a prepared
@@ -230,11 +231,27 @@ impl ledger::Clock for WallClock {
     }
 }
 
-/// Durable deposits, many at once, against an append-only file that is synced once per batch.
-async fn spend_path() {
+/// Durable deposits, many at once, on a file and in PostgreSQL where it is installed, against an append-only file that is synced
+/// once per batch. All are on one disk.
+fn spend_path() {
+    let raw = raw_log();
+    let what = format!("a raw log synced per {BATCH}");
+    report(&format!("ledger on a file: deposit, {BATCH} at once"), deposits(None), &what, raw);
+    match Postgres::start().unwrap() {
+        None => println!("SKIP ledger in PostgreSQL: it is not installed"),
+        Some(postgres) => {
+            let url = Some(postgres.url("ledger").unwrap());
+            report(&format!("ledger in PostgreSQL: deposit, {BATCH} at once"), deposits(url), &what, raw);
+        }
+    }
+}
+
+/// Time of one deposit.
+fn deposits(postgres_url: Option<String>) -> Duration {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("ledger");
-    let info = ledger::init(&store, ledger::InitOptions::default()).unwrap();
+    let postgres = postgres_url.map(|url| ledger::PostgresOptions { url, authority: None });
+    let info = ledger::init(&store, ledger::InitOptions { postgres, ..ledger::InitOptions::default() }).unwrap();
     let open = ledger::open(&store, std::sync::Arc::new(WallClock)).unwrap();
     let mut wallet = Wallet::new(WalletSeed::from_bytes([9; 32]), &info);
     let requests: Vec<RedeemRequest> = (0..REDEMPTIONS)
@@ -244,23 +261,27 @@ async fn spend_path() {
         })
         .collect();
     let began = Instant::now();
-    for batch in requests.chunks(BATCH) {
-        let mut tasks = tokio::task::JoinSet::new();
-        for request in batch {
-            let (ledger, request) = (open.ledger.clone(), request.clone());
-            tasks.spawn(async move { ledger.redeem(request).await.unwrap() });
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        for batch in requests.chunks(BATCH) {
+            let mut tasks = tokio::task::JoinSet::new();
+            for request in batch {
+                let (ledger, request) = (open.ledger.clone(), request.clone());
+                tasks.spawn(async move { ledger.redeem(request).await.unwrap() });
+            }
+            while tasks.join_next().await.is_some() {}
         }
-        while tasks.join_next().await.is_some() {}
-    }
-    let ours = began.elapsed() / u32::try_from(REDEMPTIONS).unwrap();
-    let mut file = std::fs::File::create(dir.path().join("raw.log")).unwrap();
+    });
+    began.elapsed() / u32::try_from(REDEMPTIONS).unwrap()
+}
+
+fn raw_log() -> Duration {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
     let began = Instant::now();
     for _ in 0..REDEMPTIONS / BATCH {
         for _ in 0..BATCH {
             file.write_all(&[7; 128]).unwrap();
         }
-        file.sync_data().unwrap();
+        file.as_file().sync_data().unwrap();
     }
-    let raw = began.elapsed() / u32::try_from(REDEMPTIONS).unwrap();
-    report("ledger: durable deposit, 64 at once", ours, "a raw log synced per 64", raw);
+    began.elapsed() / u32::try_from(REDEMPTIONS).unwrap()
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use acceptance::processes::{Process, bin_dir, free_port};
 use acceptance::world::run;
@@ -18,7 +18,7 @@ use credits::{
     SigningKey, SpendContext, SpendKey,
 };
 use ledger_client::{LedgerClient, Pins};
-use ledger_testing::Postgres;
+use ledger_testing::{Postgres, until_known};
 
 /// Duplicates in an ordinary run and in a long one.
 const DUPLICATES_ON_DISK: usize = 20_000;
@@ -28,7 +28,6 @@ const NIGHTLY_DUPLICATES: usize = 100_000;
 const CLIENTS: usize = 40;
 /// Different spends of the one note, each really proved.
 const CONTENDERS: u64 = 4;
-const REPEAT_TIME_MAX: Duration = Duration::from_secs(60);
 const READY: Duration = Duration::from_secs(60);
 
 /// A ledger's service as a process.
@@ -69,20 +68,6 @@ impl Service {
 
     fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
-    }
-}
-
-async fn until_known<T, F: Future<Output = Result<T, LedgerError>>>(
-    mut ask: impl FnMut() -> F,
-) -> Result<T, LedgerError> {
-    let began = Instant::now();
-    loop {
-        match ask().await {
-            Err(LedgerError::Unavailable) if began.elapsed() < REPEAT_TIME_MAX => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            known => return known,
-        }
     }
 }
 

@@ -123,7 +123,7 @@ pub enum Error {
     #[error(transparent)]
     Log(#[from] LogError),
     /// A ledger's log was not accepted.
-    #[error("the ledger's log breaks its rules")]
+    #[error(transparent)]
     LedgerAudit(#[from] AuditFault),
     /// A release of the image was not accepted.
     #[error(transparent)]
@@ -220,6 +220,7 @@ impl Error {
             Self::Bundle(BundleError::Offer(_) | BundleError::Receipt(_))
             | Self::Log(LogError::RolledBack { .. } | LogError::GrowthUnproved { .. }) => Exit::Rejected,
             Self::Log(LogError::Session(error)) => exit_of_session(error),
+            Self::LedgerAudit(AuditFault::Replay(error)) => exit_of_wallet(error),
             Self::LedgerAudit(_) => Exit::Rejected,
             Self::Release(error) => exit_of_release(error),
             Self::Store(error) => exit_of_store(error),

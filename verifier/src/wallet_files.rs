@@ -38,9 +38,7 @@ pub(crate) enum Secret {
 impl Secret {
     /// The seed comes last: its presence says that the wallet is whole.
     const IN_ORDER: [Self; 3] = [Self::Ledger, Self::State, Self::Seed];
-}
 
-impl Secret {
     fn plain(self) -> &'static str {
         match self {
             Self::Seed => PLAIN_SEED_FILE,

@@ -246,8 +246,12 @@ impl WalletStore {
     /// Seals the wallet under another passphrase, or no longer.
     ///
     /// # Errors
-    /// When a file cannot be read or written: the wallet is then as it was, or as it should be.
+    /// When a file cannot be read or written: on disk the wallet is then as it was, or as it should be, and this one takes no
+    /// further change.
     pub fn set_passphrase(&mut self, passphrase: Option<&Passphrase>) -> Result<(), StoreError> {
+        if self.stale {
+            return Err(StoreError::Stale);
+        }
         self.stale = true;
         self.files.change(passphrase)?;
         self.stale = false;

@@ -267,6 +267,7 @@ fn a_change_that_fails_at_any_file_leaves_the_wallet_it_found() {
             let value = credits::Credits::new(5).unwrap();
             let refused = store.update(|wallet| wallet.deposit_outputs(value, 1)).map(|_| ());
             assert!(matches!(refused, Err(StoreError::Stale)), "{file}");
+            assert!(matches!(store.set_passphrase(after), Err(StoreError::Stale)), "{file}");
             drop(store);
             std::fs::remove_dir(&blocker).unwrap();
             let mut store = WalletStore::open(&path, before).unwrap_or_else(|error| panic!("{file}: {error}"));

@@ -1,7 +1,7 @@
 //! The store in PostgreSQL: a database that other machines can reach, replicate and fail over.
 //!
 //! Any number of services may run over one database. Each transaction that writes first locks the one row that says where
-//! the ledger stands, so that they take turns, and no service keeps anything from one transaction to the next
+//! the ledger stands, so that they take turns, and no service decides on what it kept from one transaction to the next
 //! (`docs/decisions/0026`). A server that goes away makes calls fail with [`credits::LedgerError::Unavailable`] until it is
 //! back; whether the call under way was done, its repeat tells.
 

@@ -1,5 +1,5 @@
-//! A PostgreSQL server of a test's own, from the programs that the distribution installs: started in a new directory, reached
-//! through a socket there, killed and started again as the test likes.
+//! What tests of ledgers that die need: patience, and a PostgreSQL server of a test's own, from the programs that the distribution
+//! installs. It is started in a new directory, reached through a socket there, killed and started again as the test likes.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use credits::LedgerError;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -25,6 +26,28 @@ const INITDB: [&str; 7] =
     ["--auth=trust", "--username=ledger", "--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1", "-D"];
 /// Everything that makes what was acknowledged durable stays as it is by default.
 const SETTINGS: [&str; 6] = ["-c", "shared_buffers=16MB", "-c", "max_connections=60", "-c", "min_wal_size=2MB"];
+
+/// How long a call may be repeated while what answers it is away.
+const REPEAT_TIME_MAX: Duration = Duration::from_secs(60);
+const REPEAT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Asks again for as long as nothing is known.
+///
+/// # Errors
+/// What the ledger refused with, or that it stayed away.
+pub async fn until_known<T, F: Future<Output = Result<T, LedgerError>>>(
+    mut ask: impl FnMut() -> F,
+) -> Result<T, LedgerError> {
+    let began = Instant::now();
+    loop {
+        match ask().await {
+            Err(LedgerError::Unavailable) if began.elapsed() < REPEAT_TIME_MAX => {
+                tokio::time::sleep(REPEAT_PAUSE).await
+            }
+            known => return known,
+        }
+    }
+}
 
 /// A running server, or one that was killed.
 #[derive(Debug)]

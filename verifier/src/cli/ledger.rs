@@ -14,9 +14,10 @@ pub(crate) enum Ledger {
 
 /// Replay a ledger's whole log and hold it against every rule.
 ///
-/// Each entry follows from those before it, no note is spent twice and no credit is made or lost: every signature and every proof
-/// is verified, about two thousand proofs in a second. No wallet is needed. What a log cannot show is not seen: whether a voucher
-/// was the administrator's, whether a deadline had passed, what was refused. Exit code 20 when the log breaks a rule.
+/// Each entry follows from those before it, no note is spent twice, no more is charged and reserved than was minted, and every
+/// guardian's signature and every proof verifies (about two thousand proofs in a second). No wallet is needed. What a log cannot
+/// show is not seen: whether a voucher was the administrator's and worth as much, whether a deadline had passed, what was refused.
+/// Exit code 10 when the log breaks a rule; logs of more than a million notes are not replayed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloister ledger audit http://127.0.0.1:7070\n  \
     cloister ledger audit http://127.0.0.1:7070 --seen seen.json --json")]

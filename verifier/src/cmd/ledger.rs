@@ -4,12 +4,14 @@ use std::path::Path;
 
 use credits::audit::LogAudit;
 use credits::ledger::{LOG_PAGE_ENTRIES_MAX, Ledger, LedgerError};
+use credits::wallet::WalletSeed;
 use credits::{Checkpoint, LedgerInfo};
 use ledger_client::{LedgerClient, Pins};
-use rand_core::OsRng;
+use rand_core::{OsRng, RngCore};
 use serde_json::json;
 use verifier::files::{read_capped, write_private};
 use verifier::payment::PaymentError;
+use verifier::wallet_store::StoreError;
 use verifier::{Error, Exit};
 
 use crate::cli::LedgerAudit;
@@ -45,7 +47,9 @@ pub(crate) async fn audit(args: LedgerAudit, out: Output, report: &mut Report) -
 
 async fn replay(client: &LedgerClient, info: &LedgerInfo, out: Output) -> Result<LogAudit, Error> {
     let verifying = client.verifying_key().await.map_err(PaymentError::Ledger)?;
-    let mut audit = LogAudit::new(info, verifying);
+    let mut seed = [0; 32];
+    OsRng.try_fill_bytes(&mut seed).map_err(|_| StoreError::Random)?;
+    let mut audit = LogAudit::new(info, verifying, WalletSeed::from_bytes(seed));
     let spinner = out.spinner("replaying the log");
     let replayed = loop {
         let page = match client.log(audit.next_entry(), LOG_PAGE_ENTRIES_MAX).await {

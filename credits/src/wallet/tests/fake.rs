@@ -10,13 +10,15 @@ use crate::entry::{JournalEntry, LogEntry, MintEntry, ReserveEntry, SettleEntry,
 use crate::keys::SigningKey;
 use crate::ledger::{LEDGER_VERSION, LedgerInfo, LogPage, MintOutput, journal_message, settle_message};
 use crate::merkle::LogFrontier;
-use crate::note::{Blind, Inner, Nullifier, inner, leaf, mint_rho};
+use crate::note::{Blind, Inner, Nullifier, Root, inner, leaf, mint_rho};
 use crate::spend::SpendProof;
-use crate::tree::NoteFrontier;
+use crate::tree::{ANCHOR_LIFE, ANCHOR_STEP, NoteFrontier};
 use crate::value::Credits;
 
 pub(super) const SEED: [u8; 32] = [0x5e; 32];
 pub(super) const GRACE_SECS: u64 = 60;
+/// Less than an anchor's life.
+const ROOT_WINDOW: u64 = 8;
 
 /// What the ledger knows of a spend that is not over.
 #[derive(Clone)]
@@ -37,6 +39,8 @@ pub(super) struct FakeLedger {
     pub(super) entries: Vec<LogEntry>,
     log: LogFrontier,
     tree: NoteFrontier,
+    /// The root over each number of notes.
+    roots: Vec<Root>,
     mints: u64,
     pub(super) open: BTreeMap<Nullifier, Open>,
     spent: BTreeMap<Nullifier, crate::Fe>,
@@ -73,6 +77,7 @@ impl FakeLedger {
             entries: Vec::new(),
             log: LogFrontier::new(),
             tree: NoteFrontier::new(),
+            roots: vec![NoteFrontier::new().root()],
             mints: 0,
             open: BTreeMap::new(),
             spent: BTreeMap::new(),
@@ -91,7 +96,7 @@ impl FakeLedger {
             holds_value: false,
             setup: "single-party".to_owned(),
             grace_secs: GRACE_SECS,
-            root_window: 64,
+            root_window: ROOT_WINDOW,
             tab_secs_max: 3_600,
         }
     }
@@ -108,6 +113,7 @@ impl FakeLedger {
         self.log.append(entry.leaf_hash());
         if let Some((_, leaf)) = entry.appended_note() {
             self.tree.append(leaf).unwrap();
+            self.roots.push(self.tree.root());
         }
         self.entries.push(entry);
     }
@@ -133,6 +139,12 @@ impl FakeLedger {
         }
         if spend.context.not_after <= self.time {
             return Err("spend.expired");
+        }
+        let len = self.tree.len();
+        let root = self.roots.iter().rposition(|root| *root == public.root).map(|count| u64::try_from(count).unwrap());
+        let life = |count: u64| if count.is_multiple_of(ANCHOR_STEP) { ANCHOR_LIFE } else { ROOT_WINDOW };
+        if root.is_none_or(|count| len - count >= life(count)) {
+            return Err("spend.root_unknown");
         }
         let open = Open {
             inner_next: public.inner_next,

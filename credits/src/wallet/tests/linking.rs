@@ -1,8 +1,9 @@
 //! How well an adversary who sees all that ledger and nodes see can tell which spends are one wallet's.
 //!
-//! He sees the log: deposits, reservations with their root and reserve, settlements with their refund, all with their times. He
-//! knows how wallets choose notes and roots. What he wants is the note that a spend spent: the leaf of an earlier settlement,
-//! which names the spend before. His guess is the best of several rules, each tried on all spends.
+//! He sees the log: deposits, reservations with their root, settlements, in their order. He knows how wallets choose notes and
+//! roots. What he wants is an earlier settlement of the same wallet: the one whose leaf a spend spent, or the wallet's last one.
+//! His guess is the best of several rules, each tried on all spends: the leaf at some distance from the root's edge, on either
+//! side, or from the newest leaf at the moment of the spend. Reserves and prices are the same for all here, so amounts tell nothing.
 
 use super::*;
 use crate::entry::LogEntry;
@@ -34,13 +35,16 @@ struct Held {
     index: u64,
 }
 
-/// What the adversary sees of a spend, and, for scoring, the leaf it spent.
+/// What the adversary sees of a spend, and, for scoring, what he looks for.
 struct Seen {
     /// How many leaves its root is over.
     under: u64,
-    /// Whether the leaf was a settlement's, so that there is something to find.
-    follows: bool,
-    spent: u64,
+    /// How many leaves there are when it is seen.
+    now: u64,
+    /// The leaf it spent, if a settlement made it.
+    spent: Option<u64>,
+    /// The leaf of the wallet's last settlement.
+    last: Option<u64>,
 }
 
 /// When a wallet fixes what it spends next.
@@ -76,18 +80,21 @@ fn day(under: fn(u64, u64) -> u64, proves: Proves) -> Vec<Seen> {
     let mut ready: Vec<Option<(Held, u64)>> = vec![None; CLIENTS];
     let mut open: Vec<Option<Held>> = vec![None; CLIENTS];
     let mut spends = vec![0; CLIENTS];
+    let mut last = vec![None; CLIENTS];
     while let Some((time, client, opens)) = events.pop_first() {
         if opens {
             let Some((note, under)) = ready[client].take().or_else(|| pick(&mut held[client], leaves)) else {
                 continue;
             };
-            seen.push(Seen { under, follows: note.index >= minted, spent: note.index });
+            let spent = (note.index >= minted).then_some(note.index);
+            seen.push(Seen { under, now: leaves, spent, last: last[client] });
             open[client] = Some(note);
             events.insert((time + 1 + dice.below(TAB_SECS), client, false));
         } else {
             let charge = 1 + dice.below(RESERVE);
             let worth = open[client].take().unwrap().worth - charge;
             held[client].push(Held { worth, index: leaves });
+            last[client] = Some(leaves);
             leaves += 1;
             spends[client] += 1;
             if proves == Proves::Ahead {
@@ -101,15 +108,21 @@ fn day(under: fn(u64, u64) -> u64, proves: Proves) -> Vec<Seen> {
     seen
 }
 
-/// Of a thousand spends that follow a settlement, those whose leaf the best of the adversary's rules finds.
+/// Of a thousand spends that follow others of their wallet, those for which the best of the adversary's rules finds one.
 fn linked(seen: &[Seen]) -> usize {
-    // The youngest leaf that the root has, one of those just before it, or one so far back that the usual pause lies between.
-    let rules: Vec<u64> = (0..2 * ANCHOR_STEP).chain([200, 400, 800, 1_600, 3_200]).collect();
-    let follow: Vec<&Seen> = seen.iter().filter(|spend| spend.follows).collect();
-    assert!(follow.len() > CLIENTS / 2, "{} spends follow others", follow.len());
-    let hits = |back: u64| follow.iter().filter(|spend| spend.under.checked_sub(1 + back) == Some(spend.spent)).count();
-    let best = rules.into_iter().map(hits).max().unwrap();
-    1_000 * best / follow.len()
+    let near = 2 * i64::try_from(ANCHOR_STEP).unwrap();
+    let distances: Vec<i64> = (-near..near).chain([200, 400, 800, 1_600, 3_200]).collect();
+    let of = |target: fn(&Seen) -> Option<u64>| {
+        let follow: Vec<&Seen> = seen.iter().filter(|spend| target(spend).is_some()).collect();
+        assert!(follow.len() > CLIENTS / 2, "{} spends follow others", follow.len());
+        let hits = |from: fn(&Seen) -> u64, back: i64| {
+            follow.iter().filter(|spend| from(spend).checked_add_signed(-1 - back) == target(spend)).count()
+        };
+        let edge = distances.iter().map(|back| hits(|spend| spend.under, *back)).max().unwrap();
+        let now = distances.iter().map(|back| hits(|spend| spend.now, *back)).max().unwrap();
+        1_000 * edge.max(now) / follow.len()
+    };
+    of(|spend| spend.spent).max(of(|spend| spend.last))
 }
 
 #[test]
@@ -162,4 +175,7 @@ fn wallets_spend_under_the_newest_anchor() {
     let again = wallet.prepared(late.public.nullifier).unwrap();
     assert_eq!(again.public.root, root_over(&ledger, 2 * step));
     assert_eq!(again.public.ctx, late.public.ctx);
+    // By now the ledger takes it under that root only.
+    assert_eq!(ledger.reserve(&late), Err("spend.root_unknown"));
+    ledger.reserve(&again).unwrap();
 }
