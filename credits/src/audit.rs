@@ -11,7 +11,8 @@ use rand_core::{CryptoRng, RngCore};
 use serde::Serialize;
 
 use crate::bytes::Bytes32;
-use crate::entry::{LogEntry, MintEntry, ReserveEntry, SettledBy};
+use crate::claim::PayeeSums;
+use crate::entry::{ClaimEntry, LogEntry, MintEntry, ReserveEntry, SettledBy};
 use crate::ledger::{LedgerInfo, LogPage, REDEEM_OUTPUTS_MAX};
 use crate::note::{Inner, Nullifier, Root};
 use crate::params::VerifyingParams;
@@ -33,8 +34,10 @@ pub struct AuditTotals {
     pub minted: Credits,
     /// Credits ever charged.
     pub charged: Credits,
-    /// The same by payee.
-    pub payees: BTreeMap<Bytes32, Credits>,
+    /// Credits that payees turned into notes again.
+    pub claimed: Credits,
+    /// What was charged and claimed, by payee.
+    pub payees: BTreeMap<Bytes32, PayeeSums>,
     /// Credits in reservations that have not ended.
     pub reserved: Credits,
     /// Spends.
@@ -86,7 +89,13 @@ pub enum AuditFault {
         /// Position of the entry.
         index: u64,
     },
-    /// More is charged and reserved than was ever minted, or a sum is no amount.
+    /// A payee claimed more than it was charged for, or says otherwise what it claimed before.
+    #[error("entry {index}: the claim is not of what the payee was paid")]
+    Claim {
+        /// Position of the entry.
+        index: u64,
+    },
+    /// More is charged and reserved than was ever minted and claimed, or a sum is no amount.
     #[error("entry {index}: more is charged and reserved than was minted")]
     Sum {
         /// Position of the entry.
@@ -104,6 +113,7 @@ impl AuditFault {
             Self::VoucherTwice { .. } => "audit.voucher_twice",
             Self::Root { .. } => "audit.root",
             Self::Proof { .. } => "audit.proof",
+            Self::Claim { .. } => "audit.claim",
             Self::Sum { .. } => "audit.sum",
         }
     }
@@ -183,6 +193,7 @@ impl LogAudit {
                     self.totals.voided += 1;
                     self.end(index, &void.nullifier, Credits::ZERO)?;
                 }
+                LogEntry::Claim(claim) => self.claim(index, claim)?,
             }
             self.totals.entries += 1;
             if let Some((_, leaf)) = entry.appended_note() {
@@ -192,8 +203,8 @@ impl LogAudit {
                 self.roots.insert(self.notes.root());
             }
             // What is in notes is hidden; it is never less than nothing.
-            let used = sum(index, self.totals.charged, self.totals.reserved)?;
-            if used > self.totals.minted {
+            let used = u128::from(self.totals.charged.get()) + u128::from(self.totals.reserved.get());
+            if used > u128::from(self.totals.minted.get()) + u128::from(self.totals.claimed.get()) {
                 return Err(AuditFault::Sum { index });
             }
         }
@@ -251,8 +262,18 @@ impl LogAudit {
         self.totals.reserved = reserved.ok_or(AuditFault::Sum { index })?;
         self.totals.charged = sum(index, self.totals.charged, charge)?;
         let paid = self.totals.payees.entry(payee).or_default();
-        *paid = sum(index, *paid, charge)?;
+        paid.charged = sum(index, paid.charged, charge)?;
         Ok(())
+    }
+
+    fn claim(&mut self, index: u64, claim: &ClaimEntry) -> Result<(), AuditFault> {
+        self.voucher = None;
+        self.totals.claimed = sum(index, self.totals.claimed, claim.value)?;
+        let paid = self.totals.payees.entry(claim.payee).or_default();
+        let before = paid.claimed;
+        paid.claimed = sum(index, before, claim.value)?;
+        let right = before == claim.claimed_before && paid.claimed <= paid.charged && !claim.value.is_zero();
+        if right { Ok(()) } else { Err(AuditFault::Claim { index }) }
     }
 }
 

@@ -6,8 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::{Bytes32, LengthPrefixed, SignatureBytes};
+use crate::claim::ClaimRequest;
 use crate::context::SpendContext;
 use crate::field::Fe;
+use crate::ledger::MintOutput;
 use crate::merkle;
 use crate::note::{Inner, Leaf, NotePublicKey, Nullifier, Root};
 use crate::spend::SpendProof;
@@ -31,6 +33,8 @@ pub enum LogEntry {
     Settle(SettleEntry),
     /// A spend was given back whole; its successor note was appended.
     Void(VoidEntry),
+    /// A payee turned what it was paid into a note.
+    Claim(ClaimEntry),
 }
 
 /// `cloister/log/mint/v1`.
@@ -139,6 +143,32 @@ pub struct VoidEntry {
     pub leaf: Leaf,
 }
 
+/// `cloister/log/claim/v1`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimEntry {
+    /// Who was paid.
+    pub payee: Bytes32,
+    /// What the payee had claimed before, in all.
+    pub claimed_before: Credits,
+    /// Number of the mint on this ledger; the note is one like those of vouchers.
+    pub mint_seq: u64,
+    /// Worth of the note.
+    pub value: Credits,
+    /// Owner of the note.
+    pub pk: NotePublicKey,
+    /// [`crate::note::mint_rho`] of `mint_seq`.
+    pub rho: Fe,
+    /// Blinding factor the payee chose; public.
+    pub b: Fe,
+    /// Position of the note in the note tree.
+    pub leaf_index: u64,
+    /// The note's leaf.
+    pub leaf: Leaf,
+    /// By the payee over [`crate::claim::claim_message`].
+    pub signature: SignatureBytes,
+}
+
 impl LogEntry {
     /// The bytes that are hashed (protocol §4.2).
     pub fn canonical_bytes(&self) -> Vec<u8> {
@@ -148,6 +178,7 @@ impl LogEntry {
             Self::Journal(entry) => entry.canonical_bytes(),
             Self::Settle(entry) => entry.canonical_bytes(),
             Self::Void(entry) => entry.canonical_bytes(),
+            Self::Claim(entry) => entry.canonical_bytes(),
         }
     }
 
@@ -162,6 +193,7 @@ impl LogEntry {
             Self::Mint(entry) => Some((entry.leaf_index, entry.leaf)),
             Self::Settle(entry) => Some((entry.leaf_index, entry.leaf)),
             Self::Void(entry) => Some((entry.leaf_index, entry.leaf)),
+            Self::Claim(entry) => Some((entry.leaf_index, entry.leaf)),
             Self::Reserve(_) | Self::Journal(_) => None,
         }
     }
@@ -233,6 +265,33 @@ impl VoidEntry {
             .number(self.refund.get())
             .number(self.leaf_index)
             .bytes(self.leaf)
+            .finish()
+    }
+}
+
+impl ClaimEntry {
+    /// The request that it records.
+    pub const fn request(&self) -> ClaimRequest {
+        ClaimRequest {
+            payee: self.payee,
+            claimed_before: self.claimed_before,
+            output: MintOutput { pk: self.pk, value: self.value, b: self.b },
+            signature: self.signature,
+        }
+    }
+
+    fn canonical_bytes(&self) -> Vec<u8> {
+        LengthPrefixed::new("cloister/log/claim/v1")
+            .bytes(self.payee)
+            .number(self.claimed_before.get())
+            .number(self.mint_seq)
+            .number(self.value.get())
+            .bytes(self.pk)
+            .bytes(self.rho)
+            .bytes(self.b)
+            .number(self.leaf_index)
+            .bytes(self.leaf)
+            .bytes(self.signature)
             .finish()
     }
 }

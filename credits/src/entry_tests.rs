@@ -22,7 +22,7 @@ fn fe(value: u64) -> Fe {
     Fe::from(value)
 }
 
-fn entries() -> [(LogEntry, &'static str); 6] {
+fn entries() -> [(LogEntry, &'static str); 7] {
     let settle = |by, signature| SettleEntry {
         nullifier: Nullifier(fe(1)),
         charge: credits(2),
@@ -61,6 +61,18 @@ fn entries() -> [(LogEntry, &'static str); 6] {
     };
     let journal = JournalEntry { nullifier: Nullifier(fe(1)), total: credits(2), signature: SignatureBytes([3; 64]) };
     let void = VoidEntry { nullifier: Nullifier(fe(1)), refund: credits(2), leaf_index: 3, leaf: Leaf(fe(4)) };
+    let claim = ClaimEntry {
+        payee: b32(5),
+        claimed_before: credits(2),
+        mint_seq: 1,
+        value: credits(3),
+        pk: NotePublicKey(fe(4)),
+        rho: fe(5),
+        b: fe(6),
+        leaf_index: 7,
+        leaf: Leaf(fe(8)),
+        signature: SignatureBytes([9; 64]),
+    };
     let signature = Some(SignatureBytes([6; 64]));
     [
         (LogEntry::Mint(mint), "b0e22680ce2bace872164e0f8238614315333bc9f8d7f409ff7c1780ae38222b"),
@@ -75,6 +87,7 @@ fn entries() -> [(LogEntry, &'static str); 6] {
             "6fed42bf22f10317230cd29d5d4d46849b32d54ee0b00e30c2580cce75fcba12",
         ),
         (LogEntry::Void(void), "2629911cf0a8bedd8e54c30a07178030f5164f4cb3ad14035b0ab8d5e4980502"),
+        (LogEntry::Claim(claim), "3ec142d61f8580e351e3b1b725ff7c980d5987ee92a128641befb599747675a5"),
     ]
 }
 

@@ -98,6 +98,29 @@ pub fn verify_ed25519(public: &Bytes32, message: &[u8], signature: &SignatureByt
     UnparsedPublicKey::new(&ED25519, &public.0).verify(message, &signature.0).map_err(|_| BadSignature)
 }
 
+/// Encodings of the y coordinates of the points whose order divides 8, without the sign bit (RFC 8032 §5.1.2, §5.1.3): 0, 1, −1,
+/// the two of order 8, and the spellings of 0 and 1 that are not reduced.
+const SMALL_ORDER_YS: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
+/// Whether a public key is a point of small order, under which anybody makes signatures that verify.
+///
+/// Who chooses the key himself harms only himself with one; it is asked where a key is typed in, such as a payee.
+pub fn is_small_order(public: &Bytes32) -> bool {
+    let mut y = public.0;
+    if let Some(last) = y.last_mut() {
+        *last &= 0x7f;
+    }
+    SMALL_ORDER_YS.contains(&hex::encode(y).as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +149,37 @@ mod tests {
         let (a, b) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
         assert_ne!(a.public(), b.public());
         assert!(!format!("{a:?}").contains(&hex::encode(a.seed())));
+    }
+
+    /// With S = 0 and a suitable R of small order each of them signs one message in eight at least, whoever asks.
+    #[test]
+    fn keys_of_small_order_sign_for_anybody_and_are_known() {
+        let points: Vec<[u8; 32]> =
+            SMALL_ORDER_YS.iter().map(|y| hex::decode(y).unwrap().try_into().unwrap()).collect();
+        let with_sign = |y: &[u8; 32], sign: u8| {
+            let mut point = *y;
+            point[31] |= sign << 7;
+            point
+        };
+        let mut forged = 0;
+        for y in &points {
+            for sign in [0, 1] {
+                let public = Bytes32(with_sign(y, sign));
+                assert!(is_small_order(&public), "{public}");
+                let signature = |r: [u8; 32]| {
+                    let mut bytes = [0; 64];
+                    bytes[..32].copy_from_slice(&r);
+                    SignatureBytes(bytes)
+                };
+                let rs: Vec<_> = points.iter().flat_map(|y| [with_sign(y, 0), with_sign(y, 1)]).collect();
+                let signs =
+                    |message: &[u8]| rs.iter().any(|r| verify_ed25519(&public, message, &signature(*r)).is_ok());
+                forged += usize::from((0..64_u8).any(|message| signs(&[message])));
+            }
+        }
+        // Some of the spellings are no points for the library; all eight points are among the others.
+        assert!(forged >= 8, "{forged}");
+        let key = SigningKey::from_seed(&[7; 32]);
+        assert!(!is_small_order(&key.public()));
     }
 }

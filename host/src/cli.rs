@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{collateral, doctor, flash, launch, measure, receipt_log, witness};
+use crate::{collateral, doctor, flash, launch, measure, payee, receipt_log, witness};
 
 /// The operator's tools of a Cloister node.
 #[derive(Parser)]
@@ -20,6 +20,9 @@ pub(crate) enum Command {
     /// The ledger: make one, serve it, issue vouchers.
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Who a node's earnings are for: the key that claims them.
+    #[command(subcommand)]
+    Payee(payee::Command),
     /// The log of a node's receipts, kept for its guardian: begin one, keep it.
     #[command(subcommand)]
     ReceiptLog(receipt_log::Command),

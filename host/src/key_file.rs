@@ -31,6 +31,7 @@ pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     file.write_all(text.as_bytes())?;
     file.write_all(b"\n")?;
     let folder = path.parent().context("a key has a directory")?;
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let written = file.sync_all().and_then(|()| File::open(folder)?.sync_all());
     written.with_context(|| format!("write {}", path.display()))
 }

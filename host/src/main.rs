@@ -10,6 +10,7 @@ mod launch;
 mod ledger_cmd;
 mod measure;
 mod output;
+mod payee;
 mod receipt_log;
 mod sim_tee;
 mod stop;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let args = cli::Args::parse();
     let outcome = match args.command {
         cli::Command::Ledger(command) => ledger_cmd::run(command),
+        cli::Command::Payee(command) => payee::run(command),
         cli::Command::ReceiptLog(command) => receipt_log::run(command),
         cli::Command::Witness(command) => witness::run(command),
         cli::Command::SimTee(command) => sim_tee::run(command),

@@ -2,8 +2,8 @@
 
 use credits::merkle::{ProofError, consistency_proof, inclusion_proof, verify_consistency};
 use credits::{
-    Bytes32, Checkpoint, CheckpointAnswer, LedgerError, LogEntry, LogPage, MintEntry, Nullifier, RedeemResponse,
-    Reservation, SettleResponse,
+    Bytes32, Checkpoint, CheckpointAnswer, ClaimResponse, LedgerError, LogEntry, LogPage, MintEntry, Nullifier,
+    RedeemResponse, Reservation, SettleResponse,
 };
 
 use crate::error::{Abort, StoreError};
@@ -59,6 +59,14 @@ pub(crate) fn settlement(signer: &Signer<'_>, view: &dyn View, nullifier: &Nulli
         inclusion: inclusion(view, outcome.entry_index)?,
         checkpoint: signer.checkpoint(view),
     })
+}
+
+pub(crate) fn claim(signer: &Signer<'_>, view: &dyn View, entry_index: u64) -> Result<ClaimResponse, Abort> {
+    let Some(LogEntry::Claim(entry)) = view.entries(entry_index, 1)?.pop() else {
+        return Err(StoreError::Missing { record: "claim entry" }.into());
+    };
+    let inclusion = inclusion(view, entry_index)?;
+    Ok(ClaimResponse { entry, entry_index, inclusion, checkpoint: signer.checkpoint(view) })
 }
 
 pub(crate) fn log(signer: &Signer<'_>, view: &dyn View, from: u64, limit: u32) -> Result<LogPage, Abort> {

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use credits::claim::VerifiedClaim;
 use credits::ledger::LOG_PAGE_ENTRIES_MAX;
 use credits::state::{ReserveDecision, ReserveFacts, VerifiedJournal, VerifiedSettle, decide_reserve};
 use credits::{
-    Bytes32, CheckpointAnswer, Credits, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage, Nullifier,
-    RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse,
+    Bytes32, CheckpointAnswer, ClaimRequest, ClaimResponse, Credits, JournalRequest, Ledger, LedgerError, LedgerInfo,
+    LogPage, Nullifier, PayeeSums, RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest,
+    SettleResponse,
 };
 
 use crate::answers;
@@ -64,11 +66,6 @@ impl<B: Backend> StoredLedger<B> {
                 return Ok(total);
             }
         }
-    }
-
-    /// What a payee was paid.
-    pub async fn payee_balance(&self, payee: Bytes32) -> Result<Credits, LedgerError> {
-        self.read(move |_, view| Ok(view.payee_balance(&payee)?)).await
     }
 
     /// The sums over the whole log.
@@ -195,6 +192,22 @@ impl<B: Backend> Ledger for StoredLedger<B> {
         let settle = VerifiedSettle::verify(request, &self.shared.identity.ledger_id(), settle_key)?;
         self.shared.backend.submit(Op::Settle(settle)).await?;
         self.read(move |signer, view| answers::settlement(signer, view, &nullifier)).await
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<ClaimResponse, LedgerError> {
+        let claim = VerifiedClaim::verify(request, &self.shared.identity.ledger_id())?;
+        let Outcome::Claimed { entry_index } = self.shared.backend.submit(Op::Claim(claim)).await? else {
+            return Err(LedgerError::Unavailable);
+        };
+        self.read(move |signer, view| answers::claim(signer, view, entry_index)).await
+    }
+
+    async fn payee(&self, payee: Bytes32) -> Result<PayeeSums, LedgerError> {
+        self.read(move |_, view| {
+            let claimed = view.last_claim(&payee)?.map_or(Credits::ZERO, |last| last.claimed);
+            Ok(PayeeSums { charged: view.payee_charged(&payee)?, claimed })
+        })
+        .await
     }
 
     async fn log(&self, from: u64, limit: u32) -> Result<LogPage, LedgerError> {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use credits::claim::LastClaim;
 use credits::merkle::LogTree;
 use credits::state::SpendState;
 use credits::{Bytes32, Credits, Inner, Leaf, LedgerError, LogEntry, NoteFrontier, Nullifier, Root};
@@ -77,6 +78,7 @@ struct MemoryBook {
     due: BTreeSet<(u64, Nullifier)>,
     vouchers: BTreeMap<Bytes32, RedeemedVoucher>,
     payees: BTreeMap<Bytes32, Credits>,
+    claims: BTreeMap<Bytes32, LastClaim>,
     /// Root of every committed state that had new notes, and every anchor, with its number of notes.
     roots: BTreeMap<Root, u64>,
 }
@@ -136,9 +138,22 @@ impl Book for MemoryBook {
         Ok(())
     }
 
+    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+        Ok(self.payees.get(payee).copied().unwrap_or_default())
+    }
+
+    fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {
+        Ok(self.claims.get(payee).cloned())
+    }
+
+    fn put_claim(&mut self, payee: &Bytes32, claim: &LastClaim) -> Result<(), StoreError> {
+        self.claims.insert(*payee, claim.clone());
+        Ok(())
+    }
+
     fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
         let balance = self.payees.entry(*payee).or_default();
-        *balance = balance.checked_add(amount).ok_or(StoreError::Sum { sum: "balance of a payee" })?;
+        *balance = balance.checked_add(amount).ok_or(StoreError::Sum { sum: "charges of a payee" })?;
         Ok(())
     }
 
@@ -189,7 +204,11 @@ impl View for MemoryBook {
         entries.map(<[LogEntry]>::to_vec).ok_or(missing)
     }
 
-    fn payee_balance(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
-        Ok(self.payees.get(payee).copied().unwrap_or_default())
+    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+        Book::payee_charged(self, payee)
+    }
+
+    fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {
+        Book::last_claim(self, payee)
     }
 }

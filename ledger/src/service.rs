@@ -16,8 +16,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use credits::ledger::LOG_PAGE_ENTRIES_MAX;
 use credits::{
-    CheckpointAnswer, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage, Nullifier, RedeemRequest,
-    RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse,
+    CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage, Nullifier,
+    PayeeSums, RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,8 @@ use crate::error::StoreError;
 pub const REDEEM_BODY_BYTES_MAX: usize = 8 << 10;
 /// Longest reservation: 14 hex values and a proof are below 2 KiB.
 pub const RESERVE_BODY_BYTES_MAX: usize = 4 << 10;
+/// Longest claim: four hex values and two amounts are below 1 KiB.
+pub const CLAIM_BODY_BYTES_MAX: usize = 2 << 10;
 /// Longest journal or settle request: three short members.
 pub const AMOUNT_BODY_BYTES_MAX: usize = 1 << 10;
 /// How often the service looks for overdue reservations.
@@ -127,6 +129,8 @@ pub fn router(ledger: DurableLedger, params: PublishedParams) -> Router {
         .route("/v1/spends", post(reserve).layer(limit(RESERVE_BODY_BYTES_MAX)))
         .route("/v1/spends/{nullifier}/journal", post(journal).layer(limit(AMOUNT_BODY_BYTES_MAX)))
         .route("/v1/spends/{nullifier}/settle", post(settle).layer(limit(AMOUNT_BODY_BYTES_MAX)))
+        .route("/v1/claims", post(claim).layer(limit(CLAIM_BODY_BYTES_MAX)))
+        .route("/v1/payees/{payee}", get(payee))
         .fallback(async || Refusal::from(LedgerError::NotFound).with_message("no such resource"))
         .method_not_allowed_fallback(async || {
             let refusal = Refusal::from(LedgerError::Malformed).with_message("no such method on this resource");
@@ -210,6 +214,16 @@ async fn settle(service: Shared, nullifier: Path<String>, body: Body) -> Result<
     let request: SettleRequest = decode(body)?;
     same_spend(&nullifier, &request.nullifier)?;
     Ok(Json(service.ledger.settle(request).await?))
+}
+
+async fn claim(service: Shared, body: Body) -> Result<Json<ClaimResponse>, Refusal> {
+    let request: ClaimRequest = decode(body)?;
+    Ok(Json(service.ledger.claim(request).await?))
+}
+
+async fn payee(service: Shared, payee: Path<String>) -> Result<Json<PayeeSums>, Refusal> {
+    let malformed = |_| Refusal::from(LedgerError::Malformed).with_message("a payee is 64 hex digits");
+    Ok(Json(service.ledger.payee(payee.parse().map_err(malformed)?).await?))
 }
 
 fn same_spend(path: &str, body: &Nullifier) -> Result<(), Refusal> {

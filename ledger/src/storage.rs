@@ -5,6 +5,7 @@
 
 use std::future::Future;
 
+use credits::claim::LastClaim;
 use credits::state::SpendState;
 use credits::{Bytes32, Credits, Inner, Leaf, LedgerError, LogEntry, MintOutput, Nullifier, Root};
 use serde::{Deserialize, Serialize};
@@ -34,8 +35,11 @@ pub struct Totals {
     pub mint_seq: u64,
     /// What was minted.
     pub minted: Credits,
-    /// What was charged; the balances of all payees sum to it.
+    /// What was charged; the charges of all payees sum to it.
     pub charged: Credits,
+    /// What payees claimed of it. Ledgers of before there were claims have none.
+    #[serde(default)]
+    pub claimed: Credits,
 }
 
 /// A voucher that was redeemed.
@@ -74,7 +78,13 @@ pub trait Book: Facts {
     fn set_due(&mut self, not_after: u64, nullifier: &Nullifier) -> Result<(), StoreError>;
     /// Forgets when a spend was due.
     fn clear_due(&mut self, not_after: u64, nullifier: &Nullifier) -> Result<(), StoreError>;
-    /// Adds to a payee's balance.
+    /// What was charged for a payee, with all that this transaction did.
+    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError>;
+    /// A payee's last claim.
+    fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError>;
+    /// Records a payee's last claim.
+    fn put_claim(&mut self, payee: &Bytes32, claim: &LastClaim) -> Result<(), StoreError>;
+    /// Adds to what was charged for a payee.
     fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError>;
     /// Appends a note and returns its position.
     fn append_note(&mut self, leaf: Leaf) -> Result<u64, StoreError>;
@@ -94,8 +104,10 @@ pub trait View: Facts {
     fn nodes(&self, wanted: &[(u8, u64)]) -> Result<Vec<Bytes32>, StoreError>;
     /// `count` log entries from position `from`, all of which exist.
     fn entries(&self, from: u64, count: u64) -> Result<Vec<LogEntry>, StoreError>;
-    /// A payee's balance.
-    fn payee_balance(&self, payee: &Bytes32) -> Result<Credits, StoreError>;
+    /// What was charged for a payee.
+    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError>;
+    /// A payee's last claim.
+    fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError>;
 }
 
 /// A store.

@@ -3,7 +3,8 @@
 //! An operation decides before it writes. A refused one has written nothing, so it can share a transaction with others;
 //! the one exception, ending an overdue spend on the way, is complete in itself.
 
-use credits::entry::{SettleEntry, VoidEntry};
+use credits::claim::{ClaimDecision, LastClaim, VerifiedClaim, decide_claim};
+use credits::entry::{ClaimEntry, SettleEntry, VoidEntry};
 use credits::ledger::REDEEM_OUTPUTS_MAX;
 use credits::note::{Blind, inner, leaf, mint_rho};
 use credits::state::{
@@ -11,8 +12,8 @@ use credits::state::{
     SpendState, VerifiedJournal, VerifiedSettle, decide_finalise, decide_journal, decide_reserve, decide_settle,
 };
 use credits::{
-    Bytes32, Credits, Inner, JournalEntry, LedgerError, LedgerInfo, LogEntry, MintEntry, MintOutput, Nullifier,
-    RedeemRequest, ReserveRequest, Root, SettledBy, SignatureBytes, Voucher,
+    Bytes32, ClaimRequest, Credits, Fe, Inner, JournalEntry, Leaf, LedgerError, LedgerInfo, LogEntry, MintEntry,
+    MintOutput, Nullifier, RedeemRequest, ReserveRequest, Root, SettledBy, SignatureBytes, Voucher,
 };
 
 use crate::error::{Abort, StoreError};
@@ -35,6 +36,8 @@ pub enum Op {
     Journal(VerifiedJournal),
     /// Settle a spend.
     Settle(VerifiedSettle),
+    /// Turn what a payee was paid into a note.
+    Claim(VerifiedClaim),
     /// End reservations that are overdue.
     FinaliseOverdue,
     /// Change nothing; wait until this state, which was read, is as durable as what would be written now.
@@ -63,7 +66,7 @@ impl Mentioned {
                 }
                 Op::Journal(journal) => mentioned.nullifiers.push(journal.request().nullifier),
                 Op::Settle(settle) => mentioned.nullifiers.push(settle.request().nullifier),
-                Op::FinaliseOverdue | Op::Confirm(_) => {}
+                Op::Claim(_) | Op::FinaliseOverdue | Op::Confirm(_) => {}
             }
         }
         mentioned
@@ -79,6 +82,11 @@ pub enum Outcome {
     Redeemed {
         /// Position of the first.
         first_entry: u64,
+    },
+    /// The claim entry is at this position.
+    Claimed {
+        /// Its position.
+        entry_index: u64,
     },
     /// So many reservations were ended.
     Finalised {
@@ -145,6 +153,7 @@ pub fn apply(book: &mut impl Book, rules: &Rules, now: u64, op: &Op) -> Result<O
         Op::Reserve(reserve) => apply_reserve(book, rules, now, reserve),
         Op::Journal(journal) => apply_journal(book, rules, now, journal),
         Op::Settle(settle) => apply_settle(book, rules, now, settle),
+        Op::Claim(claim) => apply_claim(book, rules, claim),
         Op::FinaliseOverdue => Ok(Outcome::Finalised { count: finalise_overdue(book, rules, now)? }),
         Op::Confirm(_) => Ok(Outcome::Recorded),
     }
@@ -172,12 +181,43 @@ fn apply_redeem(book: &mut impl Book, rules: &Rules, redeem: &VerifiedRedeem) ->
 
 fn mint(book: &mut impl Book, rules: &Rules, voucher_id: Bytes32, output: &MintOutput) -> Result<u64, StoreError> {
     let MintOutput { pk, value, b } = *output;
+    let OpenedNote { mint_seq, rho, leaf_index, leaf } = open_note(book, rules, output)?;
+    book.append_entry(&LogEntry::Mint(MintEntry { mint_seq, value, pk, rho, b, leaf_index, leaf, voucher_id }))
+}
+
+fn apply_claim(book: &mut impl Book, rules: &Rules, claim: &VerifiedClaim) -> Result<Outcome, Abort> {
+    let ClaimRequest { payee, claimed_before, output, signature } = claim.request().clone();
+    let last = book.last_claim(&payee)?;
+    let claimed = match decide_claim(book.payee_charged(&payee)?, last.as_ref(), claim)? {
+        ClaimDecision::Repeat { entry_index } => return Ok(Outcome::Claimed { entry_index }),
+        ClaimDecision::Record { claimed } => claimed,
+    };
+    // What all payees claimed is never above what was charged for them, which is never above what was minted.
+    let total = book.totals().claimed.checked_add(output.value).filter(|total| *total <= book.totals().charged);
+    book.totals().claimed = total.ok_or(StoreError::Sum { sum: "claims" })?;
+    let OpenedNote { mint_seq, rho, leaf_index, leaf } = open_note(book, rules, &output)?;
+    let MintOutput { pk, value, b } = output;
+    let entry = ClaimEntry { payee, claimed_before, mint_seq, value, pk, rho, b, leaf_index, leaf, signature };
+    let entry_index = book.append_entry(&LogEntry::Claim(entry))?;
+    book.put_claim(&payee, &LastClaim { claimed, claimed_before, output, entry_index })?;
+    Ok(Outcome::Claimed { entry_index })
+}
+
+struct OpenedNote {
+    mint_seq: u64,
+    rho: Fe,
+    leaf_index: u64,
+    leaf: Leaf,
+}
+
+/// Appends a note whose content is public.
+fn open_note(book: &mut impl Book, rules: &Rules, output: &MintOutput) -> Result<OpenedNote, StoreError> {
+    let MintOutput { pk, value, b } = *output;
     let mint_seq = book.totals().mint_seq;
     book.totals().mint_seq = mint_seq.checked_add(1).ok_or(StoreError::Sum { sum: "number of mints" })?;
     let rho = mint_rho(rules.reserve.ledger_id, mint_seq);
     let leaf = leaf(inner(pk, value, rho, Blind(b)), Credits::ZERO);
-    let leaf_index = book.append_note(leaf)?;
-    book.append_entry(&LogEntry::Mint(MintEntry { mint_seq, value, pk, rho, b, leaf_index, leaf, voucher_id }))
+    Ok(OpenedNote { mint_seq, rho, leaf_index: book.append_note(leaf)?, leaf })
 }
 
 fn apply_reserve(book: &mut impl Book, rules: &Rules, now: u64, proved: &ProvedReserve) -> Result<Outcome, Abort> {

@@ -8,7 +8,10 @@ use credits::audit::{AuditFault, AuditTotals, LogAudit};
 use credits::merkle::LogFrontier;
 use credits::params::{VerifyingParams, setup};
 use credits::wallet::WalletSeed;
-use credits::{Checkpoint, Fe, Ledger, LedgerInfo, LogEntry, LogPage, NoteFrontier, Root, UnsignedCheckpoint, note};
+use credits::{
+    Checkpoint, ClaimEntry, ClaimRequest, Fe, Ledger, LedgerInfo, LogEntry, LogPage, NoteFrontier, Root,
+    UnsignedCheckpoint, note,
+};
 use ledger::{LedgerIdentity, VolatileLedger};
 use support::oracle::{Action, Oracle, send};
 use support::*;
@@ -148,6 +151,24 @@ async fn logs_that_were_written_wrong_have_their_faults() {
     let spent = with(vec![LogEntry::Reserve(first), ended, LogEntry::Reserve(again)]);
     let spent = audit(&info, &verifying, &spent);
     assert_eq!(spent, Err(AuditFault::SpentTwice { index: position(end + 2) }));
+
+    // What a payee claims it was charged for, and no more, and not as if it had claimed less before.
+    let claim = |before: u64, value: u64, at: usize| {
+        let request = ClaimRequest::sign(&payee_key(), &info.ledger_id, credits(before), output(5, value));
+        let (mint_seq, leaf_index) = (position(at), notes.len() + position(at - end));
+        let rho = note::mint_rho(info.ledger_id, mint_seq);
+        let ClaimRequest { payee, claimed_before, output, signature } = request;
+        let (pk, b) = (output.pk, output.b);
+        let leaf = note::leaf(note::inner(pk, output.value, rho, note::Blind(b)), credits(0));
+        let value = output.value;
+        LogEntry::Claim(ClaimEntry { payee, claimed_before, mint_seq, value, pk, rho, b, leaf_index, leaf, signature })
+    };
+    let unpaid = audit(&info, &verifying, &with(vec![claim(0, 1, end)]));
+    assert_eq!(unpaid, Err(AuditFault::Claim { index: position(end) }));
+    let nothing = audit(&info, &verifying, &with(vec![claim(0, 0, end)]));
+    assert_eq!(nothing, Err(AuditFault::Claim { index: position(end) }));
+    let stale = audit(&info, &verifying, &with(vec![claim(1, 1, end)]));
+    assert_eq!(stale, Err(AuditFault::Claim { index: position(end) }));
 
     // A voucher's mints in two places, with whatever stands between, and more of them than one redemption makes.
     let mint = |like: &LogEntry, at: usize| {

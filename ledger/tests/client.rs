@@ -12,7 +12,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::{Router, serve as serve_router};
-use credits::{Bytes32, Checkpoint, Ledger, LedgerError, LogEntry, Root, SigningKey, UnsignedCheckpoint};
+use credits::{Bytes32, Checkpoint, ClaimRequest, Ledger, LedgerError, LogEntry, Root, SigningKey, UnsignedCheckpoint};
 use ledger_client::{ConnectError, LedgerClient, Pins};
 use serde_json::{Value, json};
 use support::*;
@@ -129,6 +129,31 @@ async fn an_older_state_is_a_rollback() {
     assert_eq!(client.checkpoint(0).await.map(|_| ()), Err(LedgerError::Rollback));
     assert_eq!(client.log(0, 10).await.map(|_| ()), Err(LedgerError::Rollback));
     assert_eq!(client.newest(), Some(reservation.checkpoint));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_must_be_the_one_that_was_asked_and_in_the_log() {
+    let lies: [(Edit, LedgerError); 6] = [
+        (|value| value["entry"]["value"] = json!(9), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["claimed_before"] = json!(9), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["leaf"] = json!("00".repeat(32)), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["mint_seq"] = json!(9), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["leaf_index"] = json!(9), LedgerError::InclusionInvalid),
+        (|value| value["entry_index"] = json!(0), LedgerError::InclusionInvalid),
+    ];
+    let liar = Liar::start().await;
+    liar.world.mint(1, 100).await;
+    let spend = liar.world.spend(1, 50).await;
+    liar.world.ledger.reserve(spend.clone()).await.unwrap();
+    liar.world.ledger.settle(liar.world.settle(&spend, 50)).await.unwrap();
+    let request = ClaimRequest::sign(&payee_key(), &liar.world.info.ledger_id, credits(0), output(5, 10));
+    for (edit, error) in lies {
+        liar.lie("/v1/claims", edit);
+        assert_eq!(liar.client().await.claim(request.clone()).await.map(|_| ()), Err(error));
+    }
+    liar.lie("/v1/claims", |_| ());
+    let answer = liar.client().await.claim(request).await.unwrap();
+    assert_eq!((answer.entry.value, answer.entry.payee), (credits(10), payee_key().public()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

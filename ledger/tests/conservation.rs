@@ -29,7 +29,9 @@ fn action() -> impl Strategy<Value = Action> {
         1 => number.clone().prop_map(|spend| Action::Repeat { spend }),
         1 => number.clone().prop_map(|spend| Action::Conflict { spend }),
         3 => (number.clone(), amount.clone()).prop_map(|(spend, total)| Action::Journal { spend, total }),
-        3 => (number, amount).prop_map(|(spend, charge)| Action::Settle { spend, charge }),
+        3 => (number, amount.clone()).prop_map(|(spend, charge)| Action::Settle { spend, charge }),
+        2 => (amount.clone(), amount).prop_map(|(value, before)| Action::Claim { value, before }),
+        1 => Just(Action::RepeatClaim),
         1 => (0..700u64).prop_map(|secs| Action::Advance { secs }),
         1 => Just(Action::Finalise),
     ]

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "contract/claims.rs"]
+mod claims;
 mod support;
 
 /// Runs every case against every kind of ledger, where it is to be had.
@@ -42,6 +44,10 @@ contract! {
     n36_a_voucher_is_redeemed_once,
     n36_the_cap_on_all_credits,
     n38_a_charge_is_never_above_the_reserve,
+    claims_are_of_what_was_charged,
+    a_claim_counts_once_wherever_it_arrives,
+    claims_are_the_payees,
+    a_race_for_one_balance_has_one_winner,
     bad_proofs_are_refused_and_burn_nothing,
     totals_are_journalled_in_order,
     signatures_are_the_settle_keys,
@@ -64,6 +70,7 @@ mod cases {
         ReserveRequest, Root, SettledBy, SigningKey, Voucher, journal_message, note, settle_message,
     };
 
+    pub(crate) use crate::claims::*;
     use crate::support::*;
 
     /// Contenders in a race. The store sees them as concurrent calls, whatever their number.

@@ -38,12 +38,13 @@ fn schedule(seed: &mut Seeded) -> Vec<Vec<Action>> {
     let number = |seed: &mut Seeded| usize::try_from(seed.below(1 << 16)).unwrap();
     let mut steps = vec![vec![Action::Mint { value: seed.below(1 << 16), notes: 2 }]; 2];
     for _ in 0..STEPS {
-        steps.push(match seed.below(10) {
+        steps.push(match seed.below(11) {
             0 => vec![Action::Mint { value: seed.below(1 << 16), notes: 1 }],
             1..=3 => (0..BURST).map(|_| Action::Reserve { note: number(seed), c_max: seed.below(1 << 16) }).collect(),
             4 | 5 => vec![Action::Journal { spend: number(seed), total: seed.below(1 << 16) }],
             6 | 7 => vec![Action::Settle { spend: number(seed), charge: seed.below(1 << 16) }],
-            8 => vec![Action::Advance { secs: seed.below(700) }],
+            8 => vec![Action::Claim { value: seed.below(1 << 16), before: seed.below(4) }],
+            9 => vec![Action::Advance { secs: seed.below(700) }],
             _ => vec![Action::Finalise],
         });
     }

@@ -12,14 +12,31 @@ use std::sync::{Arc, LazyLock};
 use credits::params::ProvingParams;
 use credits::spend::{SpendWitness, prove};
 use credits::{
-    Blind, Bytes32, Fe, Ledger, LedgerError, LedgerInfo, Note, NoteTree, RedeemRequest, ReserveRequest, SpendContext,
-    SpendKey, SpendProof, Voucher,
+    Blind, Bytes32, Credits, Fe, Ledger, LedgerError, LedgerInfo, Note, NoteTree, PayeeSums, RedeemRequest,
+    ReserveRequest, SpendContext, SpendKey, SpendProof, Voucher,
 };
 use ledger::redb_store::create_database;
-use ledger::{DirectoryError, InitOptions, OpenLedger, init, issue_voucher, open};
+use ledger::{DirectoryError, DurableLedger, InitOptions, OpenLedger, init, issue_voucher, open};
 use ledger_client::{LedgerClient, Pins};
 use support::*;
 use tokio::net::TcpListener;
+
+/// Databases of before there were claims have no table for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_of_before_there_were_claims_takes_them_on_disk() {
+    const CLAIMS: redb::TableDefinition<'_, &[u8; 32], &[u8]> = redb::TableDefinition::new("claims");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    create_database(&path, &identity()).unwrap();
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    assert!(transaction.delete_table(CLAIMS).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
+    let ledger = DurableLedger::open_file(&path, identity(), FakeProofs, TestClock::new()).unwrap();
+    assert_eq!(ledger.payee(payee_key().public()).await, Ok(PayeeSums::default()));
+    claims_work([&ledger, &ledger]).await;
+}
 
 /// One ledger directory for all tests; making parameters is the slow part. Tests copy it.
 static MADE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
@@ -218,6 +235,7 @@ async fn real_spends_through_the_service() {
     stop.send(()).unwrap();
     service.await.unwrap().unwrap();
     let reopened = open(&scratch(&directory), TestClock::new()).unwrap();
-    assert_eq!(reopened.ledger.payee_balance(Bytes32([6; 32])).await, Ok(credits(1000)));
+    let sums = PayeeSums { charged: credits(1000), claimed: Credits::ZERO };
+    assert_eq!(reopened.ledger.payee(Bytes32([6; 32])).await, Ok(sums));
     assert_eq!(reopened.ledger.heads().await.unwrap().log_root, last.checkpoint.log_root);
 }

@@ -70,11 +70,17 @@ pub fn trust(world: &World) -> Vec<String> {
     vec!["--root".to_owned(), root, "--policy".to_owned(), policy]
 }
 
-/// A wallet with `value` credits in it.
-pub fn funded_wallet(world: &World, name: &str, value: u64) -> anyhow::Result<String> {
+/// A wallet with nothing in it.
+pub fn empty_wallet(world: &World, name: &str) -> anyhow::Result<String> {
     let wallet = world.wallet_dir(name).display().to_string();
     json(world, &["wallet", "new", "--no-passphrase", "--wallet", &wallet, "--ledger", &world.ledger_url()])?
         .success()?;
+    Ok(wallet)
+}
+
+/// A wallet with `value` credits in it.
+pub fn funded_wallet(world: &World, name: &str, value: u64) -> anyhow::Result<String> {
+    let wallet = empty_wallet(world, name)?;
     json(world, &["wallet", "deposit", "--wallet", &wallet, &world.voucher(value)?])?.success()?;
     Ok(wallet)
 }

@@ -19,6 +19,7 @@ use crate::tsm_double::TsmDouble;
 mod config;
 mod gpu;
 mod log;
+mod payee;
 
 const READY: Duration = Duration::from_secs(60);
 
@@ -294,8 +295,8 @@ impl World {
     }
 
     fn init_ledger(&self, grace_secs: u64, tab_secs_max: u64, postgres_url: Option<&str>) -> anyhow::Result<()> {
-        let dir = self.ledger_dir();
-        if dir.exists() {
+        self.make_payee()?;
+        if self.ledger_dir().exists() {
             return Ok(());
         }
         let mut command = self.program("cloister-host");

@@ -33,3 +33,4 @@ mod tidy;
 mod tinfoil;
 mod tls_scanners;
 mod trust;
+mod withdrawals;

@@ -2,6 +2,7 @@
 
 mod ledger;
 mod receipt;
+mod wallet;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +12,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 pub(crate) use ledger::{Ledger, LedgerAudit};
 pub(crate) use receipt::{Receipt, ReceiptAudit, ReceiptShow, ReceiptVerify};
+pub(crate) use wallet::{
+    Wallet, WalletClaim, WalletDeposit, WalletNew, WalletPassphrase, WalletRestore, WalletShow, WalletWithdraw,
+    WalletWithdrawals, WalletWords,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -256,97 +261,6 @@ pub(crate) struct Proxy {
     pub(crate) danger_listen_anywhere: bool,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
-    #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
-}
-
-/// Keep anonymous credits.
-#[derive(Debug, Subcommand)]
-#[command(
-    after_help = "Example:\n  cloister wallet new --ledger http://127.0.0.1:7070 && cloister wallet deposit cloister-voucher-v1.…"
-)]
-pub(crate) enum Wallet {
-    New(WalletNew),
-    Restore(WalletRestore),
-    Deposit(WalletDeposit),
-    Balance(WalletShow),
-    History(WalletShow),
-    Sync(WalletShow),
-    Words(WalletWords),
-    Passphrase(WalletPassphrase),
-}
-
-/// Make a wallet for a ledger and print its 24 recovery words.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  cloister wallet new --ledger http://127.0.0.1:7070\n  \
-    cloister wallet new --ledger http://127.0.0.1:7070 --passphrase-file secret.txt")]
-pub(crate) struct WalletNew {
-    /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
-    #[arg(long, conflicts_with = "passphrase_file")]
-    pub(crate) no_passphrase: bool,
-    #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
-}
-
-/// Make a wallet from 24 recovery words and find its credits in the ledger.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloister wallet restore --ledger http://127.0.0.1:7070 < words.txt")]
-pub(crate) struct WalletRestore {
-    /// File with the words [default: read from stdin]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) words: Option<PathBuf>,
-    /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
-    #[arg(long, conflicts_with = "passphrase_file")]
-    pub(crate) no_passphrase: bool,
-    #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
-}
-
-/// Print the 24 recovery words again, to write them down.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloister wallet words")]
-pub(crate) struct WalletWords {
-    #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
-}
-
-/// Seal the wallet under another passphrase, or no longer.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  cloister wallet passphrase\n  \
-    cloister wallet passphrase --passphrase-file old.txt --new-passphrase-file new.txt")]
-pub(crate) struct WalletPassphrase {
-    /// File with the new passphrase [default: ask on the terminal]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) new_passphrase_file: Option<PathBuf>,
-    /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
-    #[arg(long, conflicts_with = "new_passphrase_file")]
-    pub(crate) no_passphrase: bool,
-    #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
-}
-
-/// Redeem a voucher.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloister wallet deposit cloister-voucher-v1.eyJ… --notes 2")]
-pub(crate) struct WalletDeposit {
-    /// The voucher [default: read from stdin]
-    pub(crate) voucher: Option<String>,
-    /// Notes to split the value into; each can pay one tab at a time
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=8))]
-    pub(crate) notes: u32,
-    #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
-}
-
-/// Read the ledger and print what the wallet holds.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  cloister wallet balance --json\n  cloister wallet history\n  cloister wallet sync"
-)]
-pub(crate) struct WalletShow {
-    /// Do not contact the ledger
-    #[arg(long)]
-    pub(crate) offline: bool,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }

@@ -276,6 +276,14 @@ impl Error {
             "ledger.voucher_used" => {
                 "the voucher is gone; if it was redeemed into this wallet, cloister wallet balance shows it"
             }
+            "claim.above_charges" => "ask for less with --amount, or leave it out to claim all there is",
+            "claim.stale" => "somebody with the same key claimed meanwhile; run the command again for what is left",
+            "wallet.withdrawal_spent" => {
+                "somebody deposited it; if it was this wallet, cloister wallet history shows it"
+            }
+            "wallet.payee_key" => {
+                "make one with: cloister-host payee new --out payee.key, and name its payee in the node's configuration"
+            }
             "ledger_client.url" | "ledger_client.https_unsupported" => "write the ledger's address as http://host:port",
             "wallet.ledger_missing" => "name the ledger with --ledger URL",
             "bundle.malformed" => "name a file from the wallet's receipts directory or from --keep-receipt",

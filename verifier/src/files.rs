@@ -5,7 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Why a file could not be used.
@@ -44,6 +44,15 @@ impl FileError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
     }
+}
+
+/// Whether others than its owner may do anything with a file.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn is_open_to_others(path: &Path) -> Result<bool, FileError> {
+    let metadata = std::fs::metadata(path).map_err(FileError::io("look at", path))?;
+    Ok(metadata.permissions().mode() & 0o077 != 0)
 }
 
 /// Makes a directory, and its parents, that only its owner can enter.

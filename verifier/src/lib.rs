@@ -37,6 +37,7 @@ pub mod tls;
 pub mod verify;
 pub mod wallet_files;
 pub mod wallet_store;
+pub mod withdraw;
 
 pub use bundle::ReceiptBundle;
 pub use clock::SystemClock;

@@ -6,9 +6,11 @@
 //!
 //! 1. The node sells on this wallet's ledger, and its assurance is enough for that ledger.
 //! 2. The wallet is brought up to date with the ledger.
-//! 3. A note is chosen, its spend bound to this node boot, price sheet and deadline, and stored.
+//! 3. A note is chosen, its spend bound to this node boot, price sheet and deadline, and stored. One that was cut off is taken up again.
 //! 4. The spend is proved.
 //! 5. The tab is opened. A definitive no frees the note; no answer leaves it pending, and the ledger's log decides later.
+
+mod resume;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use credits::ledger::{LOG_PAGE_ENTRIES_MAX, Ledger, LedgerError, LedgerInfo};
 use credits::offer::Offer;
 use credits::params::ProvingParams;
 use credits::settlement::Settlement;
-use credits::spend::prove;
+use credits::spend::{SpendProof, prove};
 use credits::tab::{OpenTabRequest, TAB_VERSION};
 use credits::wallet::{HistoryItem, PreparedSpend, SpendItem, SpendProgress, SyncProgress, WalletError};
 use ledger_client::{ConnectError, LedgerClient, Pins};
@@ -200,6 +202,11 @@ impl Payer {
         &self.ledger
     }
 
+    /// The time on this machine, in Unix seconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now().0
+    }
+
     /// Replays the ledger's log up to its newest checkpoint.
     ///
     /// # Errors
@@ -235,11 +242,16 @@ impl Payer {
         self.sync().await?;
         let params = self.proving_params(&info, on_stage).await?;
         // 3. A note, bound and stored before anything is sent.
-        let not_after = self.not_after(session, &info)?;
-        let prepared = self.prepare(session, amount, not_after)?;
+        let prepared = match self.resumable(session, amount) {
+            Some(prepared) => prepared,
+            None => {
+                let not_after = self.not_after(session, &info)?;
+                self.prepare(session, amount, not_after)?
+            }
+        };
         // 4. The proof.
         on_stage(Stage::Prove);
-        let open = match prove_open(params, &prepared, not_after).await {
+        let open = match prove_open(params, &prepared).await {
             Ok(open) => open,
             Err(error) => {
                 self.abandon(&prepared)?;
@@ -292,7 +304,7 @@ impl Payer {
         let wallet = self.store.wallet();
         let spends = wallet.history().iter().filter_map(|item| match item {
             HistoryItem::Spend(spend) => Some(spend),
-            HistoryItem::Deposit(_) => None,
+            HistoryItem::Deposit(_) | HistoryItem::Claim(_) => None,
         });
         let tabs: Vec<Tab> = spends
             .filter(of_this_boot)
@@ -331,7 +343,7 @@ impl Payer {
 
     /// What the ledger says now. The client has compared its identity with the pinned one; here it must not have turned from
     /// play money into money, or back, behind the user's back.
-    async fn ledger_info(&self) -> Result<LedgerInfo, PaymentError> {
+    pub(crate) async fn ledger_info(&self) -> Result<LedgerInfo, PaymentError> {
         let info = self.ledger.info().await.map_err(PaymentError::Ledger)?;
         if info.holds_value == self.store.ledger().info.holds_value {
             Ok(info)
@@ -361,7 +373,7 @@ impl Payer {
         Err(last)
     }
 
-    fn abandon(&mut self, prepared: &PreparedSpend) -> Result<(), PaymentError> {
+    pub(crate) fn abandon(&mut self, prepared: &PreparedSpend) -> Result<(), PaymentError> {
         let nullifier = prepared.public.nullifier;
         self.store
             .update(|wallet| {
@@ -371,7 +383,7 @@ impl Payer {
             .map_err(PaymentError::Store)
     }
 
-    async fn proving_params(
+    pub(crate) async fn proving_params(
         &mut self,
         info: &LedgerInfo,
         on_stage: &(dyn Fn(Stage) + Sync),
@@ -399,17 +411,22 @@ impl Payer {
     }
 }
 
-async fn prove_open(
+/// Proves a spend on a thread that may block.
+pub(crate) async fn prove_spend(
     params: Arc<ProvingParams>,
     prepared: &PreparedSpend,
-    not_after: u64,
-) -> Result<OpenTabRequest, PaymentError> {
+) -> Result<SpendProof, PaymentError> {
     let (public, witness) = (prepared.public, prepared.witness.clone());
     let failed = |detail: String| PaymentError::Prove { detail };
-    let proof = tokio::task::spawn_blocking(move || prove(&params, &public, &witness, &mut OsRng))
+    tokio::task::spawn_blocking(move || prove(&params, &public, &witness, &mut OsRng))
         .await
         .map_err(|error| failed(error.to_string()))?
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| failed(error.to_string()))
+}
+
+async fn prove_open(params: Arc<ProvingParams>, prepared: &PreparedSpend) -> Result<OpenTabRequest, PaymentError> {
+    let (public, not_after) = (prepared.public, prepared.context.not_after);
+    let proof = prove_spend(params, prepared).await?;
     Ok(OpenTabRequest {
         version: TAB_VERSION.to_owned(),
         root: public.root,

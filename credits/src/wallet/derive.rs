@@ -10,6 +10,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::WALLET_FORMAT;
 use crate::bytes::{Bytes32, LengthPrefixed};
+use crate::claim::PayeeKey;
 use crate::field::Fe;
 use crate::hash::sha512;
 use crate::keys::{SEED_LEN, TabKey};
@@ -74,6 +75,11 @@ impl WalletKeys {
         TabKey::from_seed(&self.half("tab", nullifier.as_bytes()))
     }
 
+    /// The payee of a withdrawal of the note with this nullifier.
+    pub(super) fn withdrawal_key(&self, nullifier: Nullifier) -> PayeeKey {
+        PayeeKey::from_seed(&self.half("withdrawal", nullifier.as_bytes()))
+    }
+
     /// Names the seed without telling it: a state read back with another seed is refused.
     pub(super) fn fingerprint(&self) -> Bytes32 {
         Bytes32(*self.half("fingerprint", &[]))
@@ -111,10 +117,12 @@ mod tests {
             assert_ne!(keys.mint_blind(0), other.mint_blind(0));
             assert_ne!(keys.blind_next(nullifier), other.blind_next(nullifier));
             assert_ne!(keys.tab_key(nullifier).public(), other.tab_key(nullifier).public());
+            assert_ne!(keys.withdrawal_key(nullifier).public(), other.withdrawal_key(nullifier).public());
             assert_ne!(keys.fingerprint(), other.fingerprint());
         }
         assert_ne!(keys.public_key(0), keys.public_key(1));
         assert_ne!(keys.mint_blind(0), keys.mint_blind(1));
+        assert_ne!(keys.withdrawal_key(nullifier).public(), keys.tab_key(nullifier).public());
         let again = WalletKeys::new(WalletSeed::from_bytes([1; 32]), Bytes32([2; 32]));
         assert_eq!(keys.tab_key(nullifier).public(), again.tab_key(nullifier).public());
         assert_eq!(format!("{:?}", WalletSeed::from_bytes([1; 32])), "WalletSeed(..)");

@@ -151,8 +151,8 @@ pub enum EntryFault {
     /// A charge is not below the last journalled total; the ledger alone charges exactly that.
     #[error("the charge is not what was journalled")]
     ChargeJournal,
-    /// The guardian signs what it journals and settles.
-    #[error("the guardian's signature does not verify")]
+    /// The guardian signs what it journals and settles, the payee what it claims.
+    #[error("the guardian's or the payee's signature does not verify")]
     Signature,
 }
 

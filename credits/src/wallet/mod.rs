@@ -15,12 +15,16 @@ mod scan;
 mod state;
 #[cfg(test)]
 mod tests;
+mod withdrawal;
 
 use self::derive::WalletKeys;
 pub use self::derive::WalletSeed;
 pub use self::error::{EntryFault, WalletError};
 use self::scan::{Lanes, Replay, remember, spend_item};
-pub use self::state::{DepositItem, HistoryItem, NoteStatus, OwnedNote, SpendItem, SpendProgress, WalletState};
+pub use self::state::{
+    ClaimItem, DepositItem, HistoryItem, NoteStatus, OwnedNote, SpendItem, SpendProgress, WalletState,
+};
+pub use self::withdrawal::OwnWithdrawal;
 use crate::checkpoint::{Checkpoint, ledger_id};
 use crate::context::{SpendContext, SpendContextInputs};
 use crate::keys::TabKey;
@@ -222,17 +226,25 @@ impl Wallet {
     /// The smallest sufficient note is taken, of equal ones the oldest, so that large notes stay whole; but one that the newest
     /// anchor has goes before all that it does not, whose root would say when they were made.
     pub fn prepare_spend(&mut self, c_max: Credits, inputs: SpendContextInputs) -> Result<PreparedSpend, WalletError> {
-        if c_max.is_zero() {
-            return Err(WalletError::AmountZero);
-        }
         if inputs.ledger_id != self.state.ledger_id || inputs.vk_digest != self.state.vk_digest {
             return Err(WalletError::LedgerMismatch);
+        }
+        self.prepare(c_max, |_nullifier| inputs)
+    }
+
+    fn prepare(
+        &mut self,
+        c_max: Credits,
+        inputs: impl FnOnce(Nullifier) -> SpendContextInputs,
+    ) -> Result<PreparedSpend, WalletError> {
+        if c_max.is_zero() {
+            return Err(WalletError::AmountZero);
         }
         if !self.in_step() {
             return Err(WalletError::NotSynced);
         }
         let nullifier = self.pick(c_max)?;
-        let context = Box::new(inputs.with_tab_key(self.keys.tab_key(nullifier).public()));
+        let context = Box::new(inputs(nullifier).with_tab_key(self.keys.tab_key(nullifier).public()));
         let owned = self.state.notes.iter_mut().find(|owned| owned.nullifier == nullifier);
         let owned = owned.ok_or(WalletError::NotPending { nullifier })?;
         owned.status = NoteStatus::Pending { c_max, context: context.clone() };

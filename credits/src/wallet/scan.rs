@@ -9,12 +9,16 @@ use std::collections::BTreeMap;
 
 use super::derive::WalletKeys;
 use super::error::EntryFault;
-use super::state::{DepositItem, HistoryItem, NoteStatus, OpenSpend, OwnedNote, SpendItem, SpendProgress, WalletState};
+use super::state::{
+    ClaimItem, DepositItem, HistoryItem, NoteStatus, OpenSpend, OwnedNote, SpendItem, SpendProgress, WalletState,
+};
 use super::{HISTORY_ITEMS_MAX, LANE_GAP};
+use crate::claim::verify_claim;
 use crate::context::SpendContext;
-use crate::entry::{JournalEntry, LogEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry};
+use crate::entry::{ClaimEntry, JournalEntry, LogEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry};
+use crate::field::Fe;
 use crate::keys::verify_ed25519;
-use crate::ledger::{journal_message, settle_message};
+use crate::ledger::{MintOutput, journal_message, settle_message};
 use crate::note::{Blind, Leaf, Note, NotePublicKey, Nullifier, inner, leaf, mint_rho};
 use crate::value::Credits;
 
@@ -52,36 +56,61 @@ impl Replay<'_> {
             LogEntry::Journal(entry) => self.journal(entry),
             LogEntry::Settle(entry) => self.settle(entry),
             LogEntry::Void(entry) => self.void(entry),
+            LogEntry::Claim(entry) => self.claim(entry),
         }?;
         self.state.log.append(entry.leaf_hash());
         Ok(())
     }
 
     fn mint(&mut self, entry: &MintEntry) -> Result<(), EntryFault> {
+        let MintEntry { mint_seq, value, pk, rho, b, leaf_index, leaf, voucher_id } = *entry;
+        if self.open_note(mint_seq, rho, MintOutput { pk, value, b }, (leaf_index, leaf))? {
+            let (entry_index, seen) = (self.state.log.size(), self.seen);
+            self.remember(HistoryItem::Deposit(DepositItem { value, voucher_id, entry_index, seen }));
+        }
+        Ok(())
+    }
+
+    /// Whether the payee had been paid as much, only an audit sees: wallets keep no sums of others.
+    fn claim(&mut self, entry: &ClaimEntry) -> Result<(), EntryFault> {
+        let request = entry.request();
+        verify_claim(&self.state.ledger_id, &request).map_err(|_| EntryFault::Signature)?;
+        if self.open_note(entry.mint_seq, entry.rho, request.output, (entry.leaf_index, entry.leaf))? {
+            let (value, payee, entry_index, seen) = (entry.value, entry.payee, self.state.log.size(), self.seen);
+            self.remember(HistoryItem::Claim(ClaimItem { value, payee, entry_index, seen }));
+        }
+        Ok(())
+    }
+
+    /// Appends a note that was opened in the clear; whether it is the wallet's.
+    fn open_note(
+        &mut self,
+        mint_seq: u64,
+        rho: Fe,
+        MintOutput { pk, value, b }: MintOutput,
+        (leaf_index, minted): (u64, Leaf),
+    ) -> Result<bool, EntryFault> {
         let expected = self.state.next_mint_seq;
-        if entry.mint_seq != expected {
-            return Err(EntryFault::MintSequence { expected, got: entry.mint_seq });
+        if mint_seq != expected {
+            return Err(EntryFault::MintSequence { expected, got: mint_seq });
         }
         // With the numbers contiguous this also means that no rho repeats.
-        if entry.rho != mint_rho(self.state.ledger_id, entry.mint_seq) {
+        if rho != mint_rho(self.state.ledger_id, mint_seq) {
             return Err(EntryFault::MintRho);
         }
-        let blind = Blind(entry.b);
-        if entry.leaf != leaf(inner(entry.pk, entry.value, entry.rho, blind), Credits::ZERO) {
+        let blind = Blind(b);
+        if minted != leaf(inner(pk, value, rho, blind), Credits::ZERO) {
             return Err(EntryFault::Leaf);
         }
-        self.append_leaf(entry.leaf_index, entry.leaf)?;
+        self.append_leaf(leaf_index, minted)?;
         self.state.next_mint_seq = expected.saturating_add(1);
 
-        let Some(lane) = self.lanes.lanes.get(&entry.pk).copied() else { return Ok(()) };
+        let Some(lane) = self.lanes.lanes.get(&pk).copied() else { return Ok(false) };
         self.state.lanes_minted = self.state.lanes_minted.max(lane.saturating_add(1));
         self.state.next_lane = self.state.next_lane.max(self.state.lanes_minted);
         self.lanes.cover(self.keys, self.state.lanes_minted);
-        let note = Note { lane, value: entry.value, rho: entry.rho, blind, refund: Credits::ZERO };
-        self.keep(note, entry.leaf_index);
-        let (value, voucher_id, entry_index) = (entry.value, entry.voucher_id, self.state.log.size());
-        self.remember(HistoryItem::Deposit(DepositItem { value, voucher_id, entry_index, seen: self.seen }));
-        Ok(())
+        self.keep(Note { lane, value, rho, blind, refund: Credits::ZERO }, leaf_index);
+        Ok(true)
     }
 
     fn reserve(&mut self, entry: &ReserveEntry) -> Result<(), EntryFault> {
@@ -242,7 +271,7 @@ impl Replay<'_> {
 pub(super) fn spend_item(state: &mut WalletState, nullifier: Nullifier) -> Option<&mut SpendItem> {
     state.history.iter_mut().rev().find_map(|item| match item {
         HistoryItem::Spend(item) if item.nullifier == nullifier => Some(item),
-        HistoryItem::Spend(_) | HistoryItem::Deposit(_) => None,
+        HistoryItem::Spend(_) | HistoryItem::Deposit(_) | HistoryItem::Claim(_) => None,
     })
 }
 
@@ -250,7 +279,7 @@ pub(super) fn spend_item(state: &mut WalletState, nullifier: Nullifier) -> Optio
 pub(super) fn remember(state: &mut WalletState, item: HistoryItem) {
     if state.history.len() >= HISTORY_ITEMS_MAX {
         let finished = |item: &HistoryItem| match item {
-            HistoryItem::Deposit(_) => true,
+            HistoryItem::Deposit(_) | HistoryItem::Claim(_) => true,
             HistoryItem::Spend(item) => !matches!(item.progress, SpendProgress::Pending | SpendProgress::Reserved),
         };
         if let Some(oldest) = state.history.iter().position(finished) {

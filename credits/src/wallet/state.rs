@@ -136,6 +136,8 @@ pub enum NoteStatus {
 pub enum HistoryItem {
     /// A note was minted.
     Deposit(DepositItem),
+    /// A note was made of what a payee had been paid.
+    Claim(ClaimItem),
     /// A note was spent, or was about to be.
     Spend(SpendItem),
 }
@@ -148,6 +150,20 @@ pub struct DepositItem {
     pub value: Credits,
     /// The voucher that paid for it.
     pub voucher_id: Bytes32,
+    /// The log entry.
+    pub entry_index: u64,
+    /// The time of the checkpoint under which the wallet first saw it.
+    pub seen: u64,
+}
+
+/// A claimed note.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimItem {
+    /// Its worth.
+    pub value: Credits,
+    /// Who was paid.
+    pub payee: Bytes32,
     /// The log entry.
     pub entry_index: u64,
     /// The time of the checkpoint under which the wallet first saw it.

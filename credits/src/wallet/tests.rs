@@ -4,6 +4,7 @@ mod fake;
 mod linking;
 mod refusals;
 mod schedule;
+mod withdrawals;
 
 use self::fake::{FakeLedger, SEED, inputs};
 use super::*;
@@ -306,7 +307,7 @@ fn an_abandoned_spend_that_arrives_anyway_is_recognised() {
         .iter()
         .filter_map(|item| match item {
             HistoryItem::Spend(item) => Some((item.c_max.get(), item.progress)),
-            HistoryItem::Deposit(_) => None,
+            HistoryItem::Deposit(_) | HistoryItem::Claim(_) => None,
         })
         .collect();
     let abandoned = SpendProgress::Abandoned;

@@ -1,11 +1,11 @@
 //! Checks of answers against requests, without the network.
 
-use credits::entry::{SettleEntry, VoidEntry};
+use credits::entry::{ClaimEntry, SettleEntry, VoidEntry};
 use credits::merkle::verify_inclusion;
 use credits::note::{Blind, inner, leaf, mint_rho};
 use credits::{
-    Bytes32, Credits, LedgerError, LogEntry, LogPage, MintEntry, MintOutput, RedeemRequest, RedeemResponse,
-    ReserveEntry, ReserveRequest, SettleRequest, SettleResponse, SettledBy, Voucher,
+    Bytes32, ClaimRequest, ClaimResponse, Credits, LedgerError, LogEntry, LogPage, MintEntry, MintOutput,
+    RedeemRequest, RedeemResponse, ReserveEntry, ReserveRequest, SettleRequest, SettleResponse, SettledBy, Voucher,
 };
 
 /// Whether an entry records the spend of a request, whatever its root and proof.
@@ -36,6 +36,22 @@ pub(crate) fn redeem(
     } else {
         Err(LedgerError::AnswerMismatch)
     }
+}
+
+/// The entry is of this claim and opens its note.
+pub(crate) fn claim(ledger_id: &Bytes32, request: &ClaimRequest, response: &ClaimResponse) -> Result<(), LedgerError> {
+    let ClaimEntry { mint_seq, value, pk, rho, b, leaf: minted, .. } = response.entry;
+    let expected = leaf(inner(pk, value, mint_rho(*ledger_id, mint_seq), Blind(b)), Credits::ZERO);
+    let is_asked = response.entry.request() == *request && rho == mint_rho(*ledger_id, mint_seq) && minted == expected;
+    if is_asked { Ok(()) } else { Err(LedgerError::AnswerMismatch) }
+}
+
+/// The log holds the entry.
+pub(crate) fn claim_is_logged(response: &ClaimResponse) -> Result<(), LedgerError> {
+    let ClaimResponse { entry, entry_index, inclusion, checkpoint } = response;
+    let leaf = LogEntry::Claim(entry.clone()).leaf_hash();
+    verify_inclusion(leaf, *entry_index, checkpoint.log_size, inclusion, &checkpoint.log_root)
+        .map_err(|_| LedgerError::InclusionInvalid)
 }
 
 /// The log holds an entry of this outcome: the guardian's own settlement, or the ledger's at the same charge.

@@ -17,8 +17,9 @@ use credits::ledger::LEDGER_VERSION;
 use credits::merkle::verify_inclusion;
 use credits::params::{VERIFYING_PARAMS_LEN, VerifyingParams};
 use credits::{
-    Bytes32, Checkpoint, CheckpointAnswer, JournalRequest, Ledger, LedgerError, LedgerInfo, LogEntry, LogPage,
-    RedeemRequest, RedeemResponse, Reservation, ReserveEntry, ReserveRequest, SettleRequest, SettleResponse,
+    Bytes32, Checkpoint, CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError,
+    LedgerInfo, LogEntry, LogPage, PayeeSums, RedeemRequest, RedeemResponse, Reservation, ReserveEntry, ReserveRequest,
+    SettleRequest, SettleResponse,
 };
 use serde::Deserialize;
 
@@ -209,6 +210,19 @@ impl Ledger for LedgerClient {
         self.accept(&response.checkpoint, size_at_send).await?;
         checks::settlement_is_logged(&request, &response)?;
         Ok(response)
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<ClaimResponse, LedgerError> {
+        let size_at_send = self.history.size();
+        let response: ClaimResponse = self.transport.post("/v1/claims", &request, ANSWER_BYTES_MAX).await?;
+        checks::claim(&self.pins.ledger_id, &request, &response)?;
+        self.accept(&response.checkpoint, size_at_send).await?;
+        checks::claim_is_logged(&response)?;
+        Ok(response)
+    }
+
+    async fn payee(&self, payee: Bytes32) -> Result<PayeeSums, LedgerError> {
+        self.transport.get(&format!("/v1/payees/{payee}"), ANSWER_BYTES_MAX).await
     }
 
     async fn log(&self, from: u64, limit: u32) -> Result<LogPage, LedgerError> {

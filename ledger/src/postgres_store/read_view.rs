@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 
+use credits::claim::LastClaim;
 use credits::state::SpendState;
 use credits::{Bytes32, Credits, Inner, LogEntry, Nullifier, Root};
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Row, Transaction};
 
 use super::connection::serving;
-use super::rows::read_nodes;
+use super::rows::{LAST_CLAIM, PAYEE, charges, read_nodes};
 use super::schema::{begin, bigint, column, number};
 use crate::error::StoreError;
 use crate::record::{Meta, decode, is_recent};
@@ -102,9 +103,13 @@ impl View for ReadView<'_> {
         rows.iter().map(|row| decode("log entry", column::<&str>(row, 0)?.as_bytes())).collect()
     }
 
-    fn payee_balance(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
-        let row = self.lookup("read a payee", "SELECT balance FROM payees WHERE payee = $1", payee.as_bytes())?;
-        let balance = row.map(|row| number(column(&row, 0)?)).transpose()?.unwrap_or(0);
-        Credits::new(balance).map_err(|_| StoreError::Sum { sum: "balance of a payee" })
+    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+        let row = self.lookup("read a payee", PAYEE, payee.as_bytes())?;
+        row.as_ref().map_or(Ok(Credits::ZERO), charges)
+    }
+
+    fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {
+        let row = self.lookup("read a claim", LAST_CLAIM, payee.as_bytes())?;
+        row.map(|row| decode("claim", column::<&str>(&row, 0)?.as_bytes())).transpose()
     }
 }

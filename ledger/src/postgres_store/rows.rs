@@ -1,11 +1,11 @@
 //! Rows that a transaction writes, column by column, so that each table takes one statement.
 
-use credits::Bytes32;
+use credits::{Bytes32, Credits};
 use postgres::types::{ToSql, Type};
 use postgres::{Row, Transaction};
 
 use super::connection::serving;
-use super::schema::{bigint, bytes32, text};
+use super::schema::{bigint, bytes32, column, number, text};
 use crate::error::StoreError;
 
 type Keys = Vec<Vec<u8>>;
@@ -23,6 +23,7 @@ pub(super) struct Rows {
     not_due: (Numbers, Keys),
     vouchers: (Keys, Texts),
     payees: (Keys, Numbers),
+    claims: (Keys, Texts),
     roots: (Keys, Numbers),
 }
 
@@ -76,6 +77,12 @@ impl Rows {
         Ok(())
     }
 
+    pub(super) fn claim(&mut self, payee: &[u8; 32], record: &[u8]) -> Result<(), StoreError> {
+        self.claims.0.push(payee.to_vec());
+        self.claims.1.push(text(record)?.to_owned());
+        Ok(())
+    }
+
     pub(super) fn root(&mut self, root: &[u8; 32], note_count: u64) -> Result<(), StoreError> {
         self.roots.0.push(root.to_vec());
         self.roots.1.push(bigint(note_count)?);
@@ -85,8 +92,8 @@ impl Rows {
     /// Writes all rows, forgets the roots over at most `oldest` notes, and writes where the ledger stands now.
     pub(super) fn write(self, transaction: &mut Transaction<'_>, oldest: u64, state: &[u8]) -> Result<(), StoreError> {
         use Type as T;
-        let Self { entries, nodes, new_spends, changed_spends, successors, due, not_due, vouchers, payees, roots } =
-            self;
+        let Self { entries, nodes, new_spends, changed_spends, successors, due, not_due, .. } = self;
+        let Self { vouchers, payees, claims, roots, .. } = self;
         let mut all = |doing, count: usize, sql: &str, params: &[(&(dyn ToSql + Sync), Type)]| {
             let done = if count == 0 { Ok(0) } else { transaction.execute_typed(sql, params).map_err(serving(doing)) };
             // A statement that touched fewer rows than it was given found the database other than it was left.
@@ -150,6 +157,13 @@ impl Rows {
              ON CONFLICT (payee) DO UPDATE SET balance = payees.balance + excluded.balance",
             &[(&payees.0, T::BYTEA_ARRAY), (&payees.1, T::INT8_ARRAY)],
         )?;
+        all(
+            "record the claims",
+            claims.0.len(),
+            "INSERT INTO claims (payee, claim) SELECT * FROM unnest($1, $2) \
+             ON CONFLICT (payee) DO UPDATE SET claim = excluded.claim",
+            &[(&claims.0, T::BYTEA_ARRAY), (&claims.1, T::TEXT_ARRAY)],
+        )?;
         let grew = !roots.0.is_empty();
         all(
             "record the roots",
@@ -166,6 +180,16 @@ impl Rows {
         transaction.execute_typed(update, &[(&state, T::TEXT)]).map_err(serving("write its description"))?;
         Ok(())
     }
+}
+
+/// What was charged for a payee: see [`charges`].
+pub(super) const PAYEE: &str = "SELECT balance FROM payees WHERE payee = $1";
+/// A payee's last claim.
+pub(super) const LAST_CLAIM: &str = "SELECT claim FROM claims WHERE payee = $1";
+
+/// The amount in a row of [`PAYEE`].
+pub(super) fn charges(row: &Row) -> Result<Credits, StoreError> {
+    Credits::new(number(column(row, 0)?)?).map_err(|_| StoreError::Sum { sum: "charges of a payee" })
 }
 
 /// Rows of a query inside a transaction.

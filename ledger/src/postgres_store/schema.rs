@@ -10,6 +10,7 @@ use super::connection::serving;
 use crate::error::StoreError;
 use crate::identity::LedgerIdentity;
 use crate::record::{Meta, encode};
+use crate::storage::Totals;
 
 const TABLES: &str = "
 CREATE TABLE ledger_state (one smallint PRIMARY KEY CHECK (one = 1), info text NOT NULL, state text NOT NULL);
@@ -22,7 +23,11 @@ CREATE TABLE vouchers (voucher_id bytea PRIMARY KEY, redeemed text NOT NULL);
 CREATE TABLE payees (payee bytea PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0));
 CREATE TABLE note_roots (root bytea PRIMARY KEY, note_count bigint NOT NULL UNIQUE);
 ";
+/// A table that ledgers of before there were claims do not have.
+const CLAIMS: &str = "CREATE TABLE claims (payee bytea PRIMARY KEY, claim text NOT NULL)";
 const DUPLICATE_TABLE: &str = "42P07";
+/// What a table that somebody else makes at the same moment gives.
+const UNIQUE_VIOLATION: &str = "23505";
 
 /// Makes the tables of an empty ledger in the connection's schema, all or none.
 pub(super) fn create(client: &mut Client, identity: &LedgerIdentity) -> Result<(), StoreError> {
@@ -31,12 +36,32 @@ pub(super) fn create(client: &mut Client, identity: &LedgerIdentity) -> Result<(
         Some(code) if code.code() == DUPLICATE_TABLE => StoreError::Occupied,
         _ => serving("make its tables")(error),
     })?;
+    transaction.batch_execute(CLAIMS).map_err(serving("make its tables"))?;
     let state = encode("description", &Meta::empty(identity.ledger_id()))?;
     let (info, state) = (info(identity)?, text(&state)?);
     let insert = "INSERT INTO ledger_state (one, info, state) VALUES (1, $1, $2)";
     let inserted = transaction.execute_typed(insert, &[(&info, Type::TEXT), (&state, Type::TEXT)]);
     inserted.map_err(serving("write its description"))?;
     transaction.commit().map_err(serving("commit"))
+}
+
+/// Makes the table that a ledger of before there were claims lacks. One that had claims and lacks it lost it: made anew, all of them
+/// could be made again.
+pub(super) fn add_claims(client: &mut Client, totals: Totals) -> Result<(), StoreError> {
+    let rows = client.query_typed("SELECT to_regclass('claims') IS NOT NULL", &[]);
+    let rows = rows.map_err(serving("look for its tables"))?;
+    if rows.first().map(|row| column(row, 0)).transpose()? == Some(true) {
+        return Ok(());
+    }
+    if !totals.claimed.is_zero() {
+        return Err(StoreError::Missing { record: "table of claims" });
+    }
+    match client.batch_execute(CLAIMS) {
+        Err(error) if error.code().is_some_and(|code| [DUPLICATE_TABLE, UNIQUE_VIOLATION].contains(&code.code())) => {
+            Ok(())
+        }
+        made => made.map_err(serving("make its tables")),
+    }
 }
 
 /// The description that all services over the database must agree on.

@@ -4,12 +4,13 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use credits::claim::LastClaim;
 use credits::state::SpendState;
 use credits::{Bytes32, Credits, Inner, Leaf, LogEntry, Nullifier, Root};
 use postgres::Transaction;
 use postgres::types::Type;
 
-use super::rows::{Rows, read};
+use super::rows::{LAST_CLAIM, PAYEE, Rows, charges, read};
 use super::schema::{bigint, bytes32, column, number};
 use crate::error::StoreError;
 use crate::record::{Meta, decode, encode, is_anchor, is_recent, roots_kept};
@@ -30,6 +31,7 @@ pub(super) struct WriteBook<'t, 'c> {
     due_set: BTreeSet<(u64, Nullifier)>,
     due_cleared: BTreeSet<(u64, Nullifier)>,
     credited: BTreeMap<Bytes32, Credits>,
+    claims: BTreeMap<Bytes32, LastClaim>,
     rows: Rows,
 }
 
@@ -57,6 +59,7 @@ impl<'t, 'c> WriteBook<'t, 'c> {
             due_set: BTreeSet::new(),
             due_cleared: BTreeSet::new(),
             credited: BTreeMap::new(),
+            claims: BTreeMap::new(),
             rows: Rows::default(),
         };
         book.read_spends(&nullifiers)?;
@@ -97,6 +100,9 @@ impl<'t, 'c> WriteBook<'t, 'c> {
         for (payee, amount) in &self.credited {
             self.rows.payee(payee.as_bytes(), amount.get())?;
         }
+        for (payee, claim) in &self.claims {
+            self.rows.claim(payee.as_bytes(), &encode("claim", claim)?)?;
+        }
         let heads = self.meta.heads;
         // An anchor is recorded already.
         if heads.note_count != notes_before && !is_anchor(heads.note_count) {
@@ -119,6 +125,11 @@ impl<'t, 'c> WriteBook<'t, 'c> {
             return Ok(Vec::new());
         }
         read(&mut self.transaction.borrow_mut(), doing, sql, &[(&keys, Type::BYTEA_ARRAY)])
+    }
+
+    /// Claims are rare: what they look at is read when they do.
+    fn by_key(&self, doing: &'static str, sql: &str, key: &Bytes32) -> Result<Vec<postgres::Row>, StoreError> {
+        read(&mut self.transaction.borrow_mut(), doing, sql, &[(&key.as_bytes().as_slice(), Type::BYTEA)])
     }
 
     /// Reads the spends that were not looked at yet.
@@ -228,9 +239,29 @@ impl Book for WriteBook<'_, '_> {
         Ok(())
     }
 
+    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+        let rows = self.by_key("read a payee", PAYEE, payee)?;
+        let stored = rows.first().map_or(Ok(Credits::ZERO), charges)?;
+        let charged = stored.checked_add(self.credited.get(payee).copied().unwrap_or_default());
+        charged.ok_or(StoreError::Sum { sum: "charges of a payee" })
+    }
+
+    fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {
+        if let Some(claim) = self.claims.get(payee) {
+            return Ok(Some(claim.clone()));
+        }
+        let rows = self.by_key("read a claim", LAST_CLAIM, payee)?;
+        rows.first().map(|row| decode("claim", column::<&str>(row, 0)?.as_bytes())).transpose()
+    }
+
+    fn put_claim(&mut self, payee: &Bytes32, claim: &LastClaim) -> Result<(), StoreError> {
+        self.claims.insert(*payee, claim.clone());
+        Ok(())
+    }
+
     fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
         let credited = self.credited.entry(*payee).or_default();
-        *credited = credited.checked_add(amount).ok_or(StoreError::Sum { sum: "balance of a payee" })?;
+        *credited = credited.checked_add(amount).ok_or(StoreError::Sum { sum: "charges of a payee" })?;
         Ok(())
     }
 

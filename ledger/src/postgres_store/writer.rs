@@ -10,7 +10,7 @@ use postgres::{Client, Transaction};
 use super::connection::{PostgresServer, is_alive, server, serving};
 use super::read_view::ReadView;
 use super::rows::read_nodes;
-use super::schema::{begin, column, info};
+use super::schema::{add_claims, begin, column, info};
 use super::seen::Seen;
 use super::write_book::WriteBook;
 use crate::answers::extends;
@@ -57,7 +57,12 @@ impl Writer {
         let server = server.noting_warnings(Arc::clone(&warned));
         let (ledger_id, info, rules) = (identity.ledger_id(), info(identity)?, identity.rules());
         let mut writer = Self { server, warned, client: None, ledger_id, info, rules, clock, seen };
-        writer.client = Some(writer.connect()?);
+        let mut client = writer.connect()?;
+        let view = ReadView::begin(&mut client, ledger_id)?;
+        let totals = view.totals();
+        view.end()?;
+        add_claims(&mut client, totals)?;
+        writer.client = Some(client);
         Ok(writer)
     }
 

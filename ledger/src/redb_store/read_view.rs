@@ -1,10 +1,11 @@
 //! A committed state, read through one read transaction.
 
+use credits::claim::LastClaim;
 use credits::state::SpendState;
 use credits::{Bytes32, Credits, Inner, LogEntry, Nullifier, Root};
-use redb::{Database, ReadTransaction, ReadableDatabase};
+use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
 
-use super::tables::{ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOTS, SPENDS};
+use super::tables::{CLAIMS, ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOTS, SPENDS};
 use crate::error::{StoreError, doing};
 use crate::record::{Meta, decode, is_recent};
 use crate::storage::{Facts, Heads, Totals, View};
@@ -75,9 +76,18 @@ impl View for ReadView {
         if u64::try_from(entries.len()) == Ok(count) { Ok(entries) } else { Err(missing) }
     }
 
-    fn payee_balance(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
         let table = self.transaction.open_table(PAYEES).map_err(doing("open the payees"))?;
-        let balance = table.get(payee.as_bytes()).map_err(doing("read a payee"))?.map_or(0, |record| record.value());
-        Credits::new(balance).map_err(|_| StoreError::Sum { sum: "balance of a payee" })
+        let charged = table.get(payee.as_bytes()).map_err(doing("read a payee"))?.map_or(0, |record| record.value());
+        Credits::new(charged).map_err(|_| StoreError::Sum { sum: "charges of a payee" })
+    }
+
+    fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {
+        let table = match self.transaction.open_table(CLAIMS) {
+            Err(TableError::TableDoesNotExist(_)) if self.meta.totals.claimed.is_zero() => return Ok(None),
+            table => table.map_err(doing("open the claims"))?,
+        };
+        let record = table.get(payee.as_bytes()).map_err(doing("read a claim"))?;
+        record.map(|record| decode("claim", record.value())).transpose()
     }
 }

@@ -16,8 +16,10 @@ pub(super) const INNERS: TableDefinition<'_, &[u8; 32], &[u8; 32]> = TableDefini
 pub(super) const DUE: TableDefinition<'_, (u64, &[u8; 32]), ()> = TableDefinition::new("due");
 /// Voucher id → what it was redeemed for.
 pub(super) const VOUCHERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("vouchers");
-/// Payee → balance.
+/// Payee → what was charged for it.
 pub(super) const PAYEES: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("payees");
+/// Payee → its last claim. Databases of before there were claims get the table with the first transaction.
+pub(super) const CLAIMS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("claims");
 /// Recent note root → number of notes under it.
 pub(super) const ROOTS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("roots");
 /// Number of notes → recent note root.

@@ -1,10 +1,13 @@
 //! One write transaction.
 
+use credits::claim::LastClaim;
 use credits::state::SpendState;
 use credits::{Bytes32, Credits, Inner, Leaf, LogEntry, Nullifier, Root};
 use redb::{ReadableTable, Table, WriteTransaction};
 
-use super::tables::{DUE, ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOT_COUNTS, ROOTS, SPENDS, VOUCHERS};
+use super::tables::{
+    CLAIMS, DUE, ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOT_COUNTS, ROOTS, SPENDS, VOUCHERS,
+};
 use crate::error::{StoreError, doing};
 use crate::record::{Meta, decode, encode, is_anchor, is_recent, roots_kept};
 use crate::storage::{Book, Facts, Heads, RedeemedVoucher, Totals};
@@ -23,6 +26,7 @@ pub(super) struct WriteBook<'t> {
     due: Table<'t, (u64, Bytes<'static>), ()>,
     vouchers: Table<'t, Bytes<'static>, &'static [u8]>,
     payees: Table<'t, Bytes<'static>, u64>,
+    claims: Table<'t, Bytes<'static>, &'static [u8]>,
     roots: Table<'t, Bytes<'static>, u64>,
     root_counts: Table<'t, u64, Bytes<'static>>,
 }
@@ -42,6 +46,7 @@ impl<'t> WriteBook<'t> {
             due: transaction.open_table(DUE).map_err(failed())?,
             vouchers: transaction.open_table(VOUCHERS).map_err(failed())?,
             payees: transaction.open_table(PAYEES).map_err(failed())?,
+            claims: transaction.open_table(CLAIMS).map_err(failed())?,
             roots: transaction.open_table(ROOTS).map_err(failed())?,
             root_counts: transaction.open_table(ROOT_COUNTS).map_err(failed())?,
         })
@@ -155,12 +160,27 @@ impl Book for WriteBook<'_> {
         Ok(())
     }
 
+    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+        let record = self.payees.get(payee.as_bytes()).map_err(doing("read a payee"))?;
+        let charged = record.map_or(0, |record| record.value());
+        Credits::new(charged).map_err(|_| StoreError::Sum { sum: "charges of a payee" })
+    }
+
+    fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {
+        let record = self.claims.get(payee.as_bytes()).map_err(doing("read a claim"))?;
+        record.map(|record| decode("claim", record.value())).transpose()
+    }
+
+    fn put_claim(&mut self, payee: &Bytes32, claim: &LastClaim) -> Result<(), StoreError> {
+        let record = encode("claim", claim)?;
+        self.claims.insert(payee.as_bytes(), record.as_slice()).map_err(doing("record a claim"))?;
+        Ok(())
+    }
+
     fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
-        let before =
-            self.payees.get(payee.as_bytes()).map_err(doing("read a payee"))?.map_or(0, |record| record.value());
-        let balance = Credits::new(before).ok().and_then(|balance| balance.checked_add(amount));
-        let balance = balance.ok_or(StoreError::Sum { sum: "balance of a payee" })?;
-        self.payees.insert(payee.as_bytes(), balance.get()).map_err(doing("credit a payee"))?;
+        let charged = self.payee_charged(payee)?.checked_add(amount);
+        let charged = charged.ok_or(StoreError::Sum { sum: "charges of a payee" })?;
+        self.payees.insert(payee.as_bytes(), charged.get()).map_err(doing("credit a payee"))?;
         Ok(())
     }
 

@@ -88,6 +88,11 @@ pub(crate) fn settle_key() -> SigningKey {
     SigningKey::from_seed(&[3; 32])
 }
 
+/// The key of whoever is paid in these tests.
+pub(crate) fn payee_key() -> SigningKey {
+    SigningKey::from_seed(&[6; 32])
+}
+
 pub(crate) fn info(vk_digest: Bytes32) -> LedgerInfo {
     let ledger_key = ledger_key().public();
     LedgerInfo {
@@ -229,7 +234,7 @@ impl<L: Ledger> World<L> {
                 vk_digest: self.info.vk_digest,
                 keyset_digest: Bytes32([5; 32]),
                 settle_key: settle_key().public(),
-                payee: Bytes32([6; 32]),
+                payee: payee_key().public(),
                 price_sheet_digest: Bytes32([7; 32]),
                 not_after: self.clock.now() + TAB_SECS_MAX,
                 tab_key,
@@ -245,6 +250,25 @@ impl<L: Ledger> World<L> {
     pub(crate) fn settle(&self, spend: &ReserveRequest, charge: u64) -> SettleRequest {
         settle(&self.info, &spend.nullifier, charge)
     }
+}
+
+/// Something is charged and claimed over two services of one ledger.
+pub(crate) async fn claims_work<L: Ledger>(services: [&L; 2]) {
+    let mut oracle = oracle::Oracle::new(identity().info().clone(), START);
+    let actions = [
+        oracle::Action::Mint { value: 999, notes: 2 },
+        oracle::Action::Reserve { note: 0, c_max: 100 },
+        oracle::Action::Settle { spend: 0, charge: 50 },
+        oracle::Action::Claim { value: 20, before: 0 },
+        oracle::Action::RepeatClaim,
+        oracle::Action::Claim { value: 10, before: 0 },
+    ];
+    for (service, action) in services.into_iter().cycle().zip(actions) {
+        let (call, expected) = oracle.plan(action).unwrap();
+        assert_eq!(oracle::send_plain(service, call).await, expected, "{action:?}");
+    }
+    oracle.audit(services[0]).await;
+    assert_ne!(services[1].payee(payee_key().public()).await.unwrap().claimed, Credits::ZERO);
 }
 
 pub(crate) fn journal(info: &LedgerInfo, nullifier: &Nullifier, total: u64) -> JournalRequest {

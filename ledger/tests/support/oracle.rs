@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 
 use credits::{
-    Blind, Bytes32, Credits, Fe, JournalRequest, Ledger, LedgerError, LedgerInfo, LogEntry, LogFrontier, MintOutput,
-    Note, NoteTree, Nullifier, RedeemRequest, ReserveRequest, SettleRequest, SpendContext, SpendKey, Voucher,
+    Blind, Bytes32, ClaimRequest, Credits, Fe, JournalRequest, Ledger, LedgerError, LedgerInfo, LogEntry, LogFrontier,
+    MintOutput, Note, NoteTree, Nullifier, RedeemRequest, ReserveRequest, SettleRequest, SpendContext, SpendKey,
+    Voucher,
 };
 
-use super::{GRACE_SECS, TAB_SECS_MAX, admin_key, credits, good_proof, journal, settle, settle_key};
-
-pub(crate) const PAYEE: Bytes32 = Bytes32([6; 32]);
+use super::{GRACE_SECS, TAB_SECS_MAX, admin_key, credits, good_proof, journal, payee_key, settle, settle_key};
 
 /// A step of a schedule. Numbers are reduced to what exists when the step is taken.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +28,10 @@ pub(crate) enum Action {
     Journal { spend: usize, total: u64 },
     /// Settle, perhaps at a wrong charge.
     Settle { spend: usize, charge: u64 },
+    /// Claim some of what was charged, perhaps too much, perhaps as if something else had been claimed before.
+    Claim { value: u64, before: u64 },
+    /// Send the last claim again.
+    RepeatClaim,
     /// Let time pass.
     Advance { secs: u64 },
     /// End what is overdue.
@@ -42,6 +45,7 @@ pub(crate) enum Call {
     Reserve(Box<ReserveRequest>),
     Journal(JournalRequest),
     Settle(SettleRequest),
+    Claim(Box<ClaimRequest>),
     Finalise,
 }
 
@@ -59,11 +63,20 @@ impl<B: ledger::storage::Backend> Finalise for ledger::StoredLedger<B> {
 /// Sends a call; of the answer only refusals matter, the audit sees the rest.
 pub(crate) async fn send<L: Finalise>(ledger: &L, call: Call) -> Result<(), LedgerError> {
     match call {
+        Call::Finalise => ledger.finalise().await.map(|_| ()),
+        call => send_plain(ledger, call).await,
+    }
+}
+
+/// The same for ledgers that end what is overdue in their own time.
+pub(crate) async fn send_plain<L: Ledger>(ledger: &L, call: Call) -> Result<(), LedgerError> {
+    match call {
         Call::Redeem(request) => ledger.redeem(request).await.map(|_| ()),
         Call::Reserve(request) => ledger.reserve(*request).await.map(|_| ()),
         Call::Journal(request) => ledger.journal(request).await,
         Call::Settle(request) => ledger.settle(request).await.map(|_| ()),
-        Call::Finalise => ledger.finalise().await.map(|_| ()),
+        Call::Claim(request) => ledger.claim(*request).await.map(|_| ()),
+        Call::Finalise => Ok(()),
     }
 }
 
@@ -88,13 +101,16 @@ pub(crate) struct Oracle {
     mints: u64,
     minted: u64,
     charged: u64,
+    claimed: u64,
+    last_claim: Option<ClaimRequest>,
 }
 
 impl Oracle {
     pub(crate) fn new(info: LedgerInfo, now: u64) -> Self {
         let key = SpendKey::from_secret(Fe::from(42));
         let (tree, live, spends) = (NoteTree::new(), Vec::new(), Vec::new());
-        Self { info, key, now, tree, live, spends, vouchers: 0, mints: 0, minted: 0, charged: 0 }
+        let (minted, charged, claimed) = (0, 0, 0);
+        Self { info, key, now, tree, live, spends, vouchers: 0, mints: 0, minted, charged, claimed, last_claim: None }
     }
 
     /// The call of an action and the answer the ledger owes; nothing when there is nothing to do it to. The oracle takes the
@@ -124,6 +140,8 @@ impl Oracle {
                 let call = Call::Settle(settle(&self.info, &self.spends[at].request.nullifier, charge));
                 Some((call, self.settle(at, charge)))
             }
+            Action::Claim { value, before } => Some(self.claim(value, before)),
+            Action::RepeatClaim => Some((Call::Claim(Box::new(self.last_claim.clone()?)), Ok(()))),
             Action::Advance { secs } => {
                 self.now += secs;
                 None
@@ -166,6 +184,29 @@ impl Oracle {
         Call::Redeem(RedeemRequest { voucher: voucher.to_text(), outputs })
     }
 
+    /// One in four says wrong what was claimed before, and one in a few asks for more than there is.
+    fn claim(&mut self, value: u64, before: u64) -> (Call, Result<(), LedgerError>) {
+        let left = self.charged - self.claimed;
+        let value = value % (left + left / 4 + 2) + 1;
+        let stale = before % 4 == 3;
+        let claimed_before = if stale { self.claimed + 1 } else { self.claimed };
+        let (b, rho) = (Fe::from(self.mints + 7), credits::note::mint_rho(self.info.ledger_id, self.mints));
+        let output = MintOutput { pk: self.key.public_key(0), value: credits(value), b };
+        let request = ClaimRequest::sign(&payee_key(), &self.info.ledger_id, credits(claimed_before), output);
+        let call = Call::Claim(Box::new(request.clone()));
+        if stale {
+            return (call, Err(LedgerError::ClaimStale));
+        }
+        if value > left {
+            return (call, Err(LedgerError::ClaimAboveCharges));
+        }
+        self.mints += 1;
+        self.claimed += value;
+        self.last_claim = Some(request);
+        self.append(Note { lane: 0, value: credits(value), rho, blind: Blind(b), refund: Credits::ZERO });
+        (call, Ok(()))
+    }
+
     fn append(&mut self, note: Note) {
         self.tree.append(note.leaf(&self.key)).unwrap();
         self.live.push(note);
@@ -191,7 +232,7 @@ impl Oracle {
                 vk_digest: self.info.vk_digest,
                 keyset_digest: Bytes32([5; 32]),
                 settle_key: settle_key().public(),
-                payee: PAYEE,
+                payee: payee_key().public(),
                 price_sheet_digest: Bytes32([7; 32]),
                 not_after: self.now + TAB_SECS_MAX,
                 tab_key: Bytes32([8; 32]),
@@ -267,12 +308,12 @@ impl Oracle {
         self.append(Note { lane: lane.unwrap(), value, rho, blind, refund });
     }
 
-    /// Reads the whole log and holds it against everything the oracle knows. n37: Σ minted = Σ charged + Σ live + Σ reserved.
+    /// Reads the whole log and holds it against everything the oracle knows. n37: Σ minted + Σ claimed = Σ charged + Σ live + Σ reserved.
     pub(crate) async fn audit<L: Ledger>(&self, ledger: &L) {
         let (entries, log_root, note_root, note_count) = read_log(ledger).await;
         let mut log = LogFrontier::new();
         let mut tree = NoteTree::new();
-        let (mut minted, mut charged) = (0, 0);
+        let (mut minted, mut charged, mut claimed) = (0, 0, 0);
         let mut reserved: BTreeMap<Nullifier, Credits> = BTreeMap::new();
         let mut ended: BTreeMap<Nullifier, u64> = BTreeMap::new();
         for entry in &entries {
@@ -286,6 +327,11 @@ impl Oracle {
                     assert_eq!(reserved.insert(spend.nullifier, spend.c_max), None, "one reservation per nullifier");
                 }
                 LogEntry::Journal(_) => {}
+                LogEntry::Claim(claim) => {
+                    assert_eq!(claim.claimed_before.get(), claimed, "one claim after the other");
+                    claimed += claim.value.get();
+                    assert!(claimed <= charged, "no more is claimed than was charged");
+                }
                 LogEntry::Settle(end) => {
                     charged += end.charge.get();
                     assert_eq!(end.charge.checked_add(end.refund), reserved.get(&end.nullifier).copied());
@@ -300,7 +346,7 @@ impl Oracle {
         assert_eq!(log.root(), log_root);
         assert_eq!((tree.root(), tree.len()), (note_root, note_count));
         assert_eq!(tree.leaves().collect::<Vec<_>>(), self.tree.leaves().collect::<Vec<_>>(), "every note, in order");
-        assert_eq!((minted, charged), (self.minted, self.charged));
+        assert_eq!((minted, charged, claimed), (self.minted, self.charged, self.claimed));
         let expected: BTreeMap<_, _> =
             self.spends.iter().filter_map(|spend| Some((spend.request.nullifier, spend.charged?))).collect();
         assert_eq!(ended, expected);
@@ -309,15 +355,16 @@ impl Oracle {
         let live: u64 = self.live.iter().map(|note| note.balance().unwrap().get()).sum();
         let open = self.spends.iter().filter(|spend| spend.charged.is_none());
         let held: u64 = open.map(|spend| spend.value_next + spend.request.c_max.get()).sum();
-        assert_eq!(minted, charged + live + held, "no credit is made or lost");
+        assert_eq!(minted + claimed, charged + live + held, "no credit is made or lost");
     }
 
     /// The sums that stores keep beside the log.
     pub(crate) async fn audit_sums<B: ledger::storage::Backend>(&self, ledger: &ledger::StoredLedger<B>) {
         let totals = ledger.totals().await.unwrap();
         assert_eq!((totals.mint_seq, totals.minted.get()), (self.mints, self.minted));
-        assert_eq!(totals.charged.get(), self.charged);
-        assert_eq!(ledger.payee_balance(PAYEE).await.unwrap().get(), self.charged);
+        assert_eq!((totals.charged.get(), totals.claimed.get()), (self.charged, self.claimed));
+        let sums = ledger.payee(payee_key().public()).await.unwrap();
+        assert_eq!((sums.charged.get(), sums.claimed.get()), (self.charged, self.claimed));
     }
 }
 

@@ -118,14 +118,24 @@ fn demo(engine: &str, prompt: &str) -> anyhow::Result<()> {
     ];
     show(with_trust(&world, world.cloister(&args)))?;
     let (spendable, _, _) = cli::balance(&world, &wallet)?;
+    step("operator: claim what the node earned");
+    let earned = claim(&world)?;
     let dir = world.dir().to_path_buf();
     step("stop: guardian settles, then the rest");
     world.stop()?;
     let report: Value = serde_json::from_slice(&std::fs::read(&report)?)?;
-    summary(&report, spendable, &dir, began)
+    summary(&report, (spendable, earned), &dir, began)
 }
 
-fn summary(report: &Value, spendable: u64, dir: &Path, began: Instant) -> anyhow::Result<()> {
+/// What the node earned, in a wallet of its operator.
+fn claim(world: &World) -> anyhow::Result<u64> {
+    let (wallet, key) = (cli::empty_wallet(world, "operator")?, world.payee_key_file().display().to_string());
+    let claim = cli::json(world, &["wallet", "claim", "--payee-key", &key, "--wallet", &wallet])?.success()?;
+    let (claimed, held) = (claim.number("/claimed")?, claim.number("/spendable")?);
+    if claimed == held { Ok(claimed) } else { bail!("{claimed} credits were claimed, the wallet holds {held}") }
+}
+
+fn summary(report: &Value, (spendable, earned): (u64, u64), dir: &Path, began: Instant) -> anyhow::Result<()> {
     let text = |pointer: &str| {
         report
             .pointer(pointer)
@@ -141,6 +151,9 @@ fn summary(report: &Value, spendable: u64, dir: &Path, began: Instant) -> anyhow
     if charge + refund != reserve {
         bail!("the settlement does not add up: {charge} + {refund} is not {reserve}");
     }
+    if earned != charge {
+        bail!("the operator claimed {earned} credits of {charge}");
+    }
     let receipt = relative(&PathBuf::from(text("/receipt/file")?));
     let (root, policy) = (relative(&dir.join("sim/root.pem")), relative(&dir.join("policy.toml")));
     println!();
@@ -153,6 +166,7 @@ fn summary(report: &Value, spendable: u64, dir: &Path, began: Instant) -> anyhow
         number("/usage/completion_tokens")?
     );
     println!("settlement  reserved {reserve} = cost {charge} + refund {refund} credits; wallet holds {spendable}");
+    println!("operator    claimed {earned} credits as a note of its own");
     println!("receipt     {}", text("/receipt/id")?);
     println!("            {receipt}");
     println!("log         entry {} of {}, which a witness cosigns", number("/log/index")?, text("/log/origin")?);

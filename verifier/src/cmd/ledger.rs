@@ -82,8 +82,9 @@ fn tell(audit: &LogAudit, info: &LedgerInfo, out: Output) {
     ));
     out.line(&format!("minted    {}", totals.minted));
     out.line(&format!("charged   {}", totals.charged));
-    for (payee, paid) in &totals.payees {
-        out.line(&format!("  {payee}  {paid}"));
+    out.line(&format!("claimed   {}", totals.claimed));
+    for (payee, sums) in &totals.payees {
+        out.line(&format!("  {payee}  charged {}, claimed {}", sums.charged, sums.claimed));
     }
     out.line(&format!("reserved  {}", totals.reserved));
 }

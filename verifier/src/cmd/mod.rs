@@ -10,6 +10,7 @@ pub(crate) mod receipt;
 pub(crate) mod release;
 pub(crate) mod verify;
 pub(crate) mod wallet;
+pub(crate) mod withdraw;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

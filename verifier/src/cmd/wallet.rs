@@ -4,13 +4,14 @@ use credits::Credits;
 use credits::ledger::{Ledger, LedgerError, RedeemRequest};
 use credits::voucher::Voucher;
 use credits::wallet::{Balance, HistoryItem, Wallet};
+use credits::withdrawal::WITHDRAWAL_PREFIX;
 use ledger_client::LedgerClient;
 use serde_json::json;
 use verifier::clock::format_time;
 use verifier::payment::PaymentError;
 use verifier::{Error, Exit, LedgerRecord, Payer, RecoveryWords, WalletStore};
 
-use super::{clock, connect_payer, open_store, passphrase, read_text, wallet_dir};
+use super::{clock, connect_payer, open_store, passphrase, read_text, wallet_dir, withdraw};
 use crate::cli::{WalletArgs, WalletDeposit, WalletNew, WalletPassphrase, WalletRestore, WalletShow, WalletWords};
 use crate::output::Output;
 use crate::report::Report;
@@ -84,17 +85,20 @@ async fn create(
 pub(crate) async fn deposit(args: WalletDeposit, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let text = match &args.voucher {
         Some(text) => text.clone(),
-        None => read_text(None, "the voucher from stdin")?,
+        None => read_text(None, "the voucher or withdrawal from stdin")?,
     };
-    let text = text.trim().to_owned();
+    let text = zeroize::Zeroizing::new(text.trim().to_owned());
     let mut payer = connect_payer(&args.wallet).await?;
+    if text.starts_with(WITHDRAWAL_PREFIX) {
+        return withdraw::deposit(&text, args.notes, &mut payer, out, report).await;
+    }
     let voucher = read_voucher(&text, &payer)?;
     // Fewer notes than asked for when there are fewer credits.
     let notes = u32::try_from(voucher.value.get()).map_or(args.notes, |value| args.notes.min(value));
     payer.sync().await?;
     // The notes are on disk before the voucher is spent on them.
     let outputs = payer.store_mut().update(|wallet| wallet.deposit_outputs(voucher.value, notes))?;
-    let redeemed = payer.ledger().redeem(RedeemRequest { voucher: text, outputs }).await;
+    let redeemed = payer.ledger().redeem(RedeemRequest { voucher: text.to_string(), outputs }).await;
     payer.sync().await?;
     redeemed.map_err(PaymentError::Ledger)?;
     report.put("deposited", json!(voucher.value));
@@ -165,7 +169,7 @@ impl Loaded {
     }
 }
 
-fn show_balance(wallet: &Wallet, out: Output, report: &mut Report) {
+pub(super) fn show_balance(wallet: &Wallet, out: Output, report: &mut Report) {
     let Balance { spendable, reserved, pending } = wallet.balance();
     report.put("spendable", json!(spendable));
     report.put("reserved", json!(reserved));
@@ -179,6 +183,9 @@ fn history_line(item: &HistoryItem) -> String {
     let time = |seen: u64| format_time(attestation::UnixTime(seen));
     match item {
         HistoryItem::Deposit(deposit) => format!("{}  deposit  {}", time(deposit.seen), deposit.value),
+        HistoryItem::Claim(claim) => {
+            format!("{}  claim  {}  payee {}", time(claim.seen), claim.value, claim.payee)
+        }
         HistoryItem::Spend(spend) => {
             let when = spend.seen.map_or_else(|| "-".to_owned(), time);
             let amount = |amount: Option<Credits>| amount.map_or_else(|| "-".to_owned(), |amount| amount.to_string());

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::super::{PreparedSpend, Wallet};
 use crate::bytes::Bytes32;
 use crate::checkpoint::{Checkpoint, UnsignedCheckpoint, ledger_id};
+use crate::claim::ClaimRequest;
 use crate::context::SpendContextInputs;
-use crate::entry::{JournalEntry, LogEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry};
+use crate::entry::{ClaimEntry, JournalEntry, LogEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry};
 use crate::keys::SigningKey;
-use crate::ledger::{LEDGER_VERSION, LedgerInfo, LogPage, MintOutput, journal_message, settle_message};
+use crate::ledger::{LEDGER_VERSION, LedgerInfo, LogPage, MintOutput, SettleRequest, journal_message, settle_message};
 use crate::merkle::LogFrontier;
 use crate::note::{Blind, Inner, Nullifier, Root, inner, leaf, mint_rho};
 use crate::spend::SpendProof;
@@ -187,6 +188,25 @@ impl FakeLedger {
     pub(super) fn settle_entry(&self, nullifier: Nullifier, charge: Credits) -> SettleEntry {
         let signature = self.guardian.sign(&settle_message(&self.info().ledger_id, &nullifier, charge));
         self.ended(nullifier, charge, SettledBy::Guardian, Some(signature))
+    }
+
+    /// A settlement by whoever has the settle key of the spend.
+    pub(super) fn settle_signed(&mut self, request: &SettleRequest) {
+        let entry = self.ended(request.nullifier, request.charge, SettledBy::Guardian, Some(request.signature));
+        self.open.remove(&request.nullifier).unwrap();
+        self.charged += request.charge.get();
+        self.push(LogEntry::Settle(entry));
+    }
+
+    pub(super) fn claim(&mut self, request: &ClaimRequest) {
+        let ClaimRequest { payee, claimed_before, output, signature } = request.clone();
+        let MintOutput { pk, value, b } = output;
+        let (mint_seq, leaf_index) = (self.mints, self.tree.len());
+        let rho = mint_rho(self.info().ledger_id, mint_seq);
+        let leaf = leaf(inner(pk, value, rho, Blind(b)), Credits::ZERO);
+        let entry = ClaimEntry { payee, claimed_before, mint_seq, value, pk, rho, b, leaf_index, leaf, signature };
+        self.push(LogEntry::Claim(entry));
+        self.mints += 1;
     }
 
     fn ended(

@@ -1,0 +1,165 @@
+//! Claims: what a payee was paid becomes a note. `docs/protocol.md` §4.7.
+//!
+//! A payee is an Ed25519 key. Operators keep one off their nodes; a wallet that withdraws makes one for the purpose. A claim names
+//! the note and how much was claimed before, so that it counts once and in one place, whoever carries it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bytes::{Bytes32, LengthPrefixed, SignatureBytes};
+use crate::checkpoint::Checkpoint;
+use crate::entry::ClaimEntry;
+use crate::keys::{SigningKey, is_small_order, verify_ed25519};
+use crate::ledger::{LedgerError, MintOutput};
+use crate::value::Credits;
+
+/// The key of a payee.
+pub type PayeeKey = SigningKey;
+
+/// Body of `POST /v1/claims`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimRequest {
+    /// Who was paid.
+    pub payee: Bytes32,
+    /// What the payee had claimed before this claim, in all.
+    pub claimed_before: Credits,
+    /// The note to open.
+    pub output: MintOutput,
+    /// By the payee over [`claim_message`].
+    pub signature: SignatureBytes,
+}
+
+impl ClaimRequest {
+    /// Signs a claim.
+    pub fn sign(key: &PayeeKey, ledger_id: &Bytes32, claimed_before: Credits, output: MintOutput) -> Self {
+        let payee = key.public();
+        let signature = key.sign(&claim_message(ledger_id, &payee, claimed_before, &output));
+        Self { payee, claimed_before, output, signature }
+    }
+}
+
+/// Answer to [`ClaimRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimResponse {
+    /// The entry that records the claim.
+    pub entry: ClaimEntry,
+    /// Its position in the log.
+    pub entry_index: u64,
+    /// RFC 9162 inclusion proof of that entry in the checkpoint's log.
+    pub inclusion: Vec<Bytes32>,
+    /// A checkpoint whose log holds the entry.
+    pub checkpoint: Checkpoint,
+}
+
+/// Answer to `GET /v1/payees/{payee}`. No checkpoint proves it: who wants to be sure audits the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PayeeSums {
+    /// What was charged for the payee, ever.
+    pub charged: Credits,
+    /// What the payee claimed of it.
+    pub claimed: Credits,
+}
+
+impl PayeeSums {
+    /// What is left to claim.
+    pub fn claimable(&self) -> Credits {
+        self.charged.checked_sub(self.claimed).unwrap_or_default()
+    }
+}
+
+/// The string a payee signs to claim (protocol §4.7).
+pub fn claim_message(ledger_id: &Bytes32, payee: &Bytes32, claimed_before: Credits, output: &MintOutput) -> Vec<u8> {
+    LengthPrefixed::new("cloister/claim/v1")
+        .bytes(ledger_id)
+        .bytes(payee)
+        .number(claimed_before.get())
+        .number(output.value.get())
+        .bytes(output.pk)
+        .bytes(output.b)
+        .finish()
+}
+
+/// Whether a claim is the payee's.
+pub fn verify_claim(ledger_id: &Bytes32, request: &ClaimRequest) -> Result<(), LedgerError> {
+    let ClaimRequest { payee, claimed_before, output, signature } = request;
+    // Under a key of small order anybody signs.
+    if is_small_order(payee) {
+        return Err(LedgerError::ClaimSignature);
+    }
+    let message = claim_message(ledger_id, payee, *claimed_before, output);
+    verify_ed25519(payee, &message, signature).map_err(|_| LedgerError::ClaimSignature)
+}
+
+/// A claim whose signature verified, of something.
+#[derive(Clone, Debug)]
+pub struct VerifiedClaim(ClaimRequest);
+
+impl VerifiedClaim {
+    /// Verifies the signature.
+    pub fn verify(request: ClaimRequest, ledger_id: &Bytes32) -> Result<Self, LedgerError> {
+        verify_claim(ledger_id, &request)?;
+        if request.output.value.is_zero() { Err(LedgerError::ClaimZero) } else { Ok(Self(request)) }
+    }
+
+    /// The request.
+    pub const fn request(&self) -> &ClaimRequest {
+        &self.0
+    }
+}
+
+/// What a ledger knows about a payee's claims.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastClaim {
+    /// What was claimed, with this claim.
+    pub claimed: Credits,
+    /// What had been claimed before it.
+    pub claimed_before: Credits,
+    /// The note it opened.
+    pub output: MintOutput,
+    /// Position of the claim entry in the log.
+    pub entry_index: u64,
+}
+
+/// What to do about a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimDecision {
+    /// It is the payee's last one: answer with the entry at this position.
+    Repeat {
+        /// Position of the claim entry.
+        entry_index: u64,
+    },
+    /// Record it.
+    Record {
+        /// What is claimed with it, in all.
+        claimed: Credits,
+    },
+}
+
+/// Decides a claim of a payee for whom so much was charged.
+pub fn decide_claim(
+    charged: Credits,
+    last: Option<&LastClaim>,
+    claim: &VerifiedClaim,
+) -> Result<ClaimDecision, LedgerError> {
+    let request = claim.request();
+    if let Some(last) = last
+        && (last.claimed_before, last.output) == (request.claimed_before, request.output)
+    {
+        return Ok(ClaimDecision::Repeat { entry_index: last.entry_index });
+    }
+    if request.claimed_before != last.map_or(Credits::ZERO, |last| last.claimed) {
+        return Err(LedgerError::ClaimStale);
+    }
+    let claimed = request.claimed_before.checked_add(request.output.value);
+    match claimed {
+        Some(claimed) if claimed <= charged => Ok(ClaimDecision::Record { claimed }),
+        _ => Err(LedgerError::ClaimAboveCharges),
+    }
+}
+
+#[cfg(test)]
+#[path = "claim_tests.rs"]
+mod tests;

@@ -1,0 +1,70 @@
+//! Withdrawals: spends whose payee is a key of the wallet's own. `docs/protocol.md` §4.7.
+//!
+//! A withdrawal is reserved and charged in full like any spend, with the wallet in the guardian's place. What it was charged is
+//! then the payee's to claim, and whoever is told the payee's key can claim it.
+
+use super::state::{HistoryItem, SpendItem, SpendProgress};
+use super::{PreparedSpend, Wallet, WalletError};
+use crate::bytes::Bytes32;
+use crate::claim::PayeeKey;
+use crate::context::{SpendContext, SpendContextInputs};
+use crate::ledger::{SettleRequest, settle_message};
+use crate::note::Nullifier;
+use crate::value::Credits;
+use crate::withdrawal::Withdrawal;
+
+/// A withdrawal and how far it got.
+#[derive(Clone, Debug)]
+pub struct OwnWithdrawal {
+    /// The spend.
+    pub nullifier: Nullifier,
+    /// How far it got. What was charged is the payee's.
+    pub progress: SpendProgress,
+    /// What its holder can claim, once it is charged. Secret.
+    pub withdrawal: Withdrawal,
+}
+
+impl Wallet {
+    /// Picks a note and marks `amount` of it as being withdrawn. Store the state before proving and sending the spend; then
+    /// settle it with [`Wallet::settle_withdrawal`].
+    pub fn prepare_withdrawal(&mut self, amount: Credits, not_after: u64) -> Result<PreparedSpend, WalletError> {
+        let (ledger_id, vk_digest, keys) = (self.state.ledger_id, self.state.vk_digest, self.keys.clone());
+        self.prepare(amount, |nullifier| {
+            let payee = keys.withdrawal_key(nullifier).public();
+            // No guardian serves it: there is no keyset and there are no prices.
+            let none = Bytes32::default();
+            let (keyset_digest, price_sheet_digest, settle_key) = (none, none, payee);
+            SpendContextInputs { ledger_id, vk_digest, keyset_digest, settle_key, payee, price_sheet_digest, not_after }
+        })
+    }
+
+    /// Charges a reserved withdrawal in full; repeating it is harmless.
+    pub fn settle_withdrawal(&self, nullifier: Nullifier, amount: Credits) -> SettleRequest {
+        let signature = self.withdrawal_key(nullifier).sign(&settle_message(&self.state.ledger_id, &nullifier, amount));
+        SettleRequest { nullifier, charge: amount, signature }
+    }
+
+    /// The withdrawals that the wallet remembers, oldest first: also those that another device with its seed made.
+    pub fn withdrawals(&self) -> impl Iterator<Item = OwnWithdrawal> {
+        let own = |item: &HistoryItem| match item {
+            HistoryItem::Spend(SpendItem { nullifier, c_max, context, progress, .. })
+                if self.is_withdrawal(*nullifier, context) =>
+            {
+                let withdrawal =
+                    Withdrawal { ledger_id: self.state.ledger_id, value: *c_max, key: self.withdrawal_key(*nullifier) };
+                Some(OwnWithdrawal { nullifier: *nullifier, progress: *progress, withdrawal })
+            }
+            HistoryItem::Spend(_) | HistoryItem::Deposit(_) | HistoryItem::Claim(_) => None,
+        };
+        self.history().iter().filter_map(own)
+    }
+
+    fn withdrawal_key(&self, nullifier: Nullifier) -> PayeeKey {
+        self.keys.withdrawal_key(nullifier)
+    }
+
+    fn is_withdrawal(&self, nullifier: Nullifier, context: &SpendContext) -> bool {
+        // Guardians have keysets: only what names none is worth the derivation of a key.
+        context.keyset_digest == Bytes32::default() && context.payee == self.withdrawal_key(nullifier).public()
+    }
+}

@@ -1,0 +1,140 @@
+//! `cloister wallet`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::WalletArgs;
+
+/// Keep anonymous credits.
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Example:\n  cloister wallet new --ledger http://127.0.0.1:7070 && cloister wallet deposit cloister-voucher-v1.…"
+)]
+pub(crate) enum Wallet {
+    New(WalletNew),
+    Restore(WalletRestore),
+    Deposit(WalletDeposit),
+    Withdraw(WalletWithdraw),
+    Withdrawals(WalletWithdrawals),
+    Claim(WalletClaim),
+    Balance(WalletShow),
+    History(WalletShow),
+    Sync(WalletShow),
+    Words(WalletWords),
+    Passphrase(WalletPassphrase),
+}
+
+/// Make a wallet for a ledger and print its 24 recovery words.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloister wallet new --ledger http://127.0.0.1:7070\n  \
+    cloister wallet new --ledger http://127.0.0.1:7070 --passphrase-file secret.txt")]
+pub(crate) struct WalletNew {
+    /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
+    #[arg(long, conflicts_with = "passphrase_file")]
+    pub(crate) no_passphrase: bool,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Make a wallet from 24 recovery words and find its credits in the ledger.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloister wallet restore --ledger http://127.0.0.1:7070 < words.txt")]
+pub(crate) struct WalletRestore {
+    /// File with the words [default: read from stdin]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) words: Option<PathBuf>,
+    /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
+    #[arg(long, conflicts_with = "passphrase_file")]
+    pub(crate) no_passphrase: bool,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Print the 24 recovery words again, to write them down.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloister wallet words")]
+pub(crate) struct WalletWords {
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Seal the wallet under another passphrase, or no longer.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloister wallet passphrase\n  \
+    cloister wallet passphrase --passphrase-file old.txt --new-passphrase-file new.txt")]
+pub(crate) struct WalletPassphrase {
+    /// File with the new passphrase [default: ask on the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+    /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
+    #[arg(long, conflicts_with = "new_passphrase_file")]
+    pub(crate) no_passphrase: bool,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Redeem a voucher, or claim what another wallet withdrew.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloister wallet deposit cloister-voucher-v1.eyJ… --notes 2\n  \
+    cloister wallet deposit < withdrawal.txt")]
+pub(crate) struct WalletDeposit {
+    /// The voucher or withdrawal [default: read from stdin]
+    pub(crate) voucher: Option<String>,
+    /// Notes to split the value into; each can pay one tab at a time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) notes: u32,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Take credits out of the wallet as a text that any wallet of the ledger can deposit.
+///
+/// Whoever has the text has the credits, and this wallet can show it again until somebody deposits it. The amount and the moment are public,
+/// the note it came from is not; powers of two hide better than other amounts. A deposit of it is publicly one with the withdrawal.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloister wallet withdraw 4096 > withdrawal.txt")]
+pub(crate) struct WalletWithdraw {
+    /// Credits; they must be in one note
+    pub(crate) amount: u64,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Print the withdrawals that nobody has deposited yet, and finish those that were cut off.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloister wallet withdrawals")]
+pub(crate) struct WalletWithdrawals {
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Turn what a payee was paid into notes of this wallet: how a node's operator gets at what it earned.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloister wallet claim --payee-key payee.key")]
+pub(crate) struct WalletClaim {
+    /// File with the payee's key, as `cloister-host payee new` makes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) payee_key: PathBuf,
+    /// Credits to claim [default: all there are]
+    #[arg(long, value_name = "CREDITS")]
+    pub(crate) amount: Option<u64>,
+    /// Notes to split them into
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) notes: u32,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Read the ledger and print what the wallet holds.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cloister wallet balance --json\n  cloister wallet history\n  cloister wallet sync"
+)]
+pub(crate) struct WalletShow {
+    /// Do not contact the ledger
+    #[arg(long)]
+    pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
