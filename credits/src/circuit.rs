@@ -121,22 +121,35 @@ impl ConstraintSynthesizer<Fr> for Assignment {
     }
 }
 
-/// What every proof of the circuit shares: the constraint matrices and their shape.
-pub(crate) struct Relation {
+/// What every proof of a circuit shares: the constraint matrices and their shape. Row `i` of each matrix belongs to constraint
+/// `i`; variable 0 is the constant one, then come the public inputs, then the witness cells.
+pub struct Relation {
     matrices: Vec<Matrix<Fr>>,
     constraints: usize,
     inputs: usize,
     variables: usize,
 }
 
+impl std::fmt::Debug for Relation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { constraints, inputs, variables, .. } = self;
+        write!(f, "Relation({constraints} constraints, {inputs} inputs, {variables} variables)")
+    }
+}
+
 impl Relation {
-    /// Synthesises the circuit once.
-    pub(crate) fn new() -> SynthesisResult<Self> {
+    /// Synthesises the spend circuit once.
+    pub fn new() -> SynthesisResult<Self> {
+        Self::of(Assignment::blank())
+    }
+
+    /// Synthesises a circuit once; its values are not asked for.
+    pub fn of(circuit: impl ConstraintSynthesizer<Fr>) -> SynthesisResult<Self> {
         let system = ConstraintSystem::new_ref();
         // As the key generator does; it orders and inlines linear combinations, so both must agree.
         system.set_optimization_goal(OptimizationGoal::Constraints);
         system.set_mode(SynthesisMode::Setup);
-        Assignment::blank().generate_constraints(system.clone())?;
+        circuit.generate_constraints(system.clone())?;
         system.finalize();
         let matrices = system.to_matrices()?.remove(R1CS_PREDICATE_LABEL).ok_or(SynthesisError::PredicateNotFound)?;
         Ok(Self {
@@ -148,22 +161,22 @@ impl Relation {
     }
 
     /// The constraint matrices A, B and C.
-    pub(crate) fn matrices(&self) -> &[Matrix<Fr>] {
+    pub fn matrices(&self) -> &[Matrix<Fr>] {
         &self.matrices
     }
 
     /// The number of constraints.
-    pub(crate) const fn constraints(&self) -> usize {
+    pub const fn constraints(&self) -> usize {
         self.constraints
     }
 
     /// The number of public inputs and the constant one.
-    pub(crate) const fn inputs(&self) -> usize {
+    pub const fn inputs(&self) -> usize {
         self.inputs
     }
 
     /// The number of variables: inputs and witness cells.
-    pub(crate) const fn variables(&self) -> usize {
+    pub const fn variables(&self) -> usize {
         self.variables
     }
 

@@ -61,7 +61,7 @@ pub struct LedgerInfo {
     pub vk_digest: Bytes32,
     /// Whether its credits are worth money; wallets then want vendor-rooted guardians.
     pub holds_value: bool,
-    /// How the proving key was made: `single-party`.
+    /// How the parameters were made: `single-party`, or `ceremony:` with the transcript's digest (docs/protocol.md §3.5).
     pub setup: String,
     /// How long after `not_after` a guardian may still settle.
     pub grace_secs: u64,

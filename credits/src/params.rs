@@ -11,6 +11,7 @@
 
 mod equation;
 mod proving;
+mod qap;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 
 pub(crate) use self::equation::{Claim, Equation};
 pub use self::proving::{ProvingParams, setup};
+pub use self::qap::CircomQap;
 use crate::bytes::Bytes32;
 use crate::circuit::PUBLIC_INPUTS;
 use crate::hash::sha256;
@@ -71,6 +73,9 @@ pub enum ParamsError {
         /// The digest found.
         got: Bytes32,
     },
+    /// The key has another number of points than the circuit needs.
+    #[error("the key is not of this circuit")]
+    Circuit,
     /// The circuit cannot be built; a fault of this program.
     #[error("the circuit cannot be synthesised")]
     Synthesis,
@@ -87,6 +92,7 @@ impl ParamsError {
             Self::Coincident => "params.coincident",
             Self::Generator => "params.generator",
             Self::VerifyingKey { .. } => "params.verifying_key",
+            Self::Circuit => "params.circuit",
             Self::Synthesis => "params.synthesis",
         }
     }

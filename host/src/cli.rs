@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{collateral, doctor, flash, launch, measure, payee, receipt_log, witness};
+use crate::{ceremony, collateral, doctor, flash, launch, measure, payee, receipt_log, witness};
 
 /// The operator's tools of a Cloister node.
 #[derive(Parser)]
@@ -17,6 +17,9 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// The ceremony that makes a ledger's parameters: begin one, contribute, verify, finish.
+    #[command(subcommand)]
+    Ceremony(ceremony::Command),
     /// The ledger: make one, serve it, issue vouchers.
     #[command(subcommand)]
     Ledger(Ledger),
@@ -69,7 +72,8 @@ pub(crate) enum Ledger {
     /// Make a new ledger in an empty directory: keys, spend circuit parameters, store.
     #[command(after_help = "Examples:\n  cloister-host ledger init --dir /var/lib/cloister/ledger\n  \
         cloister-host ledger init --dir /var/lib/cloister/ledger --postgres postgresql:///cloister\n  \
-        cloister-host ledger init --dir /var/lib/cloister/ledger --postgres @db.url --postgres-ca db-ca.pem")]
+        cloister-host ledger init --dir /var/lib/cloister/ledger --postgres @db.url --postgres-ca db-ca.pem\n  \
+        cloister-host ledger init --dir /var/lib/cloister/ledger --parameters parameters --holds-value")]
     Init {
         /// The ledger's directory.
         #[arg(long)]
@@ -87,6 +91,16 @@ pub(crate) enum Ledger {
         /// Certificates (PEM) of the authority that vouches for the server; needed when it is on another machine.
         #[arg(long, value_name = "FILE", requires = "postgres")]
         postgres_ca: Option<PathBuf>,
+        /// Use the parameters of a finished ceremony: the directory that `ceremony finish` made. Otherwise they are made here, by one
+        /// party.
+        #[arg(long, value_name = "DIR")]
+        parameters: Option<PathBuf>,
+        /// The ledger's credits are worth money. It must then have parameters of a ceremony.
+        #[arg(long)]
+        holds_value: bool,
+        /// Let a ledger whose credits are worth money have parameters that one party made, who can forge spends.
+        #[arg(long, requires = "holds_value", conflicts_with = "parameters")]
+        accept_single_party: bool,
     },
     /// Serve a ledger over HTTP until SIGTERM.
     #[command(

@@ -8,13 +8,32 @@ use credits::Credits;
 use ledger::{InitOptions, OpenLedger, PostgresOptions, PostgresServer};
 
 use crate::cli::Ledger;
-use crate::{clock, output, stop};
+use crate::{ceremony, clock, output, stop};
 
 pub(crate) fn run(command: Ledger) -> anyhow::Result<()> {
     match command {
-        Ledger::Init { dir, grace_secs, tab_secs_max, postgres, postgres_ca } => {
+        Ledger::Init {
+            dir,
+            grace_secs,
+            tab_secs_max,
+            postgres,
+            postgres_ca,
+            parameters,
+            holds_value,
+            accept_single_party,
+        } => {
             let postgres = postgres.map(|url| server(&url, postgres_ca.as_deref())).transpose()?;
-            init(&dir, InitOptions { grace_secs, tab_secs_max, postgres, ..InitOptions::default() })
+            let parameters = parameters.as_deref().map(ceremony::read_parameters).transpose()?;
+            let options = InitOptions {
+                holds_value,
+                accept_single_party,
+                parameters,
+                grace_secs,
+                tab_secs_max,
+                postgres,
+                ..InitOptions::default()
+            };
+            init(&dir, options)
         }
         Ledger::Serve { dir, listen } => serve(&dir, listen),
         Ledger::Voucher { dir, value, json } => voucher(&dir, value, json),
@@ -39,9 +58,14 @@ fn server(url: &str, authority: Option<&Path>) -> anyhow::Result<PostgresOptions
 }
 
 fn init(dir: &Path, options: InitOptions) -> anyhow::Result<()> {
+    let single_party = options.parameters.is_none();
     output::note("making keys and spend circuit parameters (a few seconds)");
     let info = ledger::init(dir, options).with_context(|| format!("make a ledger in {}", dir.display()))?;
-    output::note("the parameters come from a single-party setup: whoever ran this could forge spends on this ledger");
+    if single_party {
+        output::note(
+            "the parameters come from a single-party setup: whoever ran this could forge spends on this ledger",
+        );
+    }
     output::line(&info.ledger_id.to_string())
 }
 

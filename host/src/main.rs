@@ -1,5 +1,6 @@
 //! `cloister-host`: what the operator runs. Untrusted by design: it never holds a client's secret.
 
+mod ceremony;
 mod cli;
 mod clock;
 mod collateral;
@@ -23,6 +24,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let args = cli::Args::parse();
     let outcome = match args.command {
+        cli::Command::Ceremony(command) => ceremony::run(command),
         cli::Command::Ledger(command) => ledger_cmd::run(command),
         cli::Command::Payee(command) => payee::run(command),
         cli::Command::ReceiptLog(command) => receipt_log::run(command),

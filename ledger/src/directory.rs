@@ -21,7 +21,7 @@ use credits::bytes::decode_hex;
 use credits::checkpoint::ledger_id;
 use credits::keys::SEED_LEN;
 use credits::ledger::LEDGER_VERSION;
-use credits::params::{ParamsError, VerifyingParams, setup};
+use credits::params::{ParamsError, ProvingParams, VerifyingParams, setup};
 use credits::{AdminKey, Bytes32, Credits, KeyError, LedgerInfo, LedgerKey, SigningKey, Voucher};
 use rand_core::{OsRng, RngCore};
 
@@ -60,6 +60,10 @@ const DIRECTORY_MODE: u32 = 0o700;
 pub struct InitOptions {
     /// Whether its credits are worth money.
     pub holds_value: bool,
+    /// Let a ledger whose credits are worth money have parameters that one party made.
+    pub accept_single_party: bool,
+    /// The parameters of a finished ceremony; made by this process alone otherwise.
+    pub parameters: Option<Parameters>,
     /// See [`LedgerInfo::grace_secs`].
     pub grace_secs: u64,
     /// See [`LedgerInfo::root_window`].
@@ -68,6 +72,17 @@ pub struct InitOptions {
     pub tab_secs_max: u64,
     /// The PostgreSQL server to keep it on; a file in the directory otherwise.
     pub postgres: Option<PostgresOptions>,
+}
+
+/// Parameters of the proof system that a ceremony made (docs/decisions/0030).
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// An encoded [`ProvingParams`].
+    pub proving_key: Vec<u8>,
+    /// Its encoded [`VerifyingParams`].
+    pub verifying_key: Vec<u8>,
+    /// SHA-256 of the ceremony's transcript; [`LedgerInfo::setup`] names it.
+    pub transcript_digest: Bytes32,
 }
 
 /// How to reach a PostgreSQL server: see [`PostgresServer::new`].
@@ -88,7 +103,15 @@ impl std::fmt::Debug for PostgresOptions {
 impl Default for InitOptions {
     /// Test credits; five minutes of grace, 4,096 recent roots, reservations of up to a day.
     fn default() -> Self {
-        Self { holds_value: false, grace_secs: 300, root_window: 4096, tab_secs_max: 86_400, postgres: None }
+        Self {
+            holds_value: false,
+            accept_single_party: false,
+            parameters: None,
+            grace_secs: 300,
+            root_window: 4096,
+            tab_secs_max: 86_400,
+            postgres: None,
+        }
     }
 }
 
@@ -160,6 +183,12 @@ pub enum DirectoryError {
     /// The parameters of the proof system could not be made or read.
     #[error("the parameters of the proof system are unusable")]
     Params(#[source] ParamsError),
+    /// Parameters that one party made are not taken for credits that are worth money.
+    #[error(
+        "whoever makes parameters alone can forge spends, so a ledger that holds value needs those of a ceremony: \
+        give --parameters, or --accept-single-party if you bear that risk alone (ledger.single_party)"
+    )]
+    SingleParty,
     /// No key could be made.
     #[error("no key could be made")]
     Key(#[source] KeyError),
@@ -171,15 +200,23 @@ pub enum DirectoryError {
     Store(#[source] StoreError),
 }
 
-/// Makes a ledger in a new or empty directory: keys, parameters (of a single-party setup), description, empty database.
+/// Makes a ledger in a new or empty directory: keys, parameters, description, empty database.
+///
+/// # Errors
+///
+/// [`DirectoryError::SingleParty`] when its credits are worth money and no ceremony made its parameters.
 pub fn init(directory: &Path, options: InitOptions) -> Result<LedgerInfo, DirectoryError> {
     // What can be mistyped is looked at before anything is made.
     let server = options.postgres.as_ref().map(server).transpose()?;
+    if options.holds_value && options.parameters.is_none() && !options.accept_single_party {
+        return Err(DirectoryError::SingleParty);
+    }
+    let (setup, proving) = parameters(options.parameters)?;
+    let verifying = proving.verifying();
     create_empty(directory)?;
     let (ledger_key, admin_key) = (new_key()?, new_key()?);
-    let (proving, verifying) = setup(&mut OsRng).map_err(DirectoryError::Params)?;
     let vk_digest = verifying.digest();
-    let InitOptions { holds_value, grace_secs, root_window, tab_secs_max, postgres } = options;
+    let InitOptions { holds_value, grace_secs, root_window, tab_secs_max, postgres, .. } = options;
     let info = LedgerInfo {
         version: LEDGER_VERSION.to_owned(),
         ledger_id: ledger_id(ledger_key.public(), vk_digest),
@@ -187,7 +224,7 @@ pub fn init(directory: &Path, options: InitOptions) -> Result<LedgerInfo, Direct
         admin_key: admin_key.public(),
         vk_digest,
         holds_value,
-        setup: "single-party".to_owned(),
+        setup,
         grace_secs,
         root_window,
         tab_secs_max,
@@ -213,6 +250,17 @@ pub fn init(directory: &Path, options: InitOptions) -> Result<LedgerInfo, Direct
     write_new(&path, PUBLIC_MODE, &text)?;
     sync_directory(directory)?;
     Ok(info)
+}
+
+/// The parameters, and how they were made.
+fn parameters(of_ceremony: Option<Parameters>) -> Result<(String, ProvingParams), DirectoryError> {
+    let Some(Parameters { proving_key, verifying_key, transcript_digest }) = of_ceremony else {
+        let (proving, _) = setup(&mut OsRng).map_err(DirectoryError::Params)?;
+        return Ok(("single-party".to_owned(), proving));
+    };
+    let verifying = VerifyingParams::from_bytes(&verifying_key).map_err(DirectoryError::Params)?;
+    let proving = ProvingParams::from_bytes(&proving_key, verifying.digest()).map_err(DirectoryError::Params)?;
+    Ok((format!("ceremony:{transcript_digest}"), proving))
 }
 
 fn server(options: &PostgresOptions) -> Result<PostgresServer, DirectoryError> {

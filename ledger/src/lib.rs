@@ -23,7 +23,7 @@ mod group;
 mod record;
 
 pub use clock::Clock;
-pub use directory::{DirectoryError, InitOptions, OpenLedger, PostgresOptions, init, issue_voucher, open};
+pub use directory::{DirectoryError, InitOptions, OpenLedger, Parameters, PostgresOptions, init, issue_voucher, open};
 pub use durable::DurableLedger;
 pub use engine::StoredLedger;
 pub use error::StoreError;

@@ -14,6 +14,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("attestation/testing", &["attestation"]),
     ("attestation/peers", &["attestation"]),
     ("credits", &[]),
+    ("credits/ceremony", &["credits"]),
+    ("credits/ceremony/testing", &[]),
     ("tlog", &["attestation", "credits"]),
     ("ledger", &["credits"]),
     ("ledger/client", &["credits"]),
@@ -21,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("enclave", &["attestation", "credits", "ledger-client", "platform-service", "tlog"]),
     ("enclave/nvml", &["attestation", "platform-service"]),
     ("enclave/platform", &["attestation"]),
-    ("host", &["attestation", "attestation-testing", "credits", "ledger", "platform-service", "tlog"]),
+    ("host", &["attestation", "attestation-testing", "ceremony", "credits", "ledger", "platform-service", "tlog"]),
     ("verifier", &["attestation", "credits", "ledger-client", "tlog"]),
     ("image/init", &[]),
     ("image/builder", &["attestation", "credits", "measured-init", "verifier"]),
@@ -33,6 +35,8 @@ const OURS: &[&str] = &[
     "attestation-testing",
     "attestation-peers",
     "credits",
+    "ceremony",
+    "ceremony-testing",
     "tlog",
     "ledger",
     "ledger-client",
@@ -82,6 +86,7 @@ fn production_binaries_never_link_test_roots() {
         "ledger",
         "ledger/client",
         "credits",
+        "credits/ceremony",
         "attestation",
         "image/init",
         "image/builder",
@@ -89,6 +94,13 @@ fn production_binaries_never_link_test_roots() {
         assert!(!dependencies(folder).contains("attestation-testing"), "{folder} links the signing fakes");
         assert!(!dependencies(folder).contains("attestation-peers"), "{folder} links other verifiers");
     }
+}
+
+#[test]
+fn no_program_links_powers_of_tau_whose_tau_is_known() {
+    let linking: Vec<_> =
+        ALLOWED.iter().filter(|(folder, _)| dependencies(folder).contains("ceremony-testing")).collect();
+    assert!(linking.is_empty(), "{linking:?}");
 }
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -14,13 +14,17 @@ use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 use rand_core::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
 
+use super::qap::CircomQap;
 use super::{ParamsError, VERIFYING_PARAMS_LEN, VerifyingParams, decode, encode};
 use crate::bytes::Bytes32;
 use crate::circuit::{Assignment, Relation};
 
-const PK_MAGIC: &[u8; 20] = b"cloister/spend-pk/v1";
+const PK_MAGIC: &[u8; 20] = b"cloister/spend-pk/v2";
 const G1_UNCOMPRESSED_LEN: usize = 64;
 const G2_UNCOMPRESSED_LEN: usize = 128;
+
+/// The curve's proof system with circom's reduction.
+type Prover = Groth16<Bn254, CircomQap>;
 
 /// A proving key with the circuit it is for and its verifying key.
 pub struct ProvingParams {
@@ -34,7 +38,7 @@ pub struct ProvingParams {
 /// That robs only the ledger's operator (`design/credits.md` §1.8); privacy does not depend on it.
 pub fn setup(rng: &mut (impl RngCore + CryptoRng)) -> Result<(ProvingParams, VerifyingParams), ParamsError> {
     let relation = Relation::new().map_err(|_| ParamsError::Synthesis)?;
-    let key = Groth16::<Bn254>::generate_random_parameters_with_reduction(Assignment::blank(), rng)
+    let key = Prover::generate_random_parameters_with_reduction(Assignment::blank(), rng)
         .map_err(|_| ParamsError::Synthesis)?;
     let verifying = VerifyingParams::from_bytes(&encode(&key.vk))?;
     let params = ProvingParams { key, relation, verifying: verifying.clone() };
@@ -42,6 +46,28 @@ pub fn setup(rng: &mut (impl RngCore + CryptoRng)) -> Result<(ProvingParams, Ver
 }
 
 impl ProvingParams {
+    /// A key that a ceremony made (docs/decisions/0030), with the checks of [`ProvingParams::from_bytes`].
+    ///
+    /// # Errors
+    ///
+    /// `params.circuit` for a key of another circuit, and what [`VerifyingParams::from_bytes`] refuses.
+    pub fn from_key(key: ProvingKey<Bn254>) -> Result<Self, ParamsError> {
+        let relation = Relation::new().map_err(|_| ParamsError::Synthesis)?;
+        let counts = Counts::of(&relation);
+        let verifying = VerifyingParams::from_bytes(&encode(&key.vk))?;
+        let queries = [(&key.a_query, counts.variables), (&key.b_g1_query, counts.variables)];
+        let others = [(&key.h_query, counts.quotient), (&key.l_query, counts.witness)];
+        if queries.into_iter().chain(others).any(|(query, count)| query.len() != count)
+            || key.b_g2_query.len() != counts.variables
+        {
+            return Err(ParamsError::Circuit);
+        }
+        if key.delta_g1.is_zero() || key.beta_g1.is_zero() {
+            return Err(ParamsError::Identity);
+        }
+        Ok(Self { key, relation, verifying })
+    }
+
     /// Decodes a proving key and checks that it belongs to the verifying key with this digest.
     pub fn from_bytes(bytes: &[u8], expected_vk_digest: Bytes32) -> Result<Self, ParamsError> {
         let relation = Relation::new().map_err(|_| ParamsError::Synthesis)?;
@@ -128,7 +154,7 @@ impl ProvingParams {
     ) -> Result<Proof<Bn254>, ParamsError> {
         let (r, s) = (Zeroizing::new(Fr::rand(rng)), Zeroizing::new(Fr::rand(rng)));
         // The matrices are cached: the library's usual entry inlines every linear combination again for each proof.
-        Groth16::<Bn254>::create_proof_with_reduction_and_matrices(
+        Prover::create_proof_with_reduction_and_matrices(
             &self.key,
             *r,
             *s,
@@ -156,13 +182,13 @@ struct Counts {
 
 impl Counts {
     fn of(relation: &Relation) -> Self {
-        // The evaluation domain is the power of two that holds a row per constraint and per input; the quotient has one
-        // coefficient less.
+        // The evaluation domain is the power of two that holds a row per constraint and per input; the quotient has a value
+        // for each of its points.
         let domain = relation.constraints().saturating_add(relation.inputs()).next_power_of_two();
         Self {
             variables: relation.variables(),
             witness: relation.variables().saturating_sub(relation.inputs()),
-            quotient: domain.saturating_sub(1),
+            quotient: domain,
         }
     }
 

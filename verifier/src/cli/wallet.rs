@@ -33,6 +33,9 @@ pub(crate) struct WalletNew {
     /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
     #[arg(long, conflicts_with = "passphrase_file")]
     pub(crate) no_passphrase: bool,
+    /// Use a ledger whose credits are worth money although one party made its parameters and can forge spends
+    #[arg(long)]
+    pub(crate) accept_single_party: bool,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }
@@ -47,6 +50,9 @@ pub(crate) struct WalletRestore {
     /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
     #[arg(long, conflicts_with = "passphrase_file")]
     pub(crate) no_passphrase: bool,
+    /// Use a ledger whose credits are worth money although one party made its parameters and can forge spends
+    #[arg(long)]
+    pub(crate) accept_single_party: bool,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }

@@ -1,7 +1,7 @@
 //! `cloister wallet`.
 
 use credits::Credits;
-use credits::ledger::{Ledger, LedgerError, RedeemRequest};
+use credits::ledger::{Ledger, LedgerError, LedgerInfo, RedeemRequest};
 use credits::voucher::Voucher;
 use credits::wallet::{Balance, HistoryItem, Wallet};
 use credits::withdrawal::WITHDRAWAL_PREFIX;
@@ -18,7 +18,8 @@ use crate::report::Report;
 
 pub(crate) async fn new(args: WalletNew, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let words = RecoveryWords::generate()?;
-    let store = create(&args.wallet, args.no_passphrase, &words, out, report).await?;
+    let store =
+        create(&args.wallet, Accepted::of(args.no_passphrase, args.accept_single_party), &words, out, report).await?;
     drop(store);
     report.put("words", json!(words.reveal()));
     out.say(
@@ -32,7 +33,8 @@ pub(crate) async fn new(args: WalletNew, out: Output, report: &mut Report) -> Re
 pub(crate) async fn restore(args: WalletRestore, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let text = zeroize::Zeroizing::new(read_text(args.words.as_deref(), "the recovery words")?);
     let words = RecoveryWords::parse(&text)?;
-    let store = create(&args.wallet, args.no_passphrase, &words, out, report).await?;
+    let store =
+        create(&args.wallet, Accepted::of(args.no_passphrase, args.accept_single_party), &words, out, report).await?;
     let mut payer = Payer::connect(store, clock()).await?;
     payer.sync().await?;
     show_balance(payer.store().wallet(), out, report);
@@ -60,9 +62,37 @@ pub(crate) fn set_passphrase(args: &WalletPassphrase, out: Output, report: &mut 
     Ok(Exit::Ok)
 }
 
+/// What the user accepts for a new wallet.
+struct Accepted {
+    unsealed: bool,
+    single_party: bool,
+}
+
+impl Accepted {
+    const fn of(unsealed: bool, single_party: bool) -> Self {
+        Self { unsealed, single_party }
+    }
+}
+
+/// Parameters that one party made are refused for credits that are worth money: that party can forge spends, and what is
+/// withdrawn by them is missing from everybody's (docs/decisions/0030).
+fn require_ceremony(info: &LedgerInfo, accepted: bool) -> Result<(), Error> {
+    if info.holds_value && !info.setup.starts_with("ceremony:") && !accepted {
+        return Err(Error::Choice {
+            code: "wallet.single_party",
+            message: format!(
+                "the ledger's credits are worth money, but its parameters were made by: {}; who made them alone can forge spends. \
+                Choose another ledger, or give --accept-single-party",
+                info.setup
+            ),
+        });
+    }
+    Ok(())
+}
+
 async fn create(
     args: &WalletArgs,
-    unsealed: bool,
+    accepted: Accepted,
     words: &RecoveryWords,
     out: Output,
     report: &mut Report,
@@ -74,10 +104,11 @@ async fn create(
     })?;
     let info = LedgerClient::discover(&url).await.map_err(PaymentError::Connect)?;
     let value = if info.holds_value { "its credits are worth money" } else { "its credits are play money" };
+    require_ceremony(&info, accepted.single_party)?;
     out.say(&format!("ledger {} at {url}; {value}; proving key made by: {}", info.ledger_id, info.setup));
     report.put("ledger_id", json!(info.ledger_id));
     report.put("wallet", json!(directory.display().to_string()));
-    let passphrase = passphrase::new(args.passphrase_file.as_deref(), unsealed)?;
+    let passphrase = passphrase::new(args.passphrase_file.as_deref(), accepted.unsealed)?;
     report.put("sealed", json!(passphrase.is_some()));
     Ok(WalletStore::create(&directory, words, LedgerRecord { url, info }, passphrase.as_ref())?)
 }
@@ -198,6 +229,45 @@ fn history_line(item: &HistoryItem) -> String {
                 amount(spend.refund),
                 spend.nullifier
             )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use credits::Bytes32;
+    use credits::ledger::LEDGER_VERSION;
+
+    use super::*;
+
+    fn info(holds_value: bool, setup: &str) -> LedgerInfo {
+        LedgerInfo {
+            version: LEDGER_VERSION.to_owned(),
+            ledger_id: Bytes32([1; 32]),
+            ledger_key: Bytes32([2; 32]),
+            admin_key: Bytes32([3; 32]),
+            vk_digest: Bytes32([4; 32]),
+            holds_value,
+            setup: setup.to_owned(),
+            grace_secs: 1,
+            root_window: 1,
+            tab_secs_max: 1,
+        }
+    }
+
+    #[test]
+    fn money_wants_parameters_of_a_ceremony() {
+        let ceremony = format!("ceremony:{}", Bytes32([5; 32]));
+        for (holds_value, setup, accepted, code) in [
+            (false, "single-party", false, ""),
+            (true, "single-party", false, "wallet.single_party"),
+            (true, "", false, "wallet.single_party"),
+            (true, "single-party", true, ""),
+            (true, ceremony.as_str(), false, ""),
+        ] {
+            let verdict = require_ceremony(&info(holds_value, setup), accepted);
+            let got = verdict.as_ref().map_or_else(Error::code, |()| "");
+            assert_eq!(got, code, "{holds_value} {setup} {accepted}");
         }
     }
 }
