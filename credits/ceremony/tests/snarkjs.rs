@@ -3,9 +3,8 @@
 
 mod support;
 
-use ark_bn254::{Bn254, Fq, Fq2, Fr, G1Affine, G1Projective, G2Affine};
-use ark_ec::CurveGroup;
-use ark_ff::{BigInt, Field};
+use ark_bn254::{Bn254, Fq, Fq2, Fr, G1Affine, G2Affine};
+use ark_ff::Field;
 use ark_groth16::{Groth16, Proof};
 use ceremony::{Beacon, Ptau, Zkey, contribute_beacon, grouped, r1cs, start, verify};
 use ceremony_testing::{Highest, Secrets, SmallCircuit, ptau, wtns};
