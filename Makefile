@@ -8,6 +8,8 @@ BIN := target/debug
 ENGINE_DIR := target/engine
 CLIENTS_DIR := target/clients
 PEERS_DIR := target/peers-venv
+CONTRACTS_DIR := target/contracts-solc
+CONTRACTS := --manifest-path credits/contracts/Cargo.toml --target-dir target/contracts --locked
 PEERS := --manifest-path attestation/peers/Cargo.toml --target-dir target/peers --locked
 NEXTEST := cargo nextest run --workspace --no-fail-fast
 
@@ -15,6 +17,7 @@ IMAGE := $(BIN)/cloister-image
 FLAVOUR ?= cpu
 GUARDIAN_FLAG := $(if $(GUARDIAN),--guardian $(GUARDIAN))
 
+.PHONY: contracts
 .PHONY: image reproduce boot-test image-launches image-lock release
 .PHONY: help demo serve build engine clients peers postgres test test-vllm lint bench claims nightly fuzz exhaustive coverage wasm hw-test clean check-tools
 
@@ -49,13 +52,19 @@ peers: check-tools
 postgres:
 	@ledger/testing/postgres.sh
 
+contracts: check-tools ## The settlement contracts: compile them, test them on an EVM, print what each call costs
+	@echo "== settlement contracts"
+	@credits/contracts/compile.sh $(CONTRACTS_DIR) >/dev/null
+	@cargo nextest run $(CONTRACTS) --no-fail-fast -E 'not test(/gas_/)'
+	@cargo nextest run $(CONTRACTS) --success-output immediate --status-level none --final-status-level none -E 'test(/gas_/)'
+
 demo: engine build ## One private, paid, proven answer from a real model (ENGINE=vllm for real vLLM)
 	@$(BIN)/cloister-demo demo --engine $(ENGINE)
 
 serve: engine build ## Leave the same stack running behind a local OpenAI endpoint
 	@$(BIN)/cloister-demo serve --engine $(ENGINE)
 
-test: engine clients peers postgres build ## All tests, on the light engine
+test: engine clients peers postgres build contracts ## All tests, on the light engine
 	@echo "== engine scripts"
 	@cd engine && python3 -m unittest -q test_engine
 	@echo "== documentation tests"
@@ -79,9 +88,11 @@ lint: check-tools ## Format, clippy, house style, layering, licences
 	@echo "== format"
 	@cargo fmt --all --check
 	@cargo fmt --manifest-path attestation/peers/Cargo.toml --check
+	@cargo fmt --manifest-path credits/contracts/Cargo.toml --check
 	@echo "== clippy"
 	@cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	@cargo clippy $(PEERS) --all-targets --quiet -- -D warnings
+	@cargo clippy $(CONTRACTS) --all-targets --quiet -- -D warnings
 	@echo "== documentation"
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	@echo "== python"

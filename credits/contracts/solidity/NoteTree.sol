@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {asElement} from "./Hashes.sol";
+import {EMPTY_NODES, PoseidonT4, PoseidonT5} from "./Poseidon.sol";
+
+/// The note tree: 4-ary, depth 16, appended left to right, empty leaves 0. `docs/protocol.md` §3.1, §4.3.
+///
+/// Keeps what the next root depends on, as `credits::NoteFrontier` does. A root costs sixteen hashes, so roots are not computed
+/// at every append: the tree records those over a multiple of `ANCHOR_STEP` leaves by itself, and that over all leaves when it is asked to.
+contract NoteTree {
+    uint256 private constant DEPTH = 16;
+    uint256 private constant ARITY_BITS = 2;
+    uint256 private constant REST_MAX = 3;
+    /// One leaf fewer than there is room for: so the root is never a complete node, and needs no case of its own.
+    uint256 public constant LEAVES_MAX = (1 << 32) - 1;
+    uint256 public constant ANCHOR_STEP = 64;
+    /// An anchor is accepted while fewer leaves than this follow it, whatever the window.
+    uint256 public constant ANCHOR_LIFE = 2 * ANCHOR_STEP;
+
+    uint256 private immutable leafDomain = asElement(sha256("cloister/credits/v1/leaf"));
+    /// Who may append: the contract that made this one.
+    address public immutable owner;
+    /// A recorded root is accepted while fewer leaves than this follow it.
+    uint64 public immutable rootWindow;
+    /// The number of leaves.
+    uint64 public count;
+    /// Complete nodes whose parent is not complete, at each level; as many count as the base-4 digit of `count` says.
+    mapping(uint256 level => uint256[REST_MAX]) private rests;
+    /// Over how many leaves a recorded root is, and one, so that the root of the empty tree can be told from no root.
+    mapping(uint256 root => uint64) private recorded;
+
+    /// A root can be used in spends from now on.
+    event RootRecorded(uint256 indexed root, uint64 leaves);
+
+    error NotOwner();
+    error TreeFull();
+
+    constructor(uint64 rootWindow_) {
+        owner = msg.sender;
+        rootWindow = rootWindow_;
+    }
+
+    /// Appends `leaf = P(DOM_LEAF, inner, refund)`, both below r, and returns its number and the leaf.
+    function append(uint256 inner, uint256 refund) external returns (uint64 index, uint256 leaf) {
+        if (msg.sender != owner) revert NotOwner();
+        index = count;
+        if (index >= LEAVES_MAX) revert TreeFull();
+        leaf = PoseidonT4.hash(PoseidonT4.load(), leafDomain, inner, refund);
+        uint256 node = leaf;
+        uint256 number = index;
+        uint256 table;
+        for (uint256 level = 0; ; ++level) {
+            uint256[REST_MAX] storage rest = rests[level];
+            uint256 digit = number & REST_MAX;
+            if (digit < REST_MAX) {
+                rest[digit] = node;
+                break;
+            }
+            if (table == 0) table = PoseidonT5.load();
+            node = PoseidonT5.hash(table, rest[0], rest[1], rest[2], node);
+            number >>= ARITY_BITS;
+        }
+        count = index + 1;
+        if ((index + 1) % ANCHOR_STEP == 0) _record();
+    }
+
+    /// Records the root over all leaves. Anyone may: whoever wants to spend a note that is younger than the newest anchor.
+    function recordRoot() external returns (uint256) {
+        return _record();
+    }
+
+    /// Whether spends may be proved under a root: it was recorded, and not too many leaves followed.
+    function accepts(uint256 root_) external view returns (bool) {
+        uint256 mark = recorded[root_];
+        if (mark == 0) return false;
+        uint256 leaves = mark - 1;
+        uint256 following = count - leaves;
+        return following < rootWindow || (leaves % ANCHOR_STEP == 0 && following < ANCHOR_LIFE);
+    }
+
+    /// The root over all leaves.
+    function root() public view returns (uint256 node) {
+        uint256 table = PoseidonT5.load();
+        bytes memory empty = EMPTY_NODES;
+        uint256 number = count;
+        bool below = false;
+        for (uint256 level = 0; level < DEPTH; ++level) {
+            uint256 digit = number & REST_MAX;
+            number >>= ARITY_BITS;
+            if (digit == 0 && !below) continue;
+            uint256[REST_MAX + 1] memory children;
+            uint256 filler = _word(empty, level);
+            for (uint256 child = 0; child <= REST_MAX; ++child) {
+                if (child < digit) children[child] = rests[level][child];
+                else if (child == digit && below) children[child] = node;
+                else children[child] = filler;
+            }
+            node = PoseidonT5.hash(table, children[0], children[1], children[2], children[3]);
+            below = true;
+        }
+        if (!below) node = _word(empty, DEPTH);
+    }
+
+    function _record() private returns (uint256 root_) {
+        root_ = root();
+        uint64 leaves = count;
+        if (recorded[root_] == 0) {
+            recorded[root_] = leaves + 1;
+            emit RootRecorded(root_, leaves);
+        }
+    }
+
+    function _word(bytes memory words, uint256 place) private pure returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := mload(add(add(words, 32), mul(place, 32)))
+        }
+    }
+}

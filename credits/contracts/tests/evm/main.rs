@@ -1,0 +1,13 @@
+//! The contracts on an EVM, against the `credits` crate: its hashes, its tree, its proofs, its rules.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod chain;
+mod fixture;
+mod gas;
+mod primitives;
+mod schedules;
+mod settlement;
+mod stake;
+mod vectors;
+mod world;
