@@ -72,6 +72,8 @@ struct MemoryBook {
     entries: Vec<LogEntry>,
     log: LogTree,
     notes: NoteFrontier,
+    /// The root over so many notes, as last worked out: each hash of a root costs more than an operation.
+    note_root: Option<(u64, Root)>,
     totals: Totals,
     spends: BTreeMap<Nullifier, SpendState>,
     inners: BTreeSet<Inner>,
@@ -85,7 +87,16 @@ struct MemoryBook {
 
 impl MemoryBook {
     fn record_root(&mut self) {
-        self.roots.insert(self.notes.root(), self.notes.len());
+        let root = self.note_root();
+        self.note_root = Some((self.notes.len(), root));
+        self.roots.insert(root, self.notes.len());
+    }
+
+    fn note_root(&self) -> Root {
+        match self.note_root {
+            Some((len, root)) if len == self.notes.len() => root,
+            _ => self.notes.root(),
+        }
     }
 }
 
@@ -183,7 +194,7 @@ impl View for MemoryBook {
             log_size: self.log.size(),
             log_root: self.log.root(),
             note_count: self.notes.len(),
-            note_root: self.notes.root(),
+            note_root: self.note_root(),
         }
     }
 

@@ -84,6 +84,17 @@ impl Disk {
         self.0.lock().unwrap().is_down
     }
 
+    /// Something will go wrong, counted from now.
+    pub(crate) fn arm(&self, fault: Fault) {
+        let mut state = self.0.lock().unwrap();
+        state.fault = match fault {
+            Fault::None => Fault::None,
+            Fault::PowerAtSync(sync) => Fault::PowerAtSync(state.syncs + sync),
+            Fault::SyncError(sync) => Fault::SyncError(state.syncs + sync),
+            Fault::FullAtWrite(write) => Fault::FullAtWrite(state.writes + write),
+        };
+    }
+
     pub(crate) fn syncs(&self) -> u64 {
         self.0.lock().unwrap().syncs
     }

@@ -1,0 +1,325 @@
+//! The ledger of a simulation: the real one, over memory or over a disk that loses power, and the ways it can be made wrong so
+//! that the simulation is seen to notice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use credits::merkle::LogTree;
+use credits::note::leaf;
+use credits::{
+    Bytes32, Checkpoint, Credits, JournalRequest, Ledger, LedgerError, LedgerInfo, LogEntry, LogPage, NoteFrontier,
+    RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse, UnsignedCheckpoint,
+};
+use ledger::{Clock, DurableLedger, StoreError, StoredLedger, Totals, VolatileLedger};
+use redb::Database;
+use tokio::runtime::Runtime;
+
+use super::secrets::Secrets;
+use crate::support::disk::{Disk, Fault, Seeded};
+use crate::support::{START, identity, ledger_key};
+
+/// A clock that goes where it is told, backwards too.
+pub(crate) struct HandClock(AtomicU64);
+
+impl HandClock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(START)))
+    }
+
+    pub(crate) fn set(&self, now: u64) {
+        self.0.store(now, Ordering::SeqCst);
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A call that changes something.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    Redeem(RedeemRequest),
+    Reserve(Box<ReserveRequest>),
+    Journal(JournalRequest),
+    Settle(SettleRequest),
+}
+
+/// Its answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Redeemed(RedeemResponse),
+    Reserved(Reservation),
+    Journalled,
+    Settled(SettleResponse),
+}
+
+/// A ledger's program that is wrong on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LedgerFlaw {
+    /// A successor is worth one credit more.
+    RefundsOneMore,
+    /// A nullifier can be reserved again in another context.
+    ReservesTwice,
+    /// Every mint is made twice.
+    MintsTwice,
+    /// A restart loses the last entry.
+    ForgetsLast,
+    /// Payees have one credit more than they were paid.
+    PaysOneMore,
+    /// What is overdue is never ended.
+    NeverFinalises,
+    /// What is reserved is ended before its time.
+    FinalisesEarly,
+}
+
+enum Store {
+    Memory(VolatileLedger),
+    Disk { disk: Disk, ledger: Option<DurableLedger> },
+}
+
+pub(crate) struct Books {
+    runtime: Arc<Runtime>,
+    store: Store,
+    secrets: Secrets,
+    is_down: bool,
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) info: LedgerInfo,
+    flaw: Option<LedgerFlaw>,
+    shown: Shown,
+    pub(crate) power_failures: u64,
+}
+
+/// The log that a flawed ledger shows.
+#[derive(Default)]
+struct Shown {
+    read: u64,
+    entries: Vec<LogEntry>,
+    log: LogTree,
+    notes: NoteFrontier,
+}
+
+/// Asks whichever ledger there is.
+macro_rules! ask {
+    ($books:expr, |$ledger:ident| $future:expr) => {
+        match &$books.store {
+            _ if $books.is_down => Err(LedgerError::Unavailable),
+            Store::Memory($ledger) => $books.runtime.block_on($future),
+            Store::Disk { ledger: Some($ledger), .. } => $books.runtime.block_on($future),
+            Store::Disk { ledger: None, .. } => Err(LedgerError::Unavailable),
+        }
+    };
+}
+
+impl Books {
+    pub(crate) fn new(runtime: Arc<Runtime>, secrets: Secrets, on_disk: Option<u64>, flaw: Option<LedgerFlaw>) -> Self {
+        let clock = HandClock::new();
+        let store = match on_disk {
+            None => Store::Memory(VolatileLedger::volatile(identity(), secrets.clone(), clock.clone()).unwrap()),
+            Some(seed) => Store::Disk { disk: Disk::new(Vec::new(), Fault::None, Seeded::new(seed)), ledger: None },
+        };
+        let info = identity().info().clone();
+        let shown = Shown::default();
+        let mut books = Self { runtime, store, secrets, is_down: false, clock, info, flaw, shown, power_failures: 0 };
+        books.start(0);
+        books
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.is_down
+    }
+
+    pub(crate) fn call(&mut self, call: Call) -> Result<Answer, LedgerError> {
+        let answer = ask!(self, |ledger| carry_out(ledger, call.clone()));
+        self.notice_failure();
+        if let (Some(LedgerFlaw::ReservesTwice), Call::Reserve(request), Err(LedgerError::SpendConflict)) =
+            (self.flaw, &call, &answer)
+        {
+            self.read_shown();
+            self.shown.append(LogEntry::Reserve(request.entry()));
+        }
+        answer
+    }
+
+    pub(crate) fn finalise(&mut self) -> Result<usize, LedgerError> {
+        if self.flaw == Some(LedgerFlaw::NeverFinalises) {
+            return Ok(0);
+        }
+        let now = self.clock.now();
+        if self.flaw == Some(LedgerFlaw::FinalisesEarly) {
+            self.clock.set(now + 2 * crate::support::TAB_SECS_MAX);
+        }
+        let ended = ask!(self, |ledger| ledger.finalise_overdue());
+        self.clock.set(now);
+        self.notice_failure();
+        ended
+    }
+
+    pub(crate) fn log(&mut self, from: u64, limit: u32) -> Result<LogPage, LedgerError> {
+        if self.flaw.is_some() {
+            return self.shown_log(from, limit);
+        }
+        let page = ask!(self, |ledger| ledger.log(from, limit));
+        self.notice_failure();
+        page
+    }
+
+    pub(crate) fn totals(&mut self) -> Result<Totals, LedgerError> {
+        let totals = ask!(self, |ledger| ledger.totals());
+        self.notice_failure();
+        totals
+    }
+
+    pub(crate) fn payee_balance(&mut self, payee: Bytes32) -> Result<Credits, LedgerError> {
+        let balance = ask!(self, |ledger| ledger.payee_balance(payee));
+        self.notice_failure();
+        let more = u64::from(self.flaw == Some(LedgerFlaw::PaysOneMore));
+        balance.map(|balance| Credits::new(balance.get() + more).unwrap())
+    }
+
+    /// The ledger ends: in memory it only stops answering.
+    pub(crate) fn fail(&mut self, syncs: u64) {
+        match &mut self.store {
+            Store::Memory(_) => self.is_down = true,
+            Store::Disk { disk, .. } => disk.arm(Fault::PowerAtSync(syncs)),
+        }
+        if self.flaw == Some(LedgerFlaw::ForgetsLast) {
+            self.shown.forget_last();
+        }
+    }
+
+    /// The ledger starts with what it has. On disk the power may fail meanwhile; then it stays down.
+    pub(crate) fn start(&mut self, syncs: u64) {
+        let Store::Disk { disk, ledger } = &mut self.store else {
+            self.is_down = false;
+            return;
+        };
+        if ledger.is_some() {
+            return;
+        }
+        let fault = if syncs == 0 { Fault::None } else { Fault::PowerAtSync(syncs) };
+        *disk = Disk::new(disk.image(), fault, Seeded::new(self.power_failures));
+        match open(disk, &self.secrets, &self.clock) {
+            Ok(opened) => *ledger = Some(opened),
+            Err(error) => {
+                assert!(disk.is_down(), "what is left of the ledger cannot be opened: {}", error.chain());
+                self.power_failures += 1;
+            }
+        }
+        self.is_down = ledger.is_none();
+    }
+
+    /// From here on nothing fails, and the ledger is up.
+    pub(crate) fn stop_failing(&mut self) {
+        if let Store::Disk { disk, .. } = &self.store {
+            disk.arm(Fault::None);
+        }
+        self.start(0);
+    }
+
+    /// A store that lost its power takes nothing more; its process is over.
+    fn notice_failure(&mut self) {
+        let Store::Disk { disk, ledger } = &mut self.store else { return };
+        if let Some(failed) = ledger.take_if(|_| disk.is_down()) {
+            // Reading may not notice, but no write is possible any more.
+            drop(failed);
+            self.is_down = true;
+            self.power_failures += 1;
+        }
+    }
+
+    fn read_shown(&mut self) {
+        let flaw = self.flaw;
+        let Ok(page) = ask!(self, |ledger| ledger.log(self.shown.read, 1000)) else { return };
+        for entry in page.entries {
+            self.shown.read += 1;
+            self.shown.take(entry, flaw);
+        }
+    }
+
+    fn shown_log(&mut self, from: u64, limit: u32) -> Result<LogPage, LedgerError> {
+        if self.is_down {
+            return Err(LedgerError::Unavailable);
+        }
+        self.read_shown();
+        let from = usize::try_from(from).unwrap();
+        let rest = self.shown.entries.get(from..).ok_or(LedgerError::NotFound)?;
+        let entries = rest.iter().take(usize::try_from(limit).unwrap()).cloned().collect();
+        Ok(LogPage { entries, checkpoint: self.shown.checkpoint(&self.info, self.clock.now()) })
+    }
+}
+
+impl Shown {
+    fn take(&mut self, entry: LogEntry, flaw: Option<LedgerFlaw>) {
+        match (flaw, entry) {
+            (Some(LedgerFlaw::RefundsOneMore), LogEntry::Settle(mut settle)) => {
+                let nullifier = settle.nullifier;
+                let reserved = self.entries.iter().find_map(|entry| match entry {
+                    LogEntry::Reserve(reserve) if reserve.nullifier == nullifier => Some(reserve.inner_next),
+                    _ => None,
+                });
+                settle.refund = Credits::new(settle.refund.get() + 1).unwrap();
+                settle.leaf = leaf(reserved.unwrap(), settle.refund);
+                self.append(LogEntry::Settle(settle));
+            }
+            (Some(LedgerFlaw::MintsTwice), LogEntry::Mint(mint)) => {
+                for half in 0..2 {
+                    let mut mint = mint.clone();
+                    mint.mint_seq = 2 * mint.mint_seq + half;
+                    mint.rho = credits::note::mint_rho(identity().info().ledger_id, mint.mint_seq);
+                    mint.leaf_index = self.notes.len();
+                    let inner = credits::note::inner(mint.pk, mint.value, mint.rho, credits::Blind(mint.b));
+                    mint.leaf = leaf(inner, Credits::ZERO);
+                    self.append(LogEntry::Mint(mint));
+                }
+            }
+            (_, entry) => self.append(entry),
+        }
+    }
+
+    fn append(&mut self, entry: LogEntry) {
+        self.log.append(entry.leaf_hash());
+        if let Some((_, leaf)) = entry.appended_note() {
+            self.notes.append(leaf).unwrap();
+        }
+        self.entries.push(entry);
+    }
+
+    fn forget_last(&mut self) {
+        let mut kept = std::mem::take(&mut self.entries);
+        kept.pop();
+        (self.log, self.notes) = (LogTree::new(), NoteFrontier::new());
+        kept.into_iter().for_each(|entry| self.append(entry));
+    }
+
+    fn checkpoint(&self, info: &LedgerInfo, time: u64) -> Checkpoint {
+        let unsigned = UnsignedCheckpoint {
+            ledger_id: info.ledger_id,
+            log_size: self.log.size(),
+            log_root: self.log.root(),
+            note_count: self.notes.len(),
+            note_root: self.notes.root(),
+            time,
+        };
+        Checkpoint::sign(unsigned, &ledger_key())
+    }
+}
+
+async fn carry_out<B: ledger::storage::Backend>(ledger: &StoredLedger<B>, call: Call) -> Result<Answer, LedgerError> {
+    match call {
+        Call::Redeem(request) => ledger.redeem(request).await.map(Answer::Redeemed),
+        Call::Reserve(request) => ledger.reserve(*request).await.map(Answer::Reserved),
+        Call::Journal(request) => ledger.journal(request).await.map(|()| Answer::Journalled),
+        Call::Settle(request) => ledger.settle(request).await.map(Answer::Settled),
+    }
+}
+
+fn open(disk: &Disk, secrets: &Secrets, clock: &Arc<HandClock>) -> Result<DurableLedger, StoreError> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(1 << 20);
+    let database = builder
+        .create_with_backend(disk.clone())
+        .map_err(|error| StoreError::Database { doing: "open", source: Box::new(error) })?;
+    DurableLedger::over_database(database, identity(), secrets.clone(), clock.clone())
+}

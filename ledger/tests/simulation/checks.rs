@@ -1,0 +1,154 @@
+//! What is looked at after every step, and at the end when faults have stopped.
+
+use credits::LedgerError;
+use credits::wallet::WalletError;
+
+use super::guardian::Served;
+use super::invariant::{Invariant, Violation};
+use super::line::Line;
+use super::op::{HOSTILE_GUARDIAN, INTERVAL_CREDITS_MAX, Link, OWNERS, Restored};
+use super::world::World;
+use crate::support::GRACE_SECS;
+
+impl World {
+    /// Every invariant. While the ledger is down, those that need it wait for it.
+    pub(super) fn check(&mut self) -> Result<(), Violation> {
+        if self.touched && !self.books.is_down() {
+            self.look()?;
+        }
+        if let Some(found) = self.facts.found.take() {
+            return Err(found);
+        }
+        self.check_guardians()?;
+        self.check_devices()
+    }
+
+    /// Reads what the ledger shows now and holds it against everything that is known.
+    fn look(&mut self) -> Result<(), Violation> {
+        let size = self.oracle.log_size();
+        match self.books.log(size, 1000) {
+            Ok(page) => self.oracle.read(&page, self.ledger_times)?,
+            Err(LedgerError::Unavailable) => return Ok(()),
+            Err(error) => return Err(Invariant::LogOnlyGrows.violated(format!("of {size} entries: {error}"))),
+        }
+        let Ok(totals) = self.books.totals() else { return Ok(()) };
+        let (told, ours) = ((totals.minted.get(), totals.charged.get()), (self.oracle.minted, self.oracle.charged));
+        Invariant::LogReplays.require(told == ours, || format!("minted and charged {told:?}, the log has {ours:?}"))?;
+        let payees: std::collections::BTreeSet<_> = self.guardians.iter().map(|guardian| guardian.payee).collect();
+        for payee in payees {
+            let Ok(balance) = self.books.payee_balance(payee) else { return Ok(()) };
+            let sum = self.oracle.payees.get(&payee).copied().unwrap_or(0);
+            Invariant::PayeesAreSums.require(balance.get() == sum, || format!("{balance} is not {sum}"))?;
+        }
+        self.touched = false;
+        let now = ledger::Clock::now(&*self.books.clock);
+        self.ledger_times = (now, now);
+        Ok(())
+    }
+
+    fn check_guardians(&self) -> Result<(), Violation> {
+        let hostile = self.setup.hostile_guardian.then(|| self.guardians[HOSTILE_GUARDIAN].payee);
+        for (nullifier, spend) in &self.oracle.spends {
+            if hostile == Some(spend.context.payee) {
+                continue;
+            }
+            let served = self.facts.served.get(nullifier).copied().unwrap_or_default();
+            let Served { total, journalled, unanswered } = served;
+            let paid = spend.ended.map_or(journalled, |(charge, _)| charge);
+            Invariant::ChargesServed
+                .require(paid <= total, || format!("{nullifier}: {paid} is charged, {total} was served"))?;
+            let lost = total - paid;
+            Invariant::ExposureBounded.require(lost <= INTERVAL_CREDITS_MAX + unanswered, || {
+                format!("{nullifier}: {lost} of {total} served are not paid, {unanswered} for want of an answer")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_devices(&self) -> Result<(), Violation> {
+        for (number, device) in self.devices.iter().enumerate() {
+            device.check_view()?;
+            let wallet = device.wallet();
+            if let Some(newest) = wallet.state().newest_seen()
+                && let Some(root) = self.oracle.root(newest.log_size)
+            {
+                let told = newest.log_root;
+                Invariant::ViewsOnlyGrow.require(root == told, || format!("device {number} saw another log"))?;
+            }
+            let Some(worth) = self.oracle.worth(device.owner, wallet.next_entry()) else { continue };
+            let (told, ours) = (device.worth(), (worth.total, worth.reserved));
+            Invariant::WalletsExact.require(told == ours, || {
+                format!("device {number} of owner {} has {told:?} and should have {ours:?}", device.owner)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Faults stop and time passes: everything must end, and everybody have what is theirs.
+    pub(crate) fn finish(&mut self) -> Result<(), Violation> {
+        self.books.stop_failing();
+        Invariant::EverythingEnds.require(!self.books.is_down(), || "the ledger does not start".to_owned())?;
+        self.touched = true;
+        self.calm(Link::Whole)?;
+        self.check()?;
+        for at in 0..self.deposits.len() {
+            if !self.deposits[at].is_done {
+                self.redeem(at, Link::Whole)?;
+            }
+            let done = self.deposits[at].is_done;
+            Invariant::EverythingEnds.require(done, || "a voucher cannot be redeemed".to_owned())?;
+        }
+        self.check()?;
+        let ends = self.oracle.spends.values().map(|spend| spend.context.not_after);
+        let last = ends.chain(self.devices.iter().map(super::device::Device::last_end)).max().unwrap_or(0);
+        let now = ledger::Clock::now(&*self.books.clock);
+        self.pass((last + GRACE_SECS + 1).saturating_sub(now));
+        for guardian in &mut self.guardians {
+            guardian.expire(&mut Line { books: &mut self.books, facts: &mut self.facts, link: Link::Whole });
+        }
+        self.touched = true;
+        drop(self.books.finalise());
+        self.check()?;
+        let open = self.oracle.spends.iter().find(|(_, spend)| spend.ended.is_none()).map(|(nullifier, _)| nullifier);
+        Invariant::EverythingEnds.require(open.is_none(), || format!("{open:?} never ends"))?;
+        let page = self.books.log(self.oracle.log_size(), 1).ok();
+        let page = page.ok_or_else(|| Invariant::EverythingEnds.violated("the ledger does not answer".to_owned()))?;
+        self.oracle.judge(&page.checkpoint)?;
+        for at in 0..self.devices.len() {
+            self.check_end(at)?;
+        }
+        // Once more, on the first device of every owner, from the seed alone.
+        for (at, owner) in OWNERS.iter().enumerate() {
+            if OWNERS.iter().position(|other| other == owner) == Some(at) {
+                self.devices[at].restore(Restored::SeedAlone, 0)?;
+                self.check_end(at)?;
+            }
+        }
+        self.check()
+    }
+
+    /// A device in step has what was deposited and not charged, all of it free.
+    fn check_end(&mut self, at: usize) -> Result<(), Violation> {
+        self.sync(at, 1000, Link::Whole)?;
+        let device = &self.devices[at];
+        let (wallet, owner) = (device.wallet(), device.owner);
+        let balance = wallet.balance();
+        let owed = self.oracle.deposits(owner) - self.oracle.charges(owner);
+        let free = balance.spendable.get() == owed && balance.reserved.is_zero() && balance.pending.is_zero();
+        Invariant::EverythingEnds.require(free, || {
+            let (size, read) = (self.oracle.log_size(), wallet.next_entry());
+            format!("device {at} has {balance:?} after {read} of {size} entries and should have {owed}")
+        })
+    }
+}
+
+/// What a hostile view must be refused as.
+pub(super) fn is_contradiction(error: &WalletError) -> bool {
+    matches!(
+        error,
+        WalletError::LedgerRollback { .. }
+            | WalletError::LedgerFork { .. }
+            | WalletError::EntryInvalid { .. }
+            | WalletError::PageExcess
+    )
+}

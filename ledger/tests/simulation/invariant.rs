@@ -1,0 +1,69 @@
+//! What must hold after every step, by name.
+
+/// What must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Invariant {
+    /// Minted = in notes + behind open reservations + charged, by secrets that the ledger does not know; and no more is minted
+    /// than vouchers were issued for.
+    Conservation,
+    /// A nullifier and a successor are reserved once.
+    OneReservation,
+    /// A reservation ends once.
+    OneOutcome,
+    /// The successor of a spend is one leaf, worth what was not charged.
+    SuccessorExact,
+    /// A reservation has a proof of its own statement, over a note that exists and is not spent.
+    SpendsProved,
+    /// A charge is signed by the guardian, or is the last total that it signed.
+    ChargesSigned,
+    /// An honest guardian charges no more than it sent, and settles no less.
+    ChargesServed,
+    /// The ledger ends a reservation after its time, and guardians settle none after theirs.
+    InTime,
+    /// The log only grows, and what was acknowledged is in it.
+    LogOnlyGrows,
+    /// The log gives the heads and sums that the ledger tells; a bystander's wallet accepts it.
+    LogReplays,
+    /// A payee has the sum of the charges to it.
+    PayeesAreSums,
+    /// Answers are proved by what the ledger signed.
+    AnswersProved,
+    /// A repeated call has the outcome that it had.
+    RepeatsAgree,
+    /// A device never sees less than it saw, and what it sees is the ledger's log.
+    ViewsOnlyGrow,
+    /// Pages that contradict what a device has seen are refused and change nothing.
+    HostileViewsRefused,
+    /// A device is worth what the log up to where it read makes it worth.
+    WalletsExact,
+    /// A device has no two spends of one note under way.
+    OneSpendPerNote,
+    /// What an honest guardian served and cannot charge is at most one interval between running totals, unless the ledger left it
+    /// without an answer.
+    ExposureBounded,
+    /// The settlement of an honest guardian agrees with its receipts.
+    SettlementsExplained,
+    /// What is not allowed is refused.
+    FraudRefused,
+    /// Once faults stop: every reservation ends, every device catches up, also from its seed alone, and every owner has what
+    /// was deposited and not charged.
+    EverythingEnds,
+}
+
+/// One that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) invariant: Invariant,
+    pub(crate) what: String,
+}
+
+impl Invariant {
+    /// Nothing, if the condition holds.
+    pub(crate) fn require(self, holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+        if holds { Ok(()) } else { Err(self.violated(what())) }
+    }
+
+    pub(crate) const fn violated(self, what: String) -> Violation {
+        Violation { invariant: self, what }
+    }
+}

@@ -1,0 +1,278 @@
+//! What the ledger's log makes true, worked out by somebody who knows every secret: which notes there are and whose, what is
+//! reserved, what was charged. The rules of `docs/protocol.md` §3 and §4 are written here a second time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use credits::hash::sha256;
+use credits::note::{inner, leaf, mint_rho};
+use credits::wallet::{Wallet, WalletSeed};
+use credits::{
+    Blind, Bytes32, Checkpoint, Credits, Inner, Leaf, LedgerInfo, LogEntry, LogFrontier, LogPage, MintEntry, NoteTree,
+    Nullifier, ReserveEntry, Root, SettledBy, SpendPublic, journal_message, settle_message, verify_ed25519,
+};
+
+use super::invariant::{Invariant, Violation};
+use super::op::OWNERS;
+use super::secrets::Secrets;
+use crate::support::GRACE_SECS;
+
+/// What an owner has by some entry of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Worth {
+    /// In notes, and behind reservations.
+    pub(crate) total: u64,
+    /// The most that open reservations can still charge.
+    pub(crate) reserved: u64,
+}
+
+/// A reservation.
+#[derive(Clone, Debug)]
+pub(crate) struct Spend {
+    pub(crate) owner: usize,
+    pub(crate) c_max: u64,
+    pub(crate) context: credits::SpendContext,
+    inner_next: Inner,
+    value_next: u64,
+    pub(crate) journalled: Option<u64>,
+    /// The charge and who made it, once it has ended.
+    pub(crate) ended: Option<(u64, Option<SettledBy>)>,
+}
+
+pub(crate) struct Oracle {
+    info: LedgerInfo,
+    secrets: Secrets,
+    log: LogFrontier,
+    tree: NoteTree,
+    /// The tree's root, once it is asked for, by number of notes.
+    note_root: (u64, Root),
+    entries: Vec<LogEntry>,
+    notes: BTreeMap<Leaf, (usize, u64)>,
+    pub(crate) spends: BTreeMap<Nullifier, Spend>,
+    successors: BTreeSet<Inner>,
+    /// Worth of the vouchers that were issued, and what was minted for each.
+    vouchers: BTreeMap<Bytes32, (usize, u64, u64)>,
+    mints: u64,
+    pub(crate) minted: u64,
+    pub(crate) charged: u64,
+    pub(crate) payees: BTreeMap<Bytes32, u64>,
+    /// By number of entries: the log's root, and what every owner has.
+    history: Vec<(Bytes32, Vec<Worth>)>,
+}
+
+impl Oracle {
+    pub(crate) fn new(info: &LedgerInfo, secrets: Secrets) -> Self {
+        let owners = OWNERS.iter().max().map_or(0, |owner| owner + 1);
+        let log = LogFrontier::new();
+        Self {
+            info: info.clone(),
+            secrets,
+            history: vec![(log.root(), vec![Worth::default(); owners])],
+            log,
+            note_root: (0, NoteTree::new().root()),
+            tree: NoteTree::new(),
+            entries: Vec::new(),
+            notes: BTreeMap::new(),
+            spends: BTreeMap::new(),
+            successors: BTreeSet::new(),
+            vouchers: BTreeMap::new(),
+            mints: 0,
+            minted: 0,
+            charged: 0,
+            payees: BTreeMap::new(),
+        }
+    }
+
+    /// The administrator issued a voucher to an owner.
+    pub(crate) fn issued(&mut self, voucher: Bytes32, owner: usize, value: u64) {
+        self.vouchers.insert(voucher, (owner, value, 0));
+    }
+
+    /// What was issued to an owner.
+    pub(crate) fn deposits(&self, owner: usize) -> u64 {
+        self.vouchers.values().filter(|(to, ..)| *to == owner).map(|(_, value, _)| value).sum()
+    }
+
+    /// What an owner's spends were charged.
+    pub(crate) fn charges(&self, owner: usize) -> u64 {
+        let spends = self.spends.values().filter(|spend| spend.owner == owner);
+        spends.filter_map(|spend| spend.ended).map(|(charge, _)| charge).sum()
+    }
+
+    pub(crate) fn log_size(&self) -> u64 {
+        self.log.size()
+    }
+
+    /// What an owner had after so many entries.
+    pub(crate) fn worth(&self, owner: usize, size: u64) -> Option<Worth> {
+        let (_, owners) = self.history.get(usize::try_from(size).ok()?)?;
+        owners.get(owner).copied()
+    }
+
+    pub(crate) fn root(&self, size: u64) -> Option<Bytes32> {
+        self.history.get(usize::try_from(size).ok()?).map(|(root, _)| *root)
+    }
+
+    /// Reads the entries that follow those read, as the ledger shows them now; they were made between two times of its clock.
+    pub(crate) fn read(&mut self, page: &LogPage, (from, to): (u64, u64)) -> Result<(), Violation> {
+        for entry in &page.entries {
+            let index = self.log.size();
+            self.entry(entry, (from, to))
+                .map_err(|violation| Violation { what: format!("entry {index}: {}", violation.what), ..violation })?;
+            self.log.append(entry.leaf_hash());
+            self.entries.push(entry.clone());
+            self.history.push((self.log.root(), self.worths()));
+            self.check_sums()?;
+        }
+        let checkpoint = &page.checkpoint;
+        let heads = (checkpoint.log_size, checkpoint.log_root, checkpoint.note_count, checkpoint.note_root);
+        if self.note_root.0 != self.tree.len() {
+            self.note_root = (self.tree.len(), self.tree.root());
+        }
+        let ours = (self.log.size(), self.log.root(), self.note_root.0, self.note_root.1);
+        let root = self.root(checkpoint.log_size);
+        Invariant::LogOnlyGrows
+            .require(checkpoint.log_size >= ours.0, || format!("{} entries after {}", heads.0, ours.0))?;
+        Invariant::LogReplays.require(heads == ours && root == Some(heads.1), || format!("{heads:?} is not {ours:?}"))
+    }
+
+    /// Somebody who owns nothing judges the whole log, as every wallet and every auditor does.
+    pub(crate) fn judge(&self, checkpoint: &Checkpoint) -> Result<(), Violation> {
+        let mut bystander = Wallet::new(WalletSeed::from_bytes(sha256(b"bystander").0), &self.info);
+        let page = LogPage { entries: self.entries.clone(), checkpoint: checkpoint.clone() };
+        let judged = bystander.apply_page(&page);
+        let agrees = judged.as_ref().is_ok_and(|progress| progress.remaining == 0);
+        Invariant::LogReplays.require(agrees, || format!("a bystander says {judged:?}"))
+    }
+
+    fn entry(&mut self, entry: &LogEntry, (from, to): (u64, u64)) -> Result<(), Violation> {
+        if let Some((index, leaf)) = entry.appended_note() {
+            let appended = self.tree.append(leaf);
+            Invariant::SuccessorExact.require(appended == Ok(index), || format!("leaf {index} is {appended:?}"))?;
+        }
+        match entry {
+            LogEntry::Mint(mint) => self.mint(mint),
+            LogEntry::Reserve(reserve) => self.reserve(reserve, from),
+            LogEntry::Journal(journal) => {
+                let (nullifier, total) = (journal.nullifier, journal.total);
+                let spend = self.open_spend(&nullifier)?;
+                let message = journal_message(&spend.context.ledger_id, &nullifier, total);
+                let signed = verify_ed25519(&spend.context.settle_key, &message, &journal.signature).is_ok();
+                let fits = total.get() <= spend.c_max && spend.journalled.is_none_or(|last| total.get() >= last);
+                spend.journalled = Some(total.get());
+                Invariant::ChargesSigned.require(signed && fits, || format!("{nullifier} is journalled at {total}"))
+            }
+            LogEntry::Settle(end) => {
+                let spend = self.open_spend(&end.nullifier)?;
+                let (not_after, key) = (spend.context.not_after, spend.context.settle_key);
+                let over = not_after.saturating_add(GRACE_SECS);
+                let message = settle_message(&spend.context.ledger_id, &end.nullifier, end.charge);
+                let last = spend.journalled;
+                let signed = match (end.by, &end.signature) {
+                    (SettledBy::Guardian, Some(signature)) => {
+                        verify_ed25519(&key, &message, signature).is_ok() && last.is_none_or(|l| end.charge.get() >= l)
+                    }
+                    (SettledBy::Ledger, None) => last == Some(end.charge.get()),
+                    _ => false,
+                };
+                Invariant::ChargesSigned.require(signed, || format!("{} is charged {}", end.nullifier, end.charge))?;
+                let in_time = if end.by == SettledBy::Ledger { to > over } else { from <= over };
+                Invariant::InTime.require(in_time, || format!("{:?} settles at {from} to {to}, not {over}", end.by))?;
+                self.end(&end.nullifier, end.charge, end.refund, end.leaf, Some(end.by))
+            }
+            LogEntry::Void(end) => {
+                let spend = self.open_spend(&end.nullifier)?;
+                let over = spend.context.not_after.saturating_add(GRACE_SECS);
+                let unsigned = spend.journalled.is_none();
+                Invariant::ChargesSigned.require(unsigned, || format!("{} is void", end.nullifier))?;
+                Invariant::InTime.require(to > over, || format!("void at {to}, not after {over}"))?;
+                self.end(&end.nullifier, Credits::ZERO, end.refund, end.leaf, None)
+            }
+        }
+    }
+
+    fn mint(&mut self, mint: &MintEntry) -> Result<(), Violation> {
+        let broken = |what: &str| Err(Invariant::Conservation.violated(format!("mint {}: {what}", mint.mint_seq)));
+        if mint.mint_seq != self.mints || mint.rho != mint_rho(self.info.ledger_id, mint.mint_seq) {
+            return broken("its number or rho was there before");
+        }
+        if mint.leaf != leaf(inner(mint.pk, mint.value, mint.rho, Blind(mint.b)), Credits::ZERO) {
+            return broken("its leaf is another note's");
+        }
+        let Some(owner) = self.secrets.owner_of(mint.pk) else { return broken("nobody asked for it") };
+        let Some((_, value, minted)) = self.vouchers.get_mut(&mint.voucher_id) else { return broken("no voucher") };
+        *minted += mint.value.get();
+        if minted > value {
+            return broken("its voucher was worth less");
+        }
+        self.mints += 1;
+        self.minted += mint.value.get();
+        self.add_note(mint.leaf, owner, mint.value.get())
+    }
+
+    fn reserve(&mut self, entry: &ReserveEntry, from: u64) -> Result<(), Violation> {
+        let ReserveEntry { root, nullifier, inner_next, c_max, context, proof } = entry.clone();
+        let is_first = !self.spends.contains_key(&nullifier) && self.successors.insert(inner_next);
+        Invariant::OneReservation.require(is_first, || format!("{nullifier} or its successor was reserved before"))?;
+        let public = SpendPublic { root, nullifier, inner_next, c_max, ctx: context.digest(c_max) };
+        let opened = self.secrets.open(&public, &proof);
+        let opened = opened.ok_or_else(|| Invariant::SpendsProved.violated(format!("{nullifier}: no proof of it")))?;
+        let note = self.notes.remove(&opened.leaf);
+        let value_next = opened.value_next.get();
+        let is_worth = note == Some((opened.owner, value_next + c_max.get()));
+        Invariant::SpendsProved.require(is_worth, || format!("{nullifier} spends {note:?}"))?;
+        Invariant::InTime.require(context.not_after > from, || format!("{nullifier} is reserved at {from}"))?;
+        let (owner, c_max) = (opened.owner, c_max.get());
+        let spend = Spend { owner, c_max, context, inner_next, value_next, journalled: None, ended: None };
+        self.spends.insert(nullifier, spend);
+        Ok(())
+    }
+
+    fn open_spend(&mut self, nullifier: &Nullifier) -> Result<&mut Spend, Violation> {
+        let spend = self.spends.get_mut(nullifier).filter(|spend| spend.ended.is_none());
+        spend.ok_or_else(|| Invariant::OneOutcome.violated(format!("{nullifier} is not reserved")))
+    }
+
+    fn end(
+        &mut self,
+        nullifier: &Nullifier,
+        charge: Credits,
+        refund: Credits,
+        successor: Leaf,
+        by: Option<SettledBy>,
+    ) -> Result<(), Violation> {
+        let spend = self.open_spend(nullifier)?;
+        spend.ended = Some((charge.get(), by));
+        let (owner, worth, payee) = (spend.owner, spend.value_next + refund.get(), spend.context.payee);
+        let exact = charge.get() + refund.get() == spend.c_max && successor == leaf(spend.inner_next, refund);
+        Invariant::SuccessorExact.require(exact, || format!("{nullifier}: {charge} charged, {refund} back"))?;
+        self.charged += charge.get();
+        *self.payees.entry(payee).or_default() += charge.get();
+        self.add_note(successor, owner, worth)
+    }
+
+    fn add_note(&mut self, leaf: Leaf, owner: usize, worth: u64) -> Result<(), Violation> {
+        let is_new = self.notes.insert(leaf, (owner, worth)).is_none();
+        Invariant::Conservation.require(is_new, || format!("the leaf {leaf} is there twice"))
+    }
+
+    fn worths(&self) -> Vec<Worth> {
+        let mut worths = vec![Worth::default(); self.history[0].1.len()];
+        for (owner, worth) in self.notes.values() {
+            worths[*owner].total += worth;
+        }
+        for spend in self.spends.values().filter(|spend| spend.ended.is_none()) {
+            worths[spend.owner].total += spend.value_next + spend.c_max;
+            worths[spend.owner].reserved += spend.c_max;
+        }
+        worths
+    }
+
+    fn check_sums(&self) -> Result<(), Violation> {
+        let (_, owners) = &self.history[self.history.len() - 1];
+        let held: u64 = owners.iter().map(|worth| worth.total).sum();
+        let (minted, charged) = (self.minted, self.charged);
+        Invariant::Conservation.require(minted == held + charged, || {
+            format!("{minted} were minted, {held} are in notes or reserved, {charged} are charged")
+        })
+    }
+}

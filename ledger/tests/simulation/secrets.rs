@@ -1,0 +1,105 @@
+//! All secrets of all wallets, and the proofs that are made of them.
+//!
+//! A proof here is the number of its witness. The verifier looks the witness up and computes the statement again, so that it
+//! refuses what the circuit refuses (`docs/protocol.md` §3.2).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use credits::note::inner;
+use credits::spend::SpendWitness;
+use credits::{Credits, Fe, Leaf, LedgerError, NotePublicKey, SpendProof, SpendPublic};
+use ledger::SpendVerifier;
+
+/// Clones know the same.
+#[derive(Clone, Default)]
+pub(crate) struct Secrets(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    proved: Vec<Proved>,
+    /// Verdicts by the number of the proof: guardian, ledger and oracle ask for the same.
+    opened: BTreeMap<u64, (SpendPublic, Option<Opened>)>,
+    owners: BTreeMap<NotePublicKey, usize>,
+}
+
+#[derive(Clone)]
+struct Proved {
+    owner: usize,
+    witness: SpendWitness,
+    ctx: Fe,
+}
+
+/// What a proof that holds says in secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    pub(crate) owner: usize,
+    /// The note that is spent.
+    pub(crate) leaf: Leaf,
+    /// What the successor is worth, whatever is charged.
+    pub(crate) value_next: Credits,
+}
+
+impl Secrets {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap()
+    }
+
+    /// Somebody may be minted a note on this key.
+    pub(crate) fn owns(&self, owner: usize, pk: NotePublicKey) {
+        self.known().owners.insert(pk, owner);
+    }
+
+    pub(crate) fn owner_of(&self, pk: NotePublicKey) -> Option<usize> {
+        self.known().owners.get(&pk).copied()
+    }
+
+    /// A proof by this owner, of whatever the witness shows. Another proof of the same differs.
+    pub(crate) fn prove(&self, owner: usize, witness: &SpendWitness, ctx: Fe) -> SpendProof {
+        let mut known = self.known();
+        let number = u64::try_from(known.proved.len()).unwrap();
+        known.proved.push(Proved { owner, witness: witness.clone(), ctx });
+        let mut bytes = [1; 128];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        SpendProof::from_bytes(bytes)
+    }
+
+    /// What a proof opens, if it proves these public values.
+    pub(crate) fn open(&self, public: &SpendPublic, proof: &SpendProof) -> Option<Opened> {
+        let (number, _) = proof.as_bytes().split_at(8);
+        let number = u64::from_be_bytes(number.try_into().ok()?);
+        if let Some((known, verdict)) = self.known().opened.get(&number)
+            && known == public
+        {
+            return *verdict;
+        }
+        let proved = self.known().proved.get(usize::try_from(number).ok()?).cloned()?;
+        let verdict = proved.opens(public);
+        self.known().opened.insert(number, (*public, verdict));
+        verdict
+    }
+}
+
+impl Proved {
+    /// The statement of `docs/protocol.md` §3.2.
+    fn opens(&self, public: &SpendPublic) -> Option<Opened> {
+        let Self { owner, witness, ctx } = self;
+        let (note, key) = (&witness.note, &witness.spend_key);
+        let (leaf, nullifier) = (note.leaf(key), note.nullifier(key));
+        let value_next = note.balance()?.checked_sub(public.c_max)?;
+        let holds = public.root == witness.path.root(leaf)
+            && public.nullifier == nullifier
+            && public.inner_next == inner(note.public_key(key), value_next, nullifier.fe(), witness.blind_next)
+            && public.ctx == *ctx;
+        holds.then_some(Opened { owner: *owner, leaf, value_next })
+    }
+}
+
+impl SpendVerifier for Secrets {
+    fn verify_spends(&self, spends: &[(SpendPublic, SpendProof)]) -> Vec<Result<(), LedgerError>> {
+        let verdict = |(public, proof): &(SpendPublic, SpendProof)| {
+            self.open(public, proof).map(|_opened| ()).ok_or(LedgerError::ProofInvalid)
+        };
+        spends.iter().map(verdict).collect()
+    }
+}
