@@ -54,7 +54,7 @@ use simulation::happened::HAPPENED;
 use simulation::invariant::Invariant;
 use simulation::line::Tally;
 use simulation::op::{Setup, schedule};
-use simulation::regressions::REGRESSIONS;
+use simulation::regressions::{REGRESSIONS, Regression};
 use simulation::run::{report, run, runtime, seeds, shrink};
 use simulation::world::Flaw;
 
@@ -120,9 +120,13 @@ fn a_seed_gives_the_same_run_again() {
 #[test]
 fn what_failed_once_holds() {
     let runtime = runtime();
-    for (what, setup, ops) in REGRESSIONS {
+    for Regression { what, setup, ops, was } in REGRESSIONS {
         if let Err(failure) = run(setup, ops, None, &runtime) {
             panic!("{what}\n{}", report(setup, ops, &failure, &runtime));
+        }
+        if let Some((flaw, invariant)) = was {
+            let failed = run(setup, ops, Some(*flaw), &runtime).unwrap_err();
+            assert_eq!(failed.violation.invariant, *invariant, "{what}: {}", failed.violation.what);
         }
     }
 }
