@@ -142,9 +142,11 @@ fn the_named_seed() {
 /// A program that is wrong is noticed by the invariant that it violates, and by a schedule that can be made short.
 fn is_noticed(flaw: Flaw, expected: Invariant) -> String {
     let runtime = runtime();
-    // Seeds in memory: what the store is makes no difference here. Nobody is hostile: the flaw alone is noticed.
+    // Seeds in memory: what the store is makes no difference here. Nobody is hostile unless it takes somebody: the flaw alone is
+    // noticed.
+    let hostile_wallet = expected == Invariant::FraudRefused;
     for seed in 0..SEEDS_TO_NOTICE {
-        let setup = Setup { on_disk: false, hostile_guardian: false, hostile_wallet: false, ..Setup::of(2 * seed + 1) };
+        let setup = Setup { on_disk: false, hostile_guardian: false, hostile_wallet, ..Setup::of(2 * seed + 1) };
         let ops = schedule(&setup);
         let Err(failure) = run(&setup, &ops, Some(flaw), &runtime) else { continue };
         assert_eq!(failure.violation.invariant, expected, "seed {seed}: {}", failure.violation.what);
@@ -229,4 +231,39 @@ fn a_wallet_that_frees_a_note_without_a_clear_no_is_noticed() {
 #[test]
 fn a_wallet_that_trusts_old_pages_is_noticed() {
     println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::TrustsOldPages), Invariant::ViewsOnlyGrow));
+}
+
+#[test]
+fn a_spend_that_is_settled_twice_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::SettlesTwice), Invariant::OneOutcome));
+}
+
+#[test]
+fn a_charge_that_nobody_signed_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::ChargesUnsigned), Invariant::ChargesSigned));
+}
+
+#[test]
+fn a_sum_that_is_not_the_logs_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::TellsOtherSums), Invariant::LogReplays));
+}
+
+#[test]
+fn a_reservation_that_is_not_proved_to_be_in_the_log_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::ProvesNothing), Invariant::AnswersProved));
+}
+
+#[test]
+fn a_repeat_that_is_refused_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::RefusesRepeats), Invariant::RepeatsAgree));
+}
+
+#[test]
+fn a_proof_that_is_not_verified_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::TakesAnyProof), Invariant::FraudRefused));
+}
+
+#[test]
+fn a_wallet_that_hides_what_is_pending_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::HidesPending), Invariant::WalletsExact));
 }

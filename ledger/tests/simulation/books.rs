@@ -1,6 +1,7 @@
 //! The ledger of a simulation: the real one, over memory or over a disk that loses power, and the ways it can be made wrong so
 //! that the simulation is seen to notice.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,13 +9,14 @@ use credits::merkle::LogTree;
 use credits::note::leaf;
 use credits::{
     Bytes32, Checkpoint, Credits, JournalRequest, Ledger, LedgerError, LedgerInfo, LogEntry, LogPage, NoteFrontier,
-    RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse, UnsignedCheckpoint,
+    Nullifier, RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleEntry, SettleRequest, SettleResponse,
+    UnsignedCheckpoint,
 };
 use ledger::{Clock, DurableLedger, StoreError, StoredLedger, Totals, VolatileLedger};
 use redb::Database;
 use tokio::runtime::Runtime;
 
-use super::secrets::Secrets;
+use super::secrets::{Secrets, Verifier};
 use crate::support::disk::{Disk, Fault, Seeded};
 use crate::support::{START, identity, ledger_key};
 
@@ -66,6 +68,18 @@ pub(crate) enum LedgerFlaw {
     MintsTwice,
     /// A restart loses the last entry.
     ForgetsLast,
+    /// A spend that was settled is settled once more.
+    SettlesTwice,
+    /// One credit more is charged than was signed.
+    ChargesUnsigned,
+    /// The sum of what was minted is told one too high.
+    TellsOtherSums,
+    /// Reservations are answered without a proof that the log has them.
+    ProvesNothing,
+    /// A reservation that is repeated is refused.
+    RefusesRepeats,
+    /// Proofs are not verified.
+    TakesAnyProof,
     /// Payees have one credit more than they were paid.
     PaysOneMore,
     /// What is overdue is never ended.
@@ -88,6 +102,8 @@ pub(crate) struct Books {
     pub(crate) info: LedgerInfo,
     flaw: Option<LedgerFlaw>,
     shown: Shown,
+    /// Nullifiers that were reserved, for a ledger that is wrong about them.
+    reserved: BTreeSet<Nullifier>,
     pub(crate) power_failures: u64,
 }
 
@@ -116,12 +132,27 @@ impl Books {
     pub(crate) fn new(runtime: Arc<Runtime>, secrets: Secrets, on_disk: Option<u64>, flaw: Option<LedgerFlaw>) -> Self {
         let clock = HandClock::new();
         let store = match on_disk {
-            None => Store::Memory(VolatileLedger::volatile(identity(), secrets.clone(), clock.clone()).unwrap()),
+            None => {
+                let verifier =
+                    Verifier { secrets: secrets.clone(), takes_any: flaw == Some(LedgerFlaw::TakesAnyProof) };
+                Store::Memory(VolatileLedger::volatile(identity(), verifier, clock.clone()).unwrap())
+            }
             Some(seed) => Store::Disk { disk: Disk::new(Vec::new(), Fault::None, Seeded::new(seed)), ledger: None },
         };
         let info = identity().info().clone();
         let shown = Shown::default();
-        let mut books = Self { runtime, store, secrets, is_down: false, clock, info, flaw, shown, power_failures: 0 };
+        let mut books = Self {
+            runtime,
+            store,
+            secrets,
+            is_down: false,
+            clock,
+            info,
+            flaw,
+            shown,
+            reserved: BTreeSet::new(),
+            power_failures: 0,
+        };
         books.start(0);
         books
     }
@@ -131,8 +162,18 @@ impl Books {
     }
 
     pub(crate) fn call(&mut self, call: Call) -> Result<Answer, LedgerError> {
-        let answer = ask!(self, |ledger| carry_out(ledger, call.clone()));
+        let is_repeat = matches!(&call, Call::Reserve(request) if self.reserved.contains(&request.nullifier));
+        if is_repeat && self.flaw == Some(LedgerFlaw::RefusesRepeats) {
+            return Err(LedgerError::SpendConflict);
+        }
+        let mut answer = ask!(self, |ledger| carry_out(ledger, call.clone()));
         self.notice_failure();
+        if let Ok(Answer::Reserved(reservation)) = &mut answer {
+            self.reserved.insert(reservation.nullifier);
+            if self.flaw == Some(LedgerFlaw::ProvesNothing) {
+                reservation.inclusion.clear();
+            }
+        }
         if let (Some(LedgerFlaw::ReservesTwice), Call::Reserve(request), Err(LedgerError::SpendConflict)) =
             (self.flaw, &call, &answer)
         {
@@ -168,7 +209,8 @@ impl Books {
     pub(crate) fn totals(&mut self) -> Result<Totals, LedgerError> {
         let totals = ask!(self, |ledger| ledger.totals());
         self.notice_failure();
-        totals
+        let more = u64::from(self.flaw == Some(LedgerFlaw::TellsOtherSums));
+        totals.map(|totals| Totals { minted: Credits::new(totals.minted.get() + more).unwrap(), ..totals })
     }
 
     pub(crate) fn payee_balance(&mut self, payee: Bytes32) -> Result<Credits, LedgerError> {
@@ -263,6 +305,15 @@ impl Shown {
                 settle.leaf = leaf(reserved.unwrap(), settle.refund);
                 self.append(LogEntry::Settle(settle));
             }
+            (Some(LedgerFlaw::SettlesTwice), LogEntry::Settle(settle)) => {
+                let again = SettleEntry { leaf_index: settle.leaf_index + 1, ..settle.clone() };
+                self.append(LogEntry::Settle(settle));
+                self.append(LogEntry::Settle(again));
+            }
+            (Some(LedgerFlaw::ChargesUnsigned), LogEntry::Settle(settle)) if !settle.refund.is_zero() => {
+                let charge = Credits::new(settle.charge.get() + 1).unwrap();
+                self.append(LogEntry::Settle(SettleEntry { charge, ..settle }));
+            }
             (Some(LedgerFlaw::MintsTwice), LogEntry::Mint(mint)) => {
                 for half in 0..2 {
                     let mut mint = mint.clone();
@@ -321,5 +372,6 @@ fn open(disk: &Disk, secrets: &Secrets, clock: &Arc<HandClock>) -> Result<Durabl
     let database = builder
         .create_with_backend(disk.clone())
         .map_err(|error| StoreError::Database { doing: "open", source: Box::new(error) })?;
-    DurableLedger::over_database(database, identity(), secrets.clone(), clock.clone())
+    let verifier = Verifier { secrets: secrets.clone(), takes_any: false };
+    DurableLedger::over_database(database, identity(), verifier, clock.clone())
 }

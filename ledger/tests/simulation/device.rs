@@ -26,6 +26,8 @@ pub(crate) enum WalletFlaw {
     SendsBeforeSaving,
     /// A page that contradicts what was seen makes it start again, trusting the page.
     TrustsOldPages,
+    /// What comes back by itself is not shown.
+    HidesPending,
     /// It takes no notice of what a refused guardian may have done: every error frees the note.
     FreesOnAnyError,
 }
@@ -340,7 +342,8 @@ impl Device {
 
     pub(crate) fn worth(&self) -> (u64, u64) {
         let Balance { spendable, reserved, pending } = self.wallet.balance();
-        (spendable.get() + reserved.get() + pending.get(), reserved.get())
+        let pending = if self.flaw == Some(WalletFlaw::HidesPending) { 0 } else { pending.get() };
+        (spendable.get() + reserved.get() + pending, reserved.get())
     }
 }
 

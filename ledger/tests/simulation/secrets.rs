@@ -95,10 +95,18 @@ impl Proved {
     }
 }
 
-impl SpendVerifier for Secrets {
+/// Where the ledger has proofs verified.
+pub(crate) struct Verifier {
+    pub(crate) secrets: Secrets,
+    /// It is wrong on purpose.
+    pub(crate) takes_any: bool,
+}
+
+impl SpendVerifier for Verifier {
     fn verify_spends(&self, spends: &[(SpendPublic, SpendProof)]) -> Vec<Result<(), LedgerError>> {
         let verdict = |(public, proof): &(SpendPublic, SpendProof)| {
-            self.open(public, proof).map(|_opened| ()).ok_or(LedgerError::ProofInvalid)
+            let holds = self.takes_any || self.secrets.open(public, proof).is_some();
+            if holds { Ok(()) } else { Err(LedgerError::ProofInvalid) }
         };
         spends.iter().map(verdict).collect()
     }
