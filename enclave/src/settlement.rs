@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::Signed;
-use credits::{Bytes32, Credits, JournalRequest, Ledger, SettleRequest, Settlement, SignatureBytes};
+use credits::{Bytes32, Credits, JournalRequest, Ledger, LedgerError, SettleRequest, Settlement, SignatureBytes};
 use http::StatusCode;
 
 use crate::metrics::Failure;
@@ -20,7 +20,8 @@ use crate::tabs::{Closing, Tab};
 pub const SETTLEMENT_PURPOSE: &str = "cloister/settlement/v1";
 
 /// Journals `total`, unless a later one was journalled meanwhile. A ledger that cannot be reached costs the operator, not the
-/// client: the next total or the settlement carries it.
+/// client: the next total or the settlement carries it. One that refuses has ended the spend, perhaps by a settlement whose answer
+/// was lost: what is served from here on could not be charged, so the tab ends.
 pub async fn journal(guardian: &Guardian, tab: &Tab, total: Credits) {
     let mut last = tab.ledger_turn.lock().await;
     if total <= *last || tab.settlement().is_some() {
@@ -33,8 +34,16 @@ pub async fn journal(guardian: &Guardian, tab: &Tab, total: Credits) {
         Err(error) => {
             guardian.work.metrics.failed(Failure::Journal);
             tracing::warn!(code = error.code(), "running total not journalled");
+            if has_ended(&error) {
+                tab.end();
+            }
         }
     }
+}
+
+/// Whether a refusal says that nothing more can be charged. What the client makes of an answer says nothing about the spend.
+const fn has_ended(error: &LedgerError) -> bool {
+    matches!(error, LedgerError::JournalFinalised)
 }
 
 /// Settles a tab. Repeats return the same settlement.

@@ -40,6 +40,8 @@ struct Account {
     requests: u64,
     in_flight: u32,
     closing: bool,
+    /// The ledger has ended the spend: nothing can be charged any more.
+    ended: bool,
     settlement: Option<Signed<Settlement>>,
     calls: HashMap<String, Call>,
     /// Calls whose answers are held, oldest first, and when each ended.
@@ -162,7 +164,7 @@ impl Tab {
         if let Some(refusal) = repeat_of(&account, key, &body) {
             return Err(refusal);
         }
-        if account.closing {
+        if account.closing || account.ended {
             return Err(CallRefusal::Closed);
         }
         if account.in_flight >= REQUESTS_PER_TAB_MAX {
@@ -196,6 +198,12 @@ impl Tab {
     /// Lets calls in again after a settlement that could not be made.
     pub fn reopen(&self) {
         self.account().closing = false;
+    }
+
+    /// Takes no more calls and breaks off those that are being served: the ledger no longer takes their running totals.
+    pub fn end(&self) {
+        self.account().ended = true;
+        self.cut.send_replace(true);
     }
 
     /// Whether the tab is settled.
@@ -310,6 +318,25 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+
+    /// A settlement whose answer was lost reopens its tab; when the ledger then refuses a running total, that is over for good.
+    #[test]
+    fn a_tab_that_the_ledger_has_ended_takes_no_more_calls() {
+        let (id, key) = ("01".repeat(32).parse().unwrap(), Bytes32([2; 32]));
+        let tab = Arc::new(Tab::new(id, key, Credits::new(100).unwrap(), 1, 0));
+        let call = |key: &str| tab.hold(key, Sha256Digest([3; 32]), Credits::new(10).unwrap());
+        assert!(matches!(tab.begin_closing(), Closing::Ready));
+        assert!(matches!(call("a"), Err(CallRefusal::Closed)));
+        tab.reopen();
+        let served = call("a").unwrap();
+        tab.end();
+        assert!(*tab.cut.borrow(), "what is being served breaks off");
+        drop(served);
+        assert!(matches!(call("a"), Err(CallRefusal::Closed)));
+        assert!(matches!(tab.begin_closing(), Closing::Ready));
+        tab.reopen();
+        assert!(matches!(call("b"), Err(CallRefusal::Closed)));
+    }
 
     #[test]
     fn answers_are_held_for_their_time_and_in_their_room() {
