@@ -11,7 +11,6 @@ use rand_core::{CryptoRng, RngCore};
 use serde::Serialize;
 
 use crate::bytes::Bytes32;
-use crate::claim::PayeeSums;
 use crate::entry::{ClaimEntry, LogEntry, MintEntry, ReserveEntry, SettledBy};
 use crate::ledger::{LedgerInfo, LogPage, REDEEM_OUTPUTS_MAX};
 use crate::note::{Inner, Nullifier, Root};
@@ -32,12 +31,14 @@ pub struct AuditTotals {
     pub vouchers: u64,
     /// Credits ever made.
     pub minted: Credits,
-    /// Credits ever charged.
-    pub charged: Credits,
-    /// Credits that payees turned into notes again.
-    pub claimed: Credits,
-    /// What was charged and claimed, by payee.
-    pub payees: BTreeMap<Bytes32, PayeeSums>,
+    /// Credits ever charged. They go round: this may be more than was minted, and stays at the largest number once it is there.
+    pub charged: u64,
+    /// Credits that payees turned into notes again, likewise.
+    pub claimed: u64,
+    /// Credits that were charged and not claimed yet.
+    pub owed: Credits,
+    /// The same by payee.
+    pub payees: BTreeMap<Bytes32, PayeeTotals>,
     /// Credits in reservations that have not ended.
     pub reserved: Credits,
     /// Spends.
@@ -50,6 +51,19 @@ pub struct AuditTotals {
     pub settled_by_ledger: u64,
     /// Spends that were given back whole.
     pub voided: u64,
+}
+
+/// What the log of a ledger says about a payee, summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PayeeTotals {
+    /// Credits ever charged for it.
+    pub charged: u64,
+    /// Credits that it claimed.
+    pub claimed: u64,
+    /// Credits that it has not claimed yet.
+    pub owed: Credits,
+    /// Its claims.
+    pub claims: u64,
 }
 
 /// What is wrong with a log.
@@ -89,14 +103,14 @@ pub enum AuditFault {
         /// Position of the entry.
         index: u64,
     },
-    /// A payee claimed more than it was charged for, or says otherwise what it claimed before.
-    #[error("entry {index}: the claim is not of what the payee was paid")]
+    /// A payee claimed more than it was owed, or out of order.
+    #[error("entry {index}: the claim is not of what the payee is owed")]
     Claim {
         /// Position of the entry.
         index: u64,
     },
-    /// More is charged and reserved than was ever minted and claimed, or a sum is no amount.
-    #[error("entry {index}: more is charged and reserved than was minted")]
+    /// More is owed and reserved than was ever minted, or a sum is no amount.
+    #[error("entry {index}: more is owed and reserved than was minted")]
     Sum {
         /// Position of the entry.
         index: u64,
@@ -203,8 +217,8 @@ impl LogAudit {
                 self.roots.insert(self.notes.root());
             }
             // What is in notes is hidden; it is never less than nothing.
-            let used = u128::from(self.totals.charged.get()) + u128::from(self.totals.reserved.get());
-            if used > u128::from(self.totals.minted.get()) + u128::from(self.totals.claimed.get()) {
+            let used = sum(index, self.totals.owed, self.totals.reserved)?;
+            if used > self.totals.minted {
                 return Err(AuditFault::Sum { index });
             }
         }
@@ -260,20 +274,27 @@ impl LogAudit {
         self.totals.open = self.totals.open.saturating_sub(1);
         let reserved = self.totals.reserved.checked_sub(c_max);
         self.totals.reserved = reserved.ok_or(AuditFault::Sum { index })?;
-        self.totals.charged = sum(index, self.totals.charged, charge)?;
+        self.totals.charged = self.totals.charged.saturating_add(charge.get());
+        self.totals.owed = sum(index, self.totals.owed, charge)?;
         let paid = self.totals.payees.entry(payee).or_default();
-        paid.charged = sum(index, paid.charged, charge)?;
+        paid.charged = paid.charged.saturating_add(charge.get());
+        paid.owed = sum(index, paid.owed, charge)?;
         Ok(())
     }
 
     fn claim(&mut self, index: u64, claim: &ClaimEntry) -> Result<(), AuditFault> {
         self.voucher = None;
-        self.totals.claimed = sum(index, self.totals.claimed, claim.value)?;
+        let fault = AuditFault::Claim { index };
         let paid = self.totals.payees.entry(claim.payee).or_default();
-        let before = paid.claimed;
-        paid.claimed = sum(index, before, claim.value)?;
-        let right = before == claim.claimed_before && paid.claimed <= paid.charged && !claim.value.is_zero();
-        if right { Ok(()) } else { Err(AuditFault::Claim { index }) }
+        if claim.claim_seq != paid.claims || claim.value.is_zero() {
+            return Err(fault);
+        }
+        paid.claims = paid.claims.saturating_add(1);
+        paid.claimed = paid.claimed.saturating_add(claim.value.get());
+        paid.owed = paid.owed.checked_sub(claim.value).ok_or(fault.clone())?;
+        self.totals.claimed = self.totals.claimed.saturating_add(claim.value.get());
+        self.totals.owed = self.totals.owed.checked_sub(claim.value).ok_or(fault)?;
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Claims: what a payee was paid becomes a note. `docs/protocol.md` §4.7.
 //!
 //! A payee is an Ed25519 key. Operators keep one off their nodes; a wallet that withdraws makes one for the purpose. A claim names
-//! the note and how much was claimed before, so that it counts once and in one place, whoever carries it.
+//! the note and how many claims came before it, so that it counts once and in one place, whoever carries it.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +21,8 @@ pub type PayeeKey = SigningKey;
 pub struct ClaimRequest {
     /// Who was paid.
     pub payee: Bytes32,
-    /// What the payee had claimed before this claim, in all.
-    pub claimed_before: Credits,
+    /// How many claims the payee made before this one.
+    pub claim_seq: u64,
     /// The note to open.
     pub output: MintOutput,
     /// By the payee over [`claim_message`].
@@ -31,10 +31,10 @@ pub struct ClaimRequest {
 
 impl ClaimRequest {
     /// Signs a claim.
-    pub fn sign(key: &PayeeKey, ledger_id: &Bytes32, claimed_before: Credits, output: MintOutput) -> Self {
+    pub fn sign(key: &PayeeKey, ledger_id: &Bytes32, claim_seq: u64, output: MintOutput) -> Self {
         let payee = key.public();
-        let signature = key.sign(&claim_message(ledger_id, &payee, claimed_before, &output));
-        Self { payee, claimed_before, output, signature }
+        let signature = key.sign(&claim_message(ledger_id, &payee, claim_seq, &output));
+        Self { payee, claim_seq, output, signature }
     }
 }
 
@@ -55,26 +55,20 @@ pub struct ClaimResponse {
 /// Answer to `GET /v1/payees/{payee}`. No checkpoint proves it: who wants to be sure audits the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PayeeSums {
-    /// What was charged for the payee, ever.
-    pub charged: Credits,
-    /// What the payee claimed of it.
-    pub claimed: Credits,
-}
-
-impl PayeeSums {
-    /// What is left to claim.
-    pub fn claimable(&self) -> Credits {
-        self.charged.checked_sub(self.claimed).unwrap_or_default()
-    }
+pub struct PayeeAccount {
+    /// What was charged for the payee and not claimed yet. All accounts together are never worth more than was minted, however
+    /// often credits go round, which sums of all that was ever charged would be.
+    pub owed: Credits,
+    /// How many claims the payee made.
+    pub claims: u64,
 }
 
 /// The string a payee signs to claim (protocol §4.7).
-pub fn claim_message(ledger_id: &Bytes32, payee: &Bytes32, claimed_before: Credits, output: &MintOutput) -> Vec<u8> {
+pub fn claim_message(ledger_id: &Bytes32, payee: &Bytes32, claim_seq: u64, output: &MintOutput) -> Vec<u8> {
     LengthPrefixed::new("cloister/claim/v1")
         .bytes(ledger_id)
         .bytes(payee)
-        .number(claimed_before.get())
+        .number(claim_seq)
         .number(output.value.get())
         .bytes(output.pk)
         .bytes(output.b)
@@ -83,12 +77,12 @@ pub fn claim_message(ledger_id: &Bytes32, payee: &Bytes32, claimed_before: Credi
 
 /// Whether a claim is the payee's.
 pub fn verify_claim(ledger_id: &Bytes32, request: &ClaimRequest) -> Result<(), LedgerError> {
-    let ClaimRequest { payee, claimed_before, output, signature } = request;
+    let ClaimRequest { payee, claim_seq, output, signature } = request;
     // Under a key of small order anybody signs.
     if is_small_order(payee) {
         return Err(LedgerError::ClaimSignature);
     }
-    let message = claim_message(ledger_id, payee, *claimed_before, output);
+    let message = claim_message(ledger_id, payee, *claim_seq, output);
     verify_ed25519(payee, &message, signature).map_err(|_| LedgerError::ClaimSignature)
 }
 
@@ -113,10 +107,8 @@ impl VerifiedClaim {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LastClaim {
-    /// What was claimed, with this claim.
-    pub claimed: Credits,
-    /// What had been claimed before it.
-    pub claimed_before: Credits,
+    /// How many claims came before it.
+    pub claim_seq: u64,
     /// The note it opened.
     pub output: MintOutput,
     /// Position of the claim entry in the log.
@@ -132,32 +124,30 @@ pub enum ClaimDecision {
         entry_index: u64,
     },
     /// Record it.
-    Record {
-        /// What is claimed with it, in all.
-        claimed: Credits,
-    },
+    Record,
 }
 
-/// Decides a claim of a payee for whom so much was charged.
+/// How many claims a payee made whose last one this is.
+pub fn claims_made(last: Option<&LastClaim>) -> u64 {
+    last.map_or(0, |last| last.claim_seq.saturating_add(1))
+}
+
+/// Decides a claim of a payee who is owed so much.
 pub fn decide_claim(
-    charged: Credits,
+    owed: Credits,
     last: Option<&LastClaim>,
     claim: &VerifiedClaim,
 ) -> Result<ClaimDecision, LedgerError> {
     let request = claim.request();
     if let Some(last) = last
-        && (last.claimed_before, last.output) == (request.claimed_before, request.output)
+        && (last.claim_seq, last.output) == (request.claim_seq, request.output)
     {
         return Ok(ClaimDecision::Repeat { entry_index: last.entry_index });
     }
-    if request.claimed_before != last.map_or(Credits::ZERO, |last| last.claimed) {
+    if request.claim_seq != claims_made(last) {
         return Err(LedgerError::ClaimStale);
     }
-    let claimed = request.claimed_before.checked_add(request.output.value);
-    match claimed {
-        Some(claimed) if claimed <= charged => Ok(ClaimDecision::Record { claimed }),
-        _ => Err(LedgerError::ClaimAboveCharges),
-    }
+    if request.output.value > owed { Err(LedgerError::ClaimAboveCharges) } else { Ok(ClaimDecision::Record) }
 }
 
 #[cfg(test)]

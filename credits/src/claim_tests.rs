@@ -17,7 +17,7 @@ fn output(value: u64) -> MintOutput {
 }
 
 fn claim(before: u64, value: u64) -> ClaimRequest {
-    ClaimRequest::sign(&key(), &LEDGER, credits(before), output(value))
+    ClaimRequest::sign(&key(), &LEDGER, before, output(value))
 }
 
 fn verified(request: ClaimRequest) -> VerifiedClaim {
@@ -38,7 +38,7 @@ fn the_signature_covers_every_field() {
     assert_eq!(verify_claim(&LEDGER, &good), Ok(()));
     let changed = [
         ClaimRequest { payee: PayeeKey::from_seed(&[8; 32]).public(), ..good.clone() },
-        ClaimRequest { claimed_before: credits(11), ..good.clone() },
+        ClaimRequest { claim_seq: 11, ..good.clone() },
         ClaimRequest { output: output(6), ..good.clone() },
         ClaimRequest { output: MintOutput { pk: NotePublicKey(Fe::from(9)), ..good.output }, ..good.clone() },
         ClaimRequest { output: MintOutput { b: Fe::from(9), ..good.output }, ..good.clone() },
@@ -58,36 +58,29 @@ fn nobody_claims_under_a_key_that_signs_for_anybody() {
     signature[0] = 1;
     let (payee, signature) = (Bytes32(identity), SignatureBytes(signature));
     let request = ClaimRequest { payee, signature, ..claim(0, 5) };
-    let message = claim_message(&LEDGER, &payee, Credits::ZERO, &request.output);
+    let message = claim_message(&LEDGER, &payee, 0, &request.output);
     assert_eq!(verify_ed25519(&payee, &message, &signature), Ok(()), "the library takes it");
     assert_eq!(verify_claim(&LEDGER, &request), Err(LedgerError::ClaimSignature));
 }
 
 #[test]
 fn decisions() {
-    let last = |claimed, before, value| LastClaim {
-        claimed: credits(claimed),
-        claimed_before: credits(before),
-        output: output(value),
-        entry_index: 42,
-    };
+    let last = |claim_seq, value| LastClaim { claim_seq, output: output(value), entry_index: 42 };
     let nothing = VerifiedClaim::verify(claim(0, 0), &LEDGER).map(|_| ());
     assert_eq!(nothing, Err(LedgerError::ClaimZero));
-    let decide = |charged, last: Option<&LastClaim>, request| decide_claim(credits(charged), last, &verified(request));
+    let decide = |owed, last: Option<&LastClaim>, request| decide_claim(credits(owed), last, &verified(request));
     // The first, all of it and more than it.
-    assert_eq!(decide(5, None, claim(0, 5)), Ok(ClaimDecision::Record { claimed: credits(5) }));
+    assert_eq!(decide(5, None, claim(0, 5)), Ok(ClaimDecision::Record));
     assert_eq!(decide(4, None, claim(0, 5)), Err(LedgerError::ClaimAboveCharges));
     assert_eq!(decide(0, None, claim(0, 1)), Err(LedgerError::ClaimAboveCharges));
     assert_eq!(decide(9, None, claim(1, 5)), Err(LedgerError::ClaimStale));
-    // A later one counts what was claimed before it.
-    let before = last(5, 0, 5);
-    assert_eq!(decide(9, Some(&before), claim(5, 4)), Ok(ClaimDecision::Record { claimed: credits(9) }));
-    assert_eq!(decide(9, Some(&before), claim(5, 5)), Err(LedgerError::ClaimAboveCharges));
-    assert_eq!(decide(9, Some(&before), claim(0, 4)), Err(LedgerError::ClaimStale));
+    // A later one follows the last.
+    let before = last(0, 5);
+    assert_eq!(decide(4, Some(&before), claim(1, 4)), Ok(ClaimDecision::Record));
+    assert_eq!(decide(4, Some(&before), claim(1, 5)), Err(LedgerError::ClaimAboveCharges));
+    assert_eq!(decide(4, Some(&before), claim(0, 4)), Err(LedgerError::ClaimStale));
+    assert_eq!(decide(4, Some(&before), claim(2, 4)), Err(LedgerError::ClaimStale));
     // The same again is answered as before, though nothing is left.
-    assert_eq!(decide(5, Some(&before), claim(0, 5)), Ok(ClaimDecision::Repeat { entry_index: 42 }));
-    // A sum that is no amount.
-    let most = Credits::MAX.get();
-    let before = last(most, 0, most);
-    assert_eq!(decide(most, Some(&before), claim(most, 1)), Err(LedgerError::ClaimAboveCharges));
+    assert_eq!(decide(0, Some(&before), claim(0, 5)), Ok(ClaimDecision::Repeat { entry_index: 42 }));
+    assert_eq!((claims_made(None), claims_made(Some(&before))), (0, 1));
 }

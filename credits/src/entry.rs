@@ -149,8 +149,8 @@ pub struct VoidEntry {
 pub struct ClaimEntry {
     /// Who was paid.
     pub payee: Bytes32,
-    /// What the payee had claimed before, in all.
-    pub claimed_before: Credits,
+    /// How many claims the payee made before.
+    pub claim_seq: u64,
     /// Number of the mint on this ledger; the note is one like those of vouchers.
     pub mint_seq: u64,
     /// Worth of the note.
@@ -274,7 +274,7 @@ impl ClaimEntry {
     pub const fn request(&self) -> ClaimRequest {
         ClaimRequest {
             payee: self.payee,
-            claimed_before: self.claimed_before,
+            claim_seq: self.claim_seq,
             output: MintOutput { pk: self.pk, value: self.value, b: self.b },
             signature: self.signature,
         }
@@ -283,7 +283,7 @@ impl ClaimEntry {
     fn canonical_bytes(&self) -> Vec<u8> {
         LengthPrefixed::new("cloister/log/claim/v1")
             .bytes(self.payee)
-            .number(self.claimed_before.get())
+            .number(self.claim_seq)
             .number(self.mint_seq)
             .number(self.value.get())
             .bytes(self.pk)

@@ -63,7 +63,7 @@ fn entries() -> [(LogEntry, &'static str); 7] {
     let void = VoidEntry { nullifier: Nullifier(fe(1)), refund: credits(2), leaf_index: 3, leaf: Leaf(fe(4)) };
     let claim = ClaimEntry {
         payee: b32(5),
-        claimed_before: credits(2),
+        claim_seq: 2,
         mint_seq: 1,
         value: credits(3),
         pk: NotePublicKey(fe(4)),

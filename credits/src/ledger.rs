@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bytes::{Bytes32, LengthPrefixed, SignatureBytes};
 use crate::checkpoint::Checkpoint;
-use crate::claim::{ClaimRequest, ClaimResponse, PayeeSums};
+use crate::claim::{ClaimRequest, ClaimResponse, PayeeAccount};
 use crate::context::SpendContext;
 use crate::entry::{LogEntry, MintEntry, ReserveEntry};
 use crate::field::Fe;
@@ -37,8 +37,8 @@ pub trait Ledger: Send + Sync {
     fn settle(&self, request: SettleRequest) -> impl Future<Output = Result<SettleResponse, LedgerError>> + Send;
     /// Turns what a payee was paid into a note.
     fn claim(&self, request: ClaimRequest) -> impl Future<Output = Result<ClaimResponse, LedgerError>> + Send;
-    /// What was charged for a payee, and claimed.
-    fn payee(&self, payee: Bytes32) -> impl Future<Output = Result<PayeeSums, LedgerError>> + Send;
+    /// What a payee is owed, and how many claims it made.
+    fn payee(&self, payee: Bytes32) -> impl Future<Output = Result<PayeeAccount, LedgerError>> + Send;
     /// Up to `limit` log entries from position `from`.
     fn log(&self, from: u64, limit: u32) -> impl Future<Output = Result<LogPage, LedgerError>> + Send;
     /// The current checkpoint, with the proof that its log extends the one of size `from`.
@@ -334,10 +334,10 @@ ledger_errors! {
     ClaimSignature = "claim.signature", 403, "the claim is not signed by the payee's key";
     /// A claim of nothing.
     ClaimZero = "claim.zero", 400, "a claim must be worth something";
-    /// The payee claimed something else since.
-    ClaimStale = "claim.stale", 403, "the payee has claimed another amount than the claim says";
-    /// More than was charged for the payee.
-    ClaimAboveCharges = "claim.above_charges", 403, "the claim is above what was charged for the payee";
+    /// The payee made other claims since.
+    ClaimStale = "claim.stale", 403, "the payee has made another number of claims than the claim says";
+    /// More than was charged for the payee and is not claimed yet.
+    ClaimAboveCharges = "claim.above_charges", 403, "the claim is above what the payee is owed";
     /// Client side: the answer is not what the protocol says.
     AnswerMalformed = "ledger.answer_malformed", 502, "the ledger's answer is malformed";
     /// Client side: the answer is not about what was asked.

@@ -36,7 +36,7 @@ pub mod withdrawal;
 
 pub use bytes::{Bytes32, SignatureBytes};
 pub use checkpoint::{Checkpoint, CheckpointError, UnsignedCheckpoint};
-pub use claim::{ClaimRequest, ClaimResponse, PayeeKey, PayeeSums};
+pub use claim::{ClaimRequest, ClaimResponse, PayeeAccount, PayeeKey};
 pub use context::{SpendContext, SpendContextInputs};
 pub use entry::{ClaimEntry, JournalEntry, LogEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry};
 pub use field::Fe;

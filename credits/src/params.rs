@@ -6,8 +6,8 @@
 //! contributions leaves (γ may be one: ceremony tools fix it so). `design/credits.md` §1.8.
 //!
 //! A proving key is only checked to consist of group elements and to carry the expected verifying key. That is enough: a
-//! prover verifies what it made, and a proof that verifies has uniform A and B and the one C that fits them, so a hostile
-//! proving key can prevent proofs but not learn from them.
+//! prover verifies what it made, and a proof that verifies has uniform A and B and the one C that fits them. What a hostile proving
+//! key can do is prevent proofs, of some notes and not of others, which tells whoever made it a little when one is missing.
 
 mod equation;
 mod proving;

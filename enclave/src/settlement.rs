@@ -20,8 +20,8 @@ use crate::tabs::{Closing, Tab};
 pub const SETTLEMENT_PURPOSE: &str = "cloister/settlement/v1";
 
 /// Journals `total`, unless a later one was journalled meanwhile. A ledger that cannot be reached costs the operator, not the
-/// client: the next total or the settlement carries it. One that refuses has ended the spend, perhaps by a settlement whose answer
-/// was lost: what is served from here on could not be charged, so the tab ends.
+/// client: the next total or the settlement carries it. One that says the spend is finalised has ended it, perhaps by a settlement
+/// whose answer was lost: what is served from here on could not be charged, so the tab ends.
 pub async fn journal(guardian: &Guardian, tab: &Tab, total: Credits) {
     let mut last = tab.ledger_turn.lock().await;
     if total <= *last || tab.settlement().is_some() {

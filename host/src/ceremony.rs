@@ -11,11 +11,11 @@ use anyhow::{Context, anyhow};
 use ceremony::{Beacon, CeremonyError, PTAU_BYTES_MAX, Ptau, Verified, ZKEY_BYTES_MAX, Zkey};
 use clap::Subcommand;
 use credits::circuit::Relation;
+use ledger::Parameters;
 use rand_core::OsRng;
 use serde_json::json;
 
 use crate::output;
-pub(crate) use files::read_parameters;
 
 /// Longest file of entropy.
 const ENTROPY_BYTES_MAX: u64 = 1 << 20;
@@ -224,6 +224,21 @@ fn finish(ptau: &Path, zkey: &Path, out_dir: &Path, beacon: Option<Beacon>, json
     report(&summary, json)
 }
 
+/// The parameters of a finished ceremony, from nothing but its last zkey, which is verified like by `finish`: what else is in the
+/// directory is for people.
+pub(crate) fn parameters(directory: &Path, ptau: &Path) -> anyhow::Result<Parameters> {
+    let zkey = directory.join(files::ZKEY_FILE);
+    // Before the powers, which take longer.
+    files::refuse_missing(&zkey)?;
+    let verified = verified(&origin(ptau)?, &zkey, None)?;
+    let params = verified.proving_params().map_err(coded)?;
+    Ok(Parameters {
+        proving_key: params.to_bytes(),
+        verifying_key: params.verifying().to_bytes().to_vec(),
+        transcript_digest: verified.transcript_digest(),
+    })
+}
+
 fn report(summary: &files::Summary, json: bool) -> anyhow::Result<()> {
     if json {
         return output::line(&serde_json::to_string(summary)?);
@@ -231,8 +246,8 @@ fn report(summary: &files::Summary, json: bool) -> anyhow::Result<()> {
     for line in summary.lines() {
         output::line(&line)?;
     }
-    if summary.contributions.is_empty() {
-        output::note("nobody contributed yet: parameters of this key would let everybody forge");
+    if summary.contributions.iter().all(|entry| entry.beacon.is_some()) {
+        output::note("nobody contributed yet, or none but beacons: parameters of this key would let everybody forge");
     }
     Ok(())
 }

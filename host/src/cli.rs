@@ -73,7 +73,7 @@ pub(crate) enum Ledger {
     #[command(after_help = "Examples:\n  cloister-host ledger init --dir /var/lib/cloister/ledger\n  \
         cloister-host ledger init --dir /var/lib/cloister/ledger --postgres postgresql:///cloister\n  \
         cloister-host ledger init --dir /var/lib/cloister/ledger --postgres @db.url --postgres-ca db-ca.pem\n  \
-        cloister-host ledger init --dir /var/lib/cloister/ledger --parameters parameters --holds-value")]
+        cloister-host ledger init --dir /var/lib/cloister/ledger --parameters parameters --ptau pot14_final.ptau --holds-value")]
     Init {
         /// The ledger's directory.
         #[arg(long)]
@@ -93,8 +93,11 @@ pub(crate) enum Ledger {
         postgres_ca: Option<PathBuf>,
         /// Use the parameters of a finished ceremony: the directory that `ceremony finish` made. Otherwise they are made here, by one
         /// party.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", requires = "ptau")]
         parameters: Option<PathBuf>,
+        /// The powers of tau that the ceremony began with: its transcript is verified against them (half a minute).
+        #[arg(long, value_name = "FILE", requires = "parameters")]
+        ptau: Option<PathBuf>,
         /// The ledger's credits are worth money. It must then have parameters of a ceremony.
         #[arg(long)]
         holds_value: bool,

@@ -19,11 +19,12 @@ pub(crate) fn run(command: Ledger) -> anyhow::Result<()> {
             postgres,
             postgres_ca,
             parameters,
+            ptau,
             holds_value,
             accept_single_party,
         } => {
             let postgres = postgres.map(|url| server(&url, postgres_ca.as_deref())).transpose()?;
-            let parameters = parameters.as_deref().map(ceremony::read_parameters).transpose()?;
+            let parameters = parameters.zip(ptau).map(|(dir, ptau)| ceremony::parameters(&dir, &ptau)).transpose()?;
             let options = InitOptions {
                 holds_value,
                 accept_single_party,

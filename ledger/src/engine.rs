@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use credits::claim::VerifiedClaim;
+use credits::claim::{VerifiedClaim, claims_made, decide_claim};
 use credits::ledger::LOG_PAGE_ENTRIES_MAX;
 use credits::state::{ReserveDecision, ReserveFacts, VerifiedJournal, VerifiedSettle, decide_reserve};
 use credits::{
-    Bytes32, CheckpointAnswer, ClaimRequest, ClaimResponse, Credits, JournalRequest, Ledger, LedgerError, LedgerInfo,
-    LogPage, Nullifier, PayeeSums, RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest,
-    SettleResponse,
+    Bytes32, CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage,
+    Nullifier, PayeeAccount, RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse,
 };
 
 use crate::answers;
@@ -196,16 +195,23 @@ impl<B: Backend> Ledger for StoredLedger<B> {
 
     async fn claim(&self, request: ClaimRequest) -> Result<ClaimResponse, LedgerError> {
         let claim = VerifiedClaim::verify(request, &self.shared.identity.ledger_id())?;
+        // Anybody can sign claims for keys that are owed nothing: those do not come before the writer.
+        let asked = claim.clone();
+        self.read(move |_, view| {
+            let (payee, last) = (asked.request().payee, view.last_claim(&asked.request().payee)?);
+            Ok(decide_claim(view.payee_owed(&payee)?, last.as_ref(), &asked)?)
+        })
+        .await?;
         let Outcome::Claimed { entry_index } = self.shared.backend.submit(Op::Claim(claim)).await? else {
             return Err(LedgerError::Unavailable);
         };
         self.read(move |signer, view| answers::claim(signer, view, entry_index)).await
     }
 
-    async fn payee(&self, payee: Bytes32) -> Result<PayeeSums, LedgerError> {
+    async fn payee(&self, payee: Bytes32) -> Result<PayeeAccount, LedgerError> {
         self.read(move |_, view| {
-            let claimed = view.last_claim(&payee)?.map_or(Credits::ZERO, |last| last.claimed);
-            Ok(PayeeSums { charged: view.payee_charged(&payee)?, claimed })
+            let claims = claims_made(view.last_claim(&payee)?.as_ref());
+            Ok(PayeeAccount { owed: view.payee_owed(&payee)?, claims })
         })
         .await
     }

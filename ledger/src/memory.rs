@@ -67,6 +67,9 @@ impl Backend for MemoryBackend {
     }
 }
 
+/// An account that would be no amount.
+const OWED: StoreError = StoreError::Sum { sum: "account of a payee" };
+
 #[derive(Default)]
 struct MemoryBook {
     entries: Vec<LogEntry>,
@@ -149,7 +152,7 @@ impl Book for MemoryBook {
         Ok(())
     }
 
-    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+    fn payee_owed(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
         Ok(self.payees.get(payee).copied().unwrap_or_default())
     }
 
@@ -158,13 +161,15 @@ impl Book for MemoryBook {
     }
 
     fn put_claim(&mut self, payee: &Bytes32, claim: &LastClaim) -> Result<(), StoreError> {
+        let left = Book::payee_owed(self, payee)?.checked_sub(claim.output.value);
+        self.payees.insert(*payee, left.ok_or(OWED)?);
         self.claims.insert(*payee, claim.clone());
         Ok(())
     }
 
     fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
         let balance = self.payees.entry(*payee).or_default();
-        *balance = balance.checked_add(amount).ok_or(StoreError::Sum { sum: "charges of a payee" })?;
+        *balance = balance.checked_add(amount).ok_or(OWED)?;
         Ok(())
     }
 
@@ -215,8 +220,8 @@ impl View for MemoryBook {
         entries.map(<[LogEntry]>::to_vec).ok_or(missing)
     }
 
-    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
-        Book::payee_charged(self, payee)
+    fn payee_owed(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+        Book::payee_owed(self, payee)
     }
 
     fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {

@@ -17,7 +17,7 @@ use axum::{Json, Router};
 use credits::ledger::LOG_PAGE_ENTRIES_MAX;
 use credits::{
     CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage, Nullifier,
-    PayeeSums, RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse,
+    PayeeAccount, RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -221,7 +221,7 @@ async fn claim(service: Shared, body: Body) -> Result<Json<ClaimResponse>, Refus
     Ok(Json(service.ledger.claim(request).await?))
 }
 
-async fn payee(service: Shared, payee: Path<String>) -> Result<Json<PayeeSums>, Refusal> {
+async fn payee(service: Shared, payee: Path<String>) -> Result<Json<PayeeAccount>, Refusal> {
     let malformed = |_| Refusal::from(LedgerError::Malformed).with_message("a payee is 64 hex digits");
     Ok(Json(service.ledger.payee(payee.parse().map_err(malformed)?).await?))
 }

@@ -35,11 +35,13 @@ pub struct Totals {
     pub mint_seq: u64,
     /// What was minted.
     pub minted: Credits,
-    /// What was charged; the charges of all payees sum to it.
-    pub charged: Credits,
-    /// What payees claimed of it. Ledgers of before there were claims have none.
+    /// What was charged and not claimed; the accounts of all payees sum to it. Before there were claims it was called what was
+    /// charged.
+    #[serde(alias = "charged")]
+    pub owed: Credits,
+    /// Number of claims.
     #[serde(default)]
-    pub claimed: Credits,
+    pub claims: u64,
 }
 
 /// A voucher that was redeemed.
@@ -78,13 +80,13 @@ pub trait Book: Facts {
     fn set_due(&mut self, not_after: u64, nullifier: &Nullifier) -> Result<(), StoreError>;
     /// Forgets when a spend was due.
     fn clear_due(&mut self, not_after: u64, nullifier: &Nullifier) -> Result<(), StoreError>;
-    /// What was charged for a payee, with all that this transaction did.
-    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError>;
+    /// What a payee is owed, with all that this transaction did.
+    fn payee_owed(&self, payee: &Bytes32) -> Result<Credits, StoreError>;
     /// A payee's last claim.
     fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError>;
-    /// Records a payee's last claim.
+    /// Records a payee's last claim, and takes it off what the payee is owed.
     fn put_claim(&mut self, payee: &Bytes32, claim: &LastClaim) -> Result<(), StoreError>;
-    /// Adds to what was charged for a payee.
+    /// Adds to what a payee is owed.
     fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError>;
     /// Appends a note and returns its position.
     fn append_note(&mut self, leaf: Leaf) -> Result<u64, StoreError>;
@@ -104,8 +106,8 @@ pub trait View: Facts {
     fn nodes(&self, wanted: &[(u8, u64)]) -> Result<Vec<Bytes32>, StoreError>;
     /// `count` log entries from position `from`, all of which exist.
     fn entries(&self, from: u64, count: u64) -> Result<Vec<LogEntry>, StoreError>;
-    /// What was charged for a payee.
-    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError>;
+    /// What a payee is owed.
+    fn payee_owed(&self, payee: &Bytes32) -> Result<Credits, StoreError>;
     /// A payee's last claim.
     fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError>;
 }

@@ -186,20 +186,19 @@ fn mint(book: &mut impl Book, rules: &Rules, voucher_id: Bytes32, output: &MintO
 }
 
 fn apply_claim(book: &mut impl Book, rules: &Rules, claim: &VerifiedClaim) -> Result<Outcome, Abort> {
-    let ClaimRequest { payee, claimed_before, output, signature } = claim.request().clone();
+    let ClaimRequest { payee, claim_seq, output, signature } = claim.request().clone();
     let last = book.last_claim(&payee)?;
-    let claimed = match decide_claim(book.payee_charged(&payee)?, last.as_ref(), claim)? {
-        ClaimDecision::Repeat { entry_index } => return Ok(Outcome::Claimed { entry_index }),
-        ClaimDecision::Record { claimed } => claimed,
-    };
-    // What all payees claimed is never above what was charged for them, which is never above what was minted.
-    let total = book.totals().claimed.checked_add(output.value).filter(|total| *total <= book.totals().charged);
-    book.totals().claimed = total.ok_or(StoreError::Sum { sum: "claims" })?;
+    if let ClaimDecision::Repeat { entry_index } = decide_claim(book.payee_owed(&payee)?, last.as_ref(), claim)? {
+        return Ok(Outcome::Claimed { entry_index });
+    }
+    let owed = book.totals().owed.checked_sub(output.value);
+    book.totals().owed = owed.ok_or(StoreError::Sum { sum: "accounts of payees" })?;
+    book.totals().claims = book.totals().claims.checked_add(1).ok_or(StoreError::Sum { sum: "number of claims" })?;
     let OpenedNote { mint_seq, rho, leaf_index, leaf } = open_note(book, rules, &output)?;
     let MintOutput { pk, value, b } = output;
-    let entry = ClaimEntry { payee, claimed_before, mint_seq, value, pk, rho, b, leaf_index, leaf, signature };
+    let entry = ClaimEntry { payee, claim_seq, mint_seq, value, pk, rho, b, leaf_index, leaf, signature };
     let entry_index = book.append_entry(&LogEntry::Claim(entry))?;
-    book.put_claim(&payee, &LastClaim { claimed, claimed_before, output, entry_index })?;
+    book.put_claim(&payee, &LastClaim { claim_seq, output, entry_index })?;
     Ok(Outcome::Claimed { entry_index })
 }
 
@@ -331,8 +330,9 @@ fn end(
         Ending::LedgerVoids => (LogEntry::Void(VoidEntry { nullifier, refund, leaf_index, leaf }), None),
     };
     let entry_index = book.append_entry(&entry)?;
-    let charged = book.totals().charged.checked_add(charge);
-    book.totals().charged = charged.ok_or(StoreError::Sum { sum: "charges" })?;
+    // Notes, reservations and accounts together are worth what was minted: this is never above it.
+    let owed = book.totals().owed.checked_add(charge);
+    book.totals().owed = owed.ok_or(StoreError::Sum { sum: "accounts of payees" })?;
     if !charge.is_zero() {
         book.credit_payee(&spend.context.payee, charge)?;
     }

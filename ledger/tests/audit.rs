@@ -152,16 +152,16 @@ async fn logs_that_were_written_wrong_have_their_faults() {
     let spent = audit(&info, &verifying, &spent);
     assert_eq!(spent, Err(AuditFault::SpentTwice { index: position(end + 2) }));
 
-    // What a payee claims it was charged for, and no more, and not as if it had claimed less before.
-    let claim = |before: u64, value: u64, at: usize| {
-        let request = ClaimRequest::sign(&payee_key(), &info.ledger_id, credits(before), output(5, value));
+    // What a payee claims it was charged for, and no more, one claim after the other.
+    let claim = |claim_seq: u64, value: u64, at: usize| {
+        let request = ClaimRequest::sign(&payee_key(), &info.ledger_id, claim_seq, output(5, value));
         let (mint_seq, leaf_index) = (position(at), notes.len() + position(at - end));
         let rho = note::mint_rho(info.ledger_id, mint_seq);
-        let ClaimRequest { payee, claimed_before, output, signature } = request;
+        let ClaimRequest { payee, claim_seq, output, signature } = request;
         let (pk, b) = (output.pk, output.b);
         let leaf = note::leaf(note::inner(pk, output.value, rho, note::Blind(b)), credits(0));
         let value = output.value;
-        LogEntry::Claim(ClaimEntry { payee, claimed_before, mint_seq, value, pk, rho, b, leaf_index, leaf, signature })
+        LogEntry::Claim(ClaimEntry { payee, claim_seq, mint_seq, value, pk, rho, b, leaf_index, leaf, signature })
     };
     let unpaid = audit(&info, &verifying, &with(vec![claim(0, 1, end)]));
     assert_eq!(unpaid, Err(AuditFault::Claim { index: position(end) }));

@@ -135,7 +135,7 @@ async fn an_older_state_is_a_rollback() {
 async fn a_claim_must_be_the_one_that_was_asked_and_in_the_log() {
     let lies: [(Edit, LedgerError); 6] = [
         (|value| value["entry"]["value"] = json!(9), LedgerError::AnswerMismatch),
-        (|value| value["entry"]["claimed_before"] = json!(9), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["claim_seq"] = json!(9), LedgerError::AnswerMismatch),
         (|value| value["entry"]["leaf"] = json!("00".repeat(32)), LedgerError::AnswerMismatch),
         (|value| value["entry"]["mint_seq"] = json!(9), LedgerError::AnswerMismatch),
         (|value| value["entry"]["leaf_index"] = json!(9), LedgerError::InclusionInvalid),
@@ -146,7 +146,7 @@ async fn a_claim_must_be_the_one_that_was_asked_and_in_the_log() {
     let spend = liar.world.spend(1, 50).await;
     liar.world.ledger.reserve(spend.clone()).await.unwrap();
     liar.world.ledger.settle(liar.world.settle(&spend, 50)).await.unwrap();
-    let request = ClaimRequest::sign(&payee_key(), &liar.world.info.ledger_id, credits(0), output(5, 10));
+    let request = ClaimRequest::sign(&payee_key(), &liar.world.info.ledger_id, 0, output(5, 10));
     for (edit, error) in lies {
         liar.lie("/v1/claims", edit);
         assert_eq!(liar.client().await.claim(request.clone()).await.map(|_| ()), Err(error));

@@ -12,8 +12,8 @@ use std::sync::{Arc, LazyLock};
 use credits::params::ProvingParams;
 use credits::spend::{SpendWitness, prove};
 use credits::{
-    Blind, Bytes32, Credits, Fe, Ledger, LedgerError, LedgerInfo, Note, NoteTree, PayeeSums, RedeemRequest,
-    ReserveRequest, SpendContext, SpendKey, SpendProof, Voucher,
+    Blind, Bytes32, Fe, Ledger, LedgerError, LedgerInfo, Note, NoteTree, PayeeAccount, RedeemRequest, ReserveRequest,
+    SpendContext, SpendKey, SpendProof, Voucher,
 };
 use ledger::redb_store::create_database;
 use ledger::{DirectoryError, DurableLedger, InitOptions, OpenLedger, init, issue_voucher, open};
@@ -34,7 +34,7 @@ async fn a_ledger_of_before_there_were_claims_takes_them_on_disk() {
     transaction.commit().unwrap();
     drop(database);
     let ledger = DurableLedger::open_file(&path, identity(), FakeProofs, TestClock::new()).unwrap();
-    assert_eq!(ledger.payee(payee_key().public()).await, Ok(PayeeSums::default()));
+    assert_eq!(ledger.payee(payee_key().public()).await, Ok(PayeeAccount::default()));
     claims_work([&ledger, &ledger]).await;
 }
 
@@ -235,7 +235,7 @@ async fn real_spends_through_the_service() {
     stop.send(()).unwrap();
     service.await.unwrap().unwrap();
     let reopened = open(&scratch(&directory), TestClock::new()).unwrap();
-    let sums = PayeeSums { charged: credits(1000), claimed: Credits::ZERO };
+    let sums = PayeeAccount { owed: credits(1000), claims: 0 };
     assert_eq!(reopened.ledger.payee(Bytes32([6; 32])).await, Ok(sums));
     assert_eq!(reopened.ledger.heads().await.unwrap().log_root, last.checkpoint.log_root);
 }

@@ -393,19 +393,21 @@ impl Payer {
         }
         on_stage(Stage::ProvingKey);
         let cached = self.store.cached_proving_key();
+        let fresh = cached.is_none();
         let bytes = match cached {
             Some(bytes) => bytes,
-            None => {
-                let bytes = self.ledger.proving_key().await.map_err(PaymentError::Ledger)?;
-                self.store.cache_proving_key(&bytes).map_err(PaymentError::Store)?;
-                bytes
-            }
+            None => self.ledger.proving_key().await.map_err(PaymentError::Ledger)?,
         };
         let vk_digest = info.vk_digest;
-        let parsed = tokio::task::spawn_blocking(move || ProvingParams::from_bytes(&bytes, vk_digest))
+        let judged = move || (ProvingParams::from_bytes(&bytes, vk_digest), bytes);
+        let (parsed, bytes) = tokio::task::spawn_blocking(judged)
             .await
             .map_err(|error| PaymentError::ProvingKey { detail: error.to_string() })?;
         let params = Arc::new(parsed.map_err(|error| PaymentError::ProvingKey { detail: error.to_string() })?);
+        // Only what is good is kept: otherwise a wrong answer would be asked for again and again.
+        if fresh {
+            self.store.cache_proving_key(&bytes).map_err(PaymentError::Store)?;
+        }
         self.params = Some(Arc::clone(&params));
         Ok(params)
     }

@@ -5,7 +5,7 @@
 //! before it is reserved is taken up by the next one of the same amount; one that is reserved and not charged is finished later, or
 //! comes back when its time is over.
 
-use credits::claim::{ClaimRequest, PayeeKey, PayeeSums};
+use credits::claim::{ClaimRequest, PayeeAccount, PayeeKey};
 use credits::ledger::{Ledger, LedgerError, ReserveRequest};
 use credits::wallet::{OwnWithdrawal, PreparedSpend, SpendProgress};
 use credits::{Credits, Withdrawal};
@@ -38,7 +38,9 @@ impl Payer {
         let info = self.ledger_info().await?;
         self.sync().await?;
         let params = self.proving_params(&info, on_stage).await?;
-        let not_after = self.now().saturating_add(WITHDRAWAL_SECS.min(info.tab_secs_max / 2));
+        // A clock that is behind the ledger's would have it refused.
+        let seen = self.store().wallet().state().newest_seen().map_or(0, |checkpoint| checkpoint.time);
+        let not_after = self.now().max(seen).saturating_add(WITHDRAWAL_SECS.min(info.tab_secs_max / 2));
         let prepared = match self.resumable_withdrawal(amount) {
             Some(prepared) => prepared,
             None => {
@@ -84,8 +86,10 @@ impl Payer {
         let cut_off: Vec<_> = self.store().wallet().withdrawals().filter(reserved).collect();
         for own in &cut_off {
             match self.settle_own(&own.nullifier).await {
-                // Its time was over a moment before: it came back.
-                Err(PaymentError::Ledger(LedgerError::SettleConflict)) => self.sync().await.map(|_| ())?,
+                // Its time was over a moment before: it came back. Whatever else is refused hides none of the others.
+                Err(PaymentError::Ledger(error)) if matches!(error.http_status(), 400 | 403) => {
+                    self.sync().await?;
+                }
                 settled => settled.map(|_| ())?,
             }
         }
@@ -94,7 +98,7 @@ impl Payer {
             self.store().wallet().withdrawals().filter(settled).map(|own| own.withdrawal).collect();
         let mut unclaimed = Vec::new();
         for withdrawal in withdrawals {
-            let claimable = self.sums(&withdrawal.key).await?.claimable();
+            let claimable = self.withdrawn(&withdrawal).await?;
             if !claimable.is_zero() {
                 unclaimed.push(UnclaimedWithdrawal { withdrawal, claimable });
             }
@@ -112,11 +116,22 @@ impl Payer {
         Ok(own.withdrawal)
     }
 
-    /// What was charged for a payee and claimed, as the ledger says.
+    /// What is left of a withdrawal, as the ledger says. Before anything of it was claimed it is all there: a ledger that says
+    /// otherwise is not believed.
+    ///
+    /// # Errors
+    /// When the ledger does not answer, or says what cannot be.
+    pub async fn withdrawn(&self, withdrawal: &Withdrawal) -> Result<Credits, PaymentError> {
+        let PayeeAccount { owed, claims } = self.account(&withdrawal.key).await?;
+        let can_be = if claims == 0 { owed == withdrawal.value } else { owed < withdrawal.value };
+        if can_be { Ok(owed) } else { Err(PaymentError::Ledger(LedgerError::AnswerMismatch)) }
+    }
+
+    /// What a payee is owed, as the ledger says.
     ///
     /// # Errors
     /// When the ledger does not answer.
-    pub async fn sums(&self, payee: &PayeeKey) -> Result<PayeeSums, PaymentError> {
+    pub async fn account(&self, payee: &PayeeKey) -> Result<PayeeAccount, PaymentError> {
         self.ledger().payee(payee.public()).await.map_err(PaymentError::Ledger)
     }
 
@@ -131,9 +146,9 @@ impl Payer {
         notes: u32,
     ) -> Result<Credits, PaymentError> {
         self.sync().await?;
-        let sums = self.sums(payee).await?;
-        let amount = amount.unwrap_or(sums.claimable());
-        if amount > sums.claimable() {
+        let account = self.account(payee).await?;
+        let amount = amount.unwrap_or(account.owed);
+        if amount > account.owed {
             return Err(PaymentError::Ledger(LedgerError::ClaimAboveCharges));
         }
         if amount.is_zero() {
@@ -143,16 +158,15 @@ impl Payer {
         let notes = u32::try_from(amount.get()).map_or(notes, |amount| notes.min(amount));
         // The notes are on disk before anything is claimed into them.
         let outputs = self.store_mut().update(|wallet| wallet.deposit_outputs(amount, notes));
-        let (mut claimed, ledger_id) = (sums.claimed, self.store().ledger().info.ledger_id);
-        for output in outputs.map_err(PaymentError::Store)? {
-            let request = ClaimRequest::sign(payee, &ledger_id, claimed, output);
+        let ledger_id = self.store().ledger().info.ledger_id;
+        for (claim_seq, output) in (account.claims..).zip(outputs.map_err(PaymentError::Store)?) {
+            let request = ClaimRequest::sign(payee, &ledger_id, claim_seq, output);
             let answer = self.ledger().claim(request).await;
             if answer.is_err() {
                 // What came before this one is in the wallet, whatever became of this one.
                 self.sync().await?;
             }
             answer.map_err(PaymentError::Ledger)?;
-            claimed = claimed.checked_add(output.value).unwrap_or(Credits::MAX);
         }
         self.sync().await?;
         Ok(amount)

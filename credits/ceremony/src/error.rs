@@ -134,7 +134,7 @@ pub enum CeremonyError {
     #[error("a beacon is hashed 2^10 to 2^24 times and has 1 to 255 bytes")]
     BeaconBounds,
     /// The zkey has no contribution.
-    #[error("nobody contributed to the zkey, so everybody could forge proofs: contribute first")]
+    #[error("nobody but beacons contributed to the zkey, so everybody could forge proofs: contribute first")]
     NoContribution,
     /// There are too many contributions for one more.
     #[error("the zkey has the most contributions this program handles")]

@@ -94,13 +94,18 @@ impl Verified {
         self.0.proving_key()
     }
 
+    /// Whether anybody contributed what others do not know: everybody knows the factor of a beacon.
+    pub fn has_a_secret(&self) -> bool {
+        self.0.contributions.iter().any(|contribution| contribution.beacon.is_none())
+    }
+
     /// The parameters of the spend circuit that the ceremony made.
     ///
     /// # Errors
     ///
-    /// `ceremony.no_contribution`, and the codes of [`credits::params::ParamsError`].
+    /// `ceremony.no_contribution` when there is none but of beacons, and the codes of [`credits::params::ParamsError`].
     pub fn proving_params(&self) -> Result<ProvingParams, CeremonyError> {
-        if self.0.contributions.is_empty() {
+        if !self.has_a_secret() {
             return Err(CeremonyError::NoContribution);
         }
         ProvingParams::from_key(self.0.proving_key()).map_err(CeremonyError::Params)

@@ -13,6 +13,7 @@ use super::state::{
     ClaimItem, DepositItem, HistoryItem, NoteStatus, OpenSpend, OwnedNote, SpendItem, SpendProgress, WalletState,
 };
 use super::{HISTORY_ITEMS_MAX, LANE_GAP};
+use crate::bytes::Bytes32;
 use crate::claim::verify_claim;
 use crate::context::SpendContext;
 use crate::entry::{ClaimEntry, JournalEntry, LogEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry};
@@ -267,6 +268,11 @@ impl Replay<'_> {
     }
 }
 
+/// Whether a spend names no guardian: it is a withdrawal.
+pub(super) fn is_no_guardians(context: &SpendContext) -> bool {
+    context.keyset_digest == Bytes32::default()
+}
+
 /// The newest item of a spend.
 pub(super) fn spend_item(state: &mut WalletState, nullifier: Nullifier) -> Option<&mut SpendItem> {
     state.history.iter_mut().rev().find_map(|item| match item {
@@ -280,6 +286,8 @@ pub(super) fn remember(state: &mut WalletState, item: HistoryItem) {
     if state.history.len() >= HISTORY_ITEMS_MAX {
         let finished = |item: &HistoryItem| match item {
             HistoryItem::Deposit(_) | HistoryItem::Claim(_) => true,
+            // The text of a withdrawal that nobody has claimed is made from its item.
+            HistoryItem::Spend(item) if is_no_guardians(&item.context) => item.progress == SpendProgress::Abandoned,
             HistoryItem::Spend(item) => !matches!(item.progress, SpendProgress::Pending | SpendProgress::Reserved),
         };
         if let Some(oldest) = state.history.iter().position(finished) {

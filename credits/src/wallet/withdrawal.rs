@@ -3,6 +3,9 @@
 //! A withdrawal is reserved and charged in full like any spend, with the wallet in the guardian's place. What it was charged is
 //! then the payee's to claim, and whoever is told the payee's key can claim it.
 
+use std::collections::BTreeMap;
+
+use super::scan::is_no_guardians;
 use super::state::{HistoryItem, SpendItem, SpendProgress};
 use super::{PreparedSpend, Wallet, WalletError};
 use crate::bytes::Bytes32;
@@ -22,6 +25,14 @@ pub struct OwnWithdrawal {
     pub progress: SpendProgress,
     /// What its holder can claim, once it is charged. Secret.
     pub withdrawal: Withdrawal,
+}
+
+/// The note that an item of the history is an attempt at.
+const fn tried(item: &HistoryItem) -> Option<Nullifier> {
+    match item {
+        HistoryItem::Spend(item) => Some(item.nullifier),
+        HistoryItem::Deposit(_) | HistoryItem::Claim(_) => None,
+    }
 }
 
 impl Wallet {
@@ -44,11 +55,14 @@ impl Wallet {
         SettleRequest { nullifier, charge: amount, signature }
     }
 
-    /// The withdrawals that the wallet remembers, oldest first: also those that another device with its seed made.
+    /// The withdrawals that the wallet remembers, oldest first: also those that another device with its seed made. Of several
+    /// attempts at one note it is the newest, the one that the log has or can have.
     pub fn withdrawals(&self) -> impl Iterator<Item = OwnWithdrawal> {
-        let own = |item: &HistoryItem| match item {
+        let newest: BTreeMap<_, _> =
+            (0..).zip(self.history()).filter_map(|(at, item)| Some((tried(item)?, at))).collect();
+        let own = move |(at, item): (usize, &HistoryItem)| match item {
             HistoryItem::Spend(SpendItem { nullifier, c_max, context, progress, .. })
-                if self.is_withdrawal(*nullifier, context) =>
+                if newest.get(nullifier) == Some(&at) && self.is_withdrawal(*nullifier, context) =>
             {
                 let withdrawal =
                     Withdrawal { ledger_id: self.state.ledger_id, value: *c_max, key: self.withdrawal_key(*nullifier) };
@@ -56,7 +70,7 @@ impl Wallet {
             }
             HistoryItem::Spend(_) | HistoryItem::Deposit(_) | HistoryItem::Claim(_) => None,
         };
-        self.history().iter().filter_map(own)
+        (0..).zip(self.history()).filter_map(own)
     }
 
     fn withdrawal_key(&self, nullifier: Nullifier) -> PayeeKey {
@@ -64,7 +78,7 @@ impl Wallet {
     }
 
     fn is_withdrawal(&self, nullifier: Nullifier, context: &SpendContext) -> bool {
-        // Guardians have keysets: only what names none is worth the derivation of a key.
-        context.keyset_digest == Bytes32::default() && context.payee == self.withdrawal_key(nullifier).public()
+        // Only what names no guardian is worth the derivation of a key.
+        is_no_guardians(context) && context.payee == self.withdrawal_key(nullifier).public()
     }
 }

@@ -7,22 +7,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use ceremony::{Contribution, Hash, Verified};
 use credits::Bytes32;
-use credits::params::{ProvingParams, VerifyingParams};
-use ledger::Parameters;
+use credits::params::ProvingParams;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
 /// Version of a summary.
 const SUMMARY_VERSION: &str = "cloister/ceremony/v1";
-/// Longest summary: a thousand contributors with the longest names and beacons.
-const SUMMARY_BYTES_MAX: u64 = 2 << 20;
-/// Longest file of parameters.
-const PARAMS_BYTES_MAX: u64 = 16 << 20;
 
 const SUMMARY_FILE: &str = "ceremony.json";
 const PROVING_KEY_FILE: &str = "proving.key";
 const VERIFYING_KEY_FILE: &str = "verifying.key";
-const ZKEY_FILE: &str = "final.zkey";
+/// The ceremony's last key.
+pub(crate) const ZKEY_FILE: &str = "final.zkey";
 const R1CS_FILE: &str = "circuit.r1cs";
 
 /// What a verified transcript amounts to.
@@ -49,13 +45,13 @@ pub(crate) struct Entry {
     name: String,
     /// The hash that its contributor was told, in hex.
     hash: String,
-    beacon: Option<BeaconEntry>,
+    pub(crate) beacon: Option<BeaconEntry>,
 }
 
 /// The beacon that a contribution follows from.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BeaconEntry {
+pub(crate) struct BeaconEntry {
     value: String,
     iterations: u8,
 }
@@ -174,16 +170,8 @@ pub(crate) fn write_directory(
     publish(&partial, directory)
 }
 
-/// Reads the parameters from the directory of a finished ceremony. They are judged when the ledger is made.
-pub(crate) fn read_parameters(directory: &Path) -> anyhow::Result<Parameters> {
-    let path = directory.join(SUMMARY_FILE);
-    let malformed = || format!("{} is no summary of a finished ceremony (ceremony.summary)", path.display());
-    let summary: Summary = serde_json::from_slice(&read(&path, SUMMARY_BYTES_MAX)?).with_context(malformed)?;
-    let verifying_key = read(&directory.join(VERIFYING_KEY_FILE), PARAMS_BYTES_MAX)?;
-    let verifying = VerifyingParams::from_bytes(&verifying_key).with_context(malformed)?;
-    if summary.version != SUMMARY_VERSION || summary.vk_digest != Some(verifying.digest()) {
-        bail!("{}: the summary is of other parameters", malformed());
-    }
-    let proving_key = read(&directory.join(PROVING_KEY_FILE), PARAMS_BYTES_MAX)?;
-    Ok(Parameters { proving_key, verifying_key, transcript_digest: summary.transcript_digest })
+/// Refuses a file that is not there.
+pub(crate) fn refuse_missing(path: &Path) -> anyhow::Result<()> {
+    let found = fs::metadata(path);
+    found.map(|_| ()).with_context(|| format!("read {} (ceremony.unreadable)", path.display()))
 }

@@ -18,8 +18,8 @@ use credits::merkle::verify_inclusion;
 use credits::params::{VERIFYING_PARAMS_LEN, VerifyingParams};
 use credits::{
     Bytes32, Checkpoint, CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError,
-    LedgerInfo, LogEntry, LogPage, PayeeSums, RedeemRequest, RedeemResponse, Reservation, ReserveEntry, ReserveRequest,
-    SettleRequest, SettleResponse,
+    LedgerInfo, LogEntry, LogPage, PayeeAccount, RedeemRequest, RedeemResponse, Reservation, ReserveEntry,
+    ReserveRequest, SettleRequest, SettleResponse,
 };
 use serde::Deserialize;
 
@@ -221,7 +221,7 @@ impl Ledger for LedgerClient {
         Ok(response)
     }
 
-    async fn payee(&self, payee: Bytes32) -> Result<PayeeSums, LedgerError> {
+    async fn payee(&self, payee: Bytes32) -> Result<PayeeAccount, LedgerError> {
         self.transport.get(&format!("/v1/payees/{payee}"), ANSWER_BYTES_MAX).await
     }
 

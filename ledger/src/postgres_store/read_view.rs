@@ -9,7 +9,7 @@ use postgres::types::{ToSql, Type};
 use postgres::{Client, Row, Transaction};
 
 use super::connection::serving;
-use super::rows::{LAST_CLAIM, PAYEE, charges, read_nodes};
+use super::rows::{LAST_CLAIM, PAYEE, owed, read_nodes};
 use super::schema::{begin, bigint, column, number};
 use crate::error::StoreError;
 use crate::record::{Meta, decode, is_recent};
@@ -103,9 +103,9 @@ impl View for ReadView<'_> {
         rows.iter().map(|row| decode("log entry", column::<&str>(row, 0)?.as_bytes())).collect()
     }
 
-    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+    fn payee_owed(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
         let row = self.lookup("read a payee", PAYEE, payee.as_bytes())?;
-        row.as_ref().map_or(Ok(Credits::ZERO), charges)
+        row.as_ref().map_or(Ok(Credits::ZERO), owed)
     }
 
     fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {

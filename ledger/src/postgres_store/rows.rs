@@ -23,6 +23,7 @@ pub(super) struct Rows {
     not_due: (Numbers, Keys),
     vouchers: (Keys, Texts),
     payees: (Keys, Numbers),
+    claimed: (Keys, Numbers),
     claims: (Keys, Texts),
     roots: (Keys, Numbers),
 }
@@ -77,6 +78,12 @@ impl Rows {
         Ok(())
     }
 
+    pub(super) fn claimed(&mut self, payee: &[u8; 32], amount: u64) -> Result<(), StoreError> {
+        self.claimed.0.push(payee.to_vec());
+        self.claimed.1.push(bigint(amount)?);
+        Ok(())
+    }
+
     pub(super) fn claim(&mut self, payee: &[u8; 32], record: &[u8]) -> Result<(), StoreError> {
         self.claims.0.push(payee.to_vec());
         self.claims.1.push(text(record)?.to_owned());
@@ -93,7 +100,7 @@ impl Rows {
     pub(super) fn write(self, transaction: &mut Transaction<'_>, oldest: u64, state: &[u8]) -> Result<(), StoreError> {
         use Type as T;
         let Self { entries, nodes, new_spends, changed_spends, successors, due, not_due, .. } = self;
-        let Self { vouchers, payees, claims, roots, .. } = self;
+        let Self { vouchers, payees, claimed, claims, roots, .. } = self;
         let mut all = |doing, count: usize, sql: &str, params: &[(&(dyn ToSql + Sync), Type)]| {
             let done = if count == 0 { Ok(0) } else { transaction.execute_typed(sql, params).map_err(serving(doing)) };
             // A statement that touched fewer rows than it was given found the database other than it was left.
@@ -158,6 +165,13 @@ impl Rows {
             &[(&payees.0, T::BYTEA_ARRAY), (&payees.1, T::INT8_ARRAY)],
         )?;
         all(
+            "take claims off the payees",
+            claimed.0.len(),
+            "UPDATE payees SET balance = payees.balance - given.amount FROM unnest($1, $2) AS given (payee, amount) \
+             WHERE payees.payee = given.payee",
+            &[(&claimed.0, T::BYTEA_ARRAY), (&claimed.1, T::INT8_ARRAY)],
+        )?;
+        all(
             "record the claims",
             claims.0.len(),
             "INSERT INTO claims (payee, claim) SELECT * FROM unnest($1, $2) \
@@ -182,14 +196,14 @@ impl Rows {
     }
 }
 
-/// What was charged for a payee: see [`charges`].
+/// What a payee is owed: see [`owed`].
 pub(super) const PAYEE: &str = "SELECT balance FROM payees WHERE payee = $1";
 /// A payee's last claim.
 pub(super) const LAST_CLAIM: &str = "SELECT claim FROM claims WHERE payee = $1";
 
 /// The amount in a row of [`PAYEE`].
-pub(super) fn charges(row: &Row) -> Result<Credits, StoreError> {
-    Credits::new(number(column(row, 0)?)?).map_err(|_| StoreError::Sum { sum: "charges of a payee" })
+pub(super) fn owed(row: &Row) -> Result<Credits, StoreError> {
+    Credits::new(number(column(row, 0)?)?).map_err(|_| StoreError::Sum { sum: "account of a payee" })
 }
 
 /// Rows of a query inside a transaction.

@@ -53,7 +53,7 @@ pub(super) fn add_claims(client: &mut Client, totals: Totals) -> Result<(), Stor
     if rows.first().map(|row| column(row, 0)).transpose()? == Some(true) {
         return Ok(());
     }
-    if !totals.claimed.is_zero() {
+    if totals.claims != 0 {
         return Err(StoreError::Missing { record: "table of claims" });
     }
     match client.batch_execute(CLAIMS) {

@@ -10,7 +10,7 @@ use credits::{Bytes32, Credits, Inner, Leaf, LogEntry, Nullifier, Root};
 use postgres::Transaction;
 use postgres::types::Type;
 
-use super::rows::{LAST_CLAIM, PAYEE, Rows, charges, read};
+use super::rows::{LAST_CLAIM, PAYEE, Rows, owed, read};
 use super::schema::{bigint, bytes32, column, number};
 use crate::error::StoreError;
 use crate::record::{Meta, decode, encode, is_anchor, is_recent, roots_kept};
@@ -31,6 +31,7 @@ pub(super) struct WriteBook<'t, 'c> {
     due_set: BTreeSet<(u64, Nullifier)>,
     due_cleared: BTreeSet<(u64, Nullifier)>,
     credited: BTreeMap<Bytes32, Credits>,
+    claimed: BTreeMap<Bytes32, Credits>,
     claims: BTreeMap<Bytes32, LastClaim>,
     rows: Rows,
 }
@@ -59,6 +60,7 @@ impl<'t, 'c> WriteBook<'t, 'c> {
             due_set: BTreeSet::new(),
             due_cleared: BTreeSet::new(),
             credited: BTreeMap::new(),
+            claimed: BTreeMap::new(),
             claims: BTreeMap::new(),
             rows: Rows::default(),
         };
@@ -99,6 +101,9 @@ impl<'t, 'c> WriteBook<'t, 'c> {
         }
         for (payee, amount) in &self.credited {
             self.rows.payee(payee.as_bytes(), amount.get())?;
+        }
+        for (payee, amount) in &self.claimed {
+            self.rows.claimed(payee.as_bytes(), amount.get())?;
         }
         for (payee, claim) in &self.claims {
             self.rows.claim(payee.as_bytes(), &encode("claim", claim)?)?;
@@ -239,11 +244,12 @@ impl Book for WriteBook<'_, '_> {
         Ok(())
     }
 
-    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+    fn payee_owed(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
         let rows = self.by_key("read a payee", PAYEE, payee)?;
-        let stored = rows.first().map_or(Ok(Credits::ZERO), charges)?;
-        let charged = stored.checked_add(self.credited.get(payee).copied().unwrap_or_default());
-        charged.ok_or(StoreError::Sum { sum: "charges of a payee" })
+        let stored = rows.first().map_or(Ok(Credits::ZERO), owed)?;
+        let of = |sums: &BTreeMap<Bytes32, Credits>| sums.get(payee).copied().unwrap_or_default();
+        let owed = stored.checked_add(of(&self.credited)).and_then(|owed| owed.checked_sub(of(&self.claimed)));
+        owed.ok_or(StoreError::Sum { sum: "account of a payee" })
     }
 
     fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {
@@ -255,13 +261,16 @@ impl Book for WriteBook<'_, '_> {
     }
 
     fn put_claim(&mut self, payee: &Bytes32, claim: &LastClaim) -> Result<(), StoreError> {
+        let claimed = self.claimed.entry(*payee).or_default();
+        let sum = claimed.checked_add(claim.output.value);
+        *claimed = sum.ok_or(StoreError::Sum { sum: "account of a payee" })?;
         self.claims.insert(*payee, claim.clone());
         Ok(())
     }
 
     fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
         let credited = self.credited.entry(*payee).or_default();
-        *credited = credited.checked_add(amount).ok_or(StoreError::Sum { sum: "charges of a payee" })?;
+        *credited = credited.checked_add(amount).ok_or(StoreError::Sum { sum: "account of a payee" })?;
         Ok(())
     }
 

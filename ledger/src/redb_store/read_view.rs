@@ -76,15 +76,15 @@ impl View for ReadView {
         if u64::try_from(entries.len()) == Ok(count) { Ok(entries) } else { Err(missing) }
     }
 
-    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+    fn payee_owed(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
         let table = self.transaction.open_table(PAYEES).map_err(doing("open the payees"))?;
-        let charged = table.get(payee.as_bytes()).map_err(doing("read a payee"))?.map_or(0, |record| record.value());
-        Credits::new(charged).map_err(|_| StoreError::Sum { sum: "charges of a payee" })
+        let owed = table.get(payee.as_bytes()).map_err(doing("read a payee"))?.map_or(0, |record| record.value());
+        Credits::new(owed).map_err(|_| StoreError::Sum { sum: "account of a payee" })
     }
 
     fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {
         let table = match self.transaction.open_table(CLAIMS) {
-            Err(TableError::TableDoesNotExist(_)) if self.meta.totals.claimed.is_zero() => return Ok(None),
+            Err(TableError::TableDoesNotExist(_)) if self.meta.totals.claims == 0 => return Ok(None),
             table => table.map_err(doing("open the claims"))?,
         };
         let record = table.get(payee.as_bytes()).map_err(doing("read a claim"))?;

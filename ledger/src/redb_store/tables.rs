@@ -16,7 +16,7 @@ pub(super) const INNERS: TableDefinition<'_, &[u8; 32], &[u8; 32]> = TableDefini
 pub(super) const DUE: TableDefinition<'_, (u64, &[u8; 32]), ()> = TableDefinition::new("due");
 /// Voucher id → what it was redeemed for.
 pub(super) const VOUCHERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("vouchers");
-/// Payee → what was charged for it.
+/// Payee → what it is owed.
 pub(super) const PAYEES: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("payees");
 /// Payee → its last claim. Databases of before there were claims get the table with the first transaction.
 pub(super) const CLAIMS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("claims");

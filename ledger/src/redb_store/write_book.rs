@@ -77,6 +77,12 @@ impl<'t> WriteBook<'t> {
         Ok(self.meta)
     }
 
+    fn put_owed(&mut self, payee: &Bytes32, owed: Option<Credits>) -> Result<(), StoreError> {
+        let owed = owed.ok_or(StoreError::Sum { sum: "account of a payee" })?;
+        self.payees.insert(payee.as_bytes(), owed.get()).map_err(doing("write a payee's account"))?;
+        Ok(())
+    }
+
     fn record_root(&mut self, root: &Root, note_count: u64) -> Result<(), StoreError> {
         self.roots.insert(root.as_bytes(), note_count).map_err(doing("record a root"))?;
         self.root_counts.insert(note_count, root.as_bytes()).map_err(doing("record a root"))?;
@@ -160,10 +166,10 @@ impl Book for WriteBook<'_> {
         Ok(())
     }
 
-    fn payee_charged(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
+    fn payee_owed(&self, payee: &Bytes32) -> Result<Credits, StoreError> {
         let record = self.payees.get(payee.as_bytes()).map_err(doing("read a payee"))?;
-        let charged = record.map_or(0, |record| record.value());
-        Credits::new(charged).map_err(|_| StoreError::Sum { sum: "charges of a payee" })
+        let owed = record.map_or(0, |record| record.value());
+        Credits::new(owed).map_err(|_| StoreError::Sum { sum: "account of a payee" })
     }
 
     fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {
@@ -172,16 +178,16 @@ impl Book for WriteBook<'_> {
     }
 
     fn put_claim(&mut self, payee: &Bytes32, claim: &LastClaim) -> Result<(), StoreError> {
+        let left = self.payee_owed(payee)?.checked_sub(claim.output.value);
+        self.put_owed(payee, left)?;
         let record = encode("claim", claim)?;
         self.claims.insert(payee.as_bytes(), record.as_slice()).map_err(doing("record a claim"))?;
         Ok(())
     }
 
     fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
-        let charged = self.payee_charged(payee)?.checked_add(amount);
-        let charged = charged.ok_or(StoreError::Sum { sum: "charges of a payee" })?;
-        self.payees.insert(payee.as_bytes(), charged.get()).map_err(doing("credit a payee"))?;
-        Ok(())
+        let owed = self.payee_owed(payee)?.checked_add(amount);
+        self.put_owed(payee, owed)
     }
 
     fn append_note(&mut self, leaf: Leaf) -> Result<u64, StoreError> {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use credits::merkle::verify_inclusion;
 use credits::note::{Blind, inner, leaf, mint_rho};
-use credits::{Bytes32, ClaimRequest, Credits, Fe, Ledger, LedgerError, LogEntry, MintOutput, PayeeSums, SigningKey};
+use credits::{
+    Bytes32, ClaimRequest, Credits, Fe, Ledger, LedgerError, LogEntry, MintOutput, PayeeAccount, SigningKey,
+};
 
 use crate::support::*;
 
@@ -19,31 +21,32 @@ async fn pay<L: Ledger>(world: &World<L>, number: u64, charge: u64) {
     world.ledger.settle(world.settle(&spend, charge)).await.unwrap();
 }
 
-fn claim<L: Ledger>(world: &World<L>, before: u64, output: MintOutput) -> ClaimRequest {
-    ClaimRequest::sign(&payee_key(), &world.info.ledger_id, credits(before), output)
+fn claim<L: Ledger>(world: &World<L>, claim_seq: u64, output: MintOutput) -> ClaimRequest {
+    ClaimRequest::sign(&payee_key(), &world.info.ledger_id, claim_seq, output)
 }
 
-async fn sums<L: Ledger>(world: &World<L>) -> (u64, u64) {
-    let PayeeSums { charged, claimed } = world.ledger.payee(payee_key().public()).await.unwrap();
-    (charged.get(), claimed.get())
+/// What the payee is owed, and its number of claims.
+async fn account<L: Ledger>(world: &World<L>) -> (u64, u64) {
+    let PayeeAccount { owed, claims } = world.ledger.payee(payee_key().public()).await.unwrap();
+    (owed.get(), claims)
 }
 
 pub(crate) async fn claims_are_of_what_was_charged<L: Ledger>(world: World<L>) {
     world.mint(1, 100).await;
-    assert_eq!(sums(&world).await, (0, 0));
-    let ask = |before, value| world.ledger.claim(claim(&world, before, output(9, value)));
+    assert_eq!(account(&world).await, (0, 0));
+    let ask = |claim_seq, value| world.ledger.claim(claim(&world, claim_seq, output(9, value)));
     assert_eq!(ask(0, 1).await, Err(LedgerError::ClaimAboveCharges));
     pay(&world, 1, 30).await;
     // What is only reserved or journalled is nobody's yet.
     let open = world.spend(2, 50).await;
     world.ledger.reserve(open.clone()).await.unwrap();
     world.ledger.journal(world.journal(&open, 20)).await.unwrap();
-    assert_eq!(sums(&world).await, (30, 0));
+    assert_eq!(account(&world).await, (30, 0));
     assert_eq!(ask(0, 31).await, Err(LedgerError::ClaimAboveCharges));
     assert_eq!(ask(0, 0).await, Err(LedgerError::ClaimZero));
 
     let answer = ask(0, 12).await.unwrap();
-    assert_eq!(sums(&world).await, (30, 12));
+    assert_eq!(account(&world).await, (18, 1));
     // The note is one like those of vouchers: numbered with them, in the tree, in the log.
     let rho = mint_rho(world.info.ledger_id, 1);
     let expected = leaf(inner(output(9, 12).pk, credits(12), rho, Blind(output(9, 12).b)), Credits::ZERO);
@@ -55,16 +58,16 @@ pub(crate) async fn claims_are_of_what_was_charged<L: Ledger>(world: World<L>) {
     assert_eq!(proved, Ok(()));
     assert_eq!(answer.entry.leaf_index + 1, checkpoint.note_count);
 
-    assert_eq!(ask(12, 19).await, Err(LedgerError::ClaimAboveCharges));
-    ask(12, 18).await.unwrap();
-    assert_eq!(sums(&world).await, (30, 30));
+    assert_eq!(ask(1, 19).await, Err(LedgerError::ClaimAboveCharges));
+    ask(1, 18).await.unwrap();
+    assert_eq!(account(&world).await, (0, 2));
     // What is charged later can be claimed later.
     world.ledger.settle(world.settle(&open, 25)).await.unwrap();
-    assert_eq!(ask(30, 26).await, Err(LedgerError::ClaimAboveCharges));
-    ask(30, 25).await.unwrap();
-    assert_eq!(sums(&world).await, (55, 55));
+    assert_eq!(ask(2, 26).await, Err(LedgerError::ClaimAboveCharges));
+    ask(2, 25).await.unwrap();
+    assert_eq!(account(&world).await, (0, 3));
     // Other payees have their own sums.
-    assert_eq!(world.ledger.payee(Bytes32([1; 32])).await, Ok(PayeeSums::default()));
+    assert_eq!(world.ledger.payee(Bytes32([1; 32])).await, Ok(PayeeAccount::default()));
 }
 
 pub(crate) async fn a_claim_counts_once_wherever_it_arrives<L: Ledger>(world: World<L>) {
@@ -76,13 +79,13 @@ pub(crate) async fn a_claim_counts_once_wherever_it_arrives<L: Ledger>(world: Wo
     let again = world.ledger.claim(first.clone()).await.unwrap();
     assert_eq!((again.entry, again.entry_index), (answer.entry, answer.entry_index));
     assert_eq!(world.log_size().await, size);
-    // The payee's word for another note after the same sum is no second claim.
+    // The payee's word for another note under the same number is no second claim.
     let other = claim(&world, 0, output(8, 10));
     assert_eq!(world.ledger.claim(other).await, Err(LedgerError::ClaimStale));
     // Once another one followed, the first is history: it is refused, and the note it made stays.
-    world.ledger.claim(claim(&world, 10, output(9, 10))).await.unwrap();
+    world.ledger.claim(claim(&world, 1, output(9, 10))).await.unwrap();
     assert_eq!(world.ledger.claim(first).await, Err(LedgerError::ClaimStale));
-    assert_eq!(sums(&world).await, (30, 20));
+    assert_eq!(account(&world).await, (10, 2));
 }
 
 pub(crate) async fn claims_are_the_payees<L: Ledger>(world: World<L>) {
@@ -95,10 +98,10 @@ pub(crate) async fn claims_are_the_payees<L: Ledger>(world: World<L>) {
     let changed = [
         ClaimRequest { output: output(8, 10), ..good.clone() },
         ClaimRequest { output: output(9, 11), ..good.clone() },
-        ClaimRequest { claimed_before: credits(1), ..good.clone() },
+        ClaimRequest { claim_seq: 1, ..good.clone() },
         ClaimRequest { payee: other.public(), ..good.clone() },
         ClaimRequest { payee: identity, ..good.clone() },
-        ClaimRequest::sign(&payee_key(), &Bytes32([1; 32]), Credits::ZERO, output(9, 10)),
+        ClaimRequest::sign(&payee_key(), &Bytes32([1; 32]), 0, output(9, 10)),
         ClaimRequest { signature: world.settle(&world.spend(1, 30).await, 30).signature, ..good.clone() },
     ];
     let size = world.log_size().await;
@@ -106,9 +109,9 @@ pub(crate) async fn claims_are_the_payees<L: Ledger>(world: World<L>) {
         assert_eq!(world.ledger.claim(bad.clone()).await, Err(LedgerError::ClaimSignature), "{bad:?}");
     }
     // Who was paid nothing has nothing, whatever he signs.
-    let poor = ClaimRequest::sign(&other, &world.info.ledger_id, Credits::ZERO, output(9, 10));
+    let poor = ClaimRequest::sign(&other, &world.info.ledger_id, 0, output(9, 10));
     assert_eq!(world.ledger.claim(poor).await, Err(LedgerError::ClaimAboveCharges));
-    assert_eq!((world.log_size().await, sums(&world).await), (size, (30, 0)));
+    assert_eq!((world.log_size().await, account(&world).await), (size, (30, 0)));
     world.ledger.claim(good).await.unwrap();
 }
 
@@ -132,5 +135,5 @@ pub(crate) async fn a_race_for_one_balance_has_one_winner<L: Ledger + 'static>(w
         }
     }
     assert_eq!(won.len(), 1);
-    assert_eq!(sums(&world).await, (30, 30));
+    assert_eq!(account(&world).await, (0, 1));
 }

@@ -214,7 +214,7 @@ impl Books {
     }
 
     pub(crate) fn payee_balance(&mut self, payee: Bytes32) -> Result<Credits, LedgerError> {
-        let balance = ask!(self, |ledger| ledger.payee(payee)).map(|sums| sums.charged);
+        let balance = ask!(self, |ledger| ledger.payee(payee)).map(|account| account.owed);
         self.notice_failure();
         let more = u64::from(self.flaw == Some(LedgerFlaw::PaysOneMore));
         balance.map(|balance| Credits::new(balance.get() + more).unwrap())

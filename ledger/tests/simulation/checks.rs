@@ -32,7 +32,7 @@ impl World {
             Err(error) => return Err(Invariant::LogOnlyGrows.violated(format!("of {size} entries: {error}"))),
         }
         let Ok(totals) = self.books.totals() else { return Ok(()) };
-        let (told, ours) = ((totals.minted.get(), totals.charged.get()), (self.oracle.minted, self.oracle.charged));
+        let (told, ours) = ((totals.minted.get(), totals.owed.get()), (self.oracle.minted, self.oracle.charged));
         Invariant::LogReplays.require(told == ours, || format!("minted and charged {told:?}, the log has {ours:?}"))?;
         let payees: std::collections::BTreeSet<_> = self.guardians.iter().map(|guardian| guardian.payee).collect();
         for payee in payees {

@@ -28,7 +28,7 @@ pub(crate) enum Action {
     Journal { spend: usize, total: u64 },
     /// Settle, perhaps at a wrong charge.
     Settle { spend: usize, charge: u64 },
-    /// Claim some of what was charged, perhaps too much, perhaps as if something else had been claimed before.
+    /// Claim some of what is owed, perhaps too much, perhaps with a number that is not the next.
     Claim { value: u64, before: u64 },
     /// Send the last claim again.
     RepeatClaim,
@@ -102,6 +102,7 @@ pub(crate) struct Oracle {
     minted: u64,
     charged: u64,
     claimed: u64,
+    claims: u64,
     last_claim: Option<ClaimRequest>,
 }
 
@@ -109,8 +110,9 @@ impl Oracle {
     pub(crate) fn new(info: LedgerInfo, now: u64) -> Self {
         let key = SpendKey::from_secret(Fe::from(42));
         let (tree, live, spends) = (NoteTree::new(), Vec::new(), Vec::new());
-        let (minted, charged, claimed) = (0, 0, 0);
-        Self { info, key, now, tree, live, spends, vouchers: 0, mints: 0, minted, charged, claimed, last_claim: None }
+        let (minted, charged, claimed, claims, last_claim) = (0, 0, 0, 0, None);
+        let (vouchers, mints) = (0, 0);
+        Self { info, key, now, tree, live, spends, vouchers, mints, minted, charged, claimed, claims, last_claim }
     }
 
     /// The call of an action and the answer the ledger owes; nothing when there is nothing to do it to. The oracle takes the
@@ -184,15 +186,15 @@ impl Oracle {
         Call::Redeem(RedeemRequest { voucher: voucher.to_text(), outputs })
     }
 
-    /// One in four says wrong what was claimed before, and one in a few asks for more than there is.
+    /// One in four has a wrong number, and one in a few asks for more than there is.
     fn claim(&mut self, value: u64, before: u64) -> (Call, Result<(), LedgerError>) {
         let left = self.charged - self.claimed;
         let value = value % (left + left / 4 + 2) + 1;
         let stale = before % 4 == 3;
-        let claimed_before = if stale { self.claimed + 1 } else { self.claimed };
+        let claim_seq = if stale { self.claims + 1 } else { self.claims };
         let (b, rho) = (Fe::from(self.mints + 7), credits::note::mint_rho(self.info.ledger_id, self.mints));
         let output = MintOutput { pk: self.key.public_key(0), value: credits(value), b };
-        let request = ClaimRequest::sign(&payee_key(), &self.info.ledger_id, credits(claimed_before), output);
+        let request = ClaimRequest::sign(&payee_key(), &self.info.ledger_id, claim_seq, output);
         let call = Call::Claim(Box::new(request.clone()));
         if stale {
             return (call, Err(LedgerError::ClaimStale));
@@ -202,6 +204,7 @@ impl Oracle {
         }
         self.mints += 1;
         self.claimed += value;
+        self.claims += 1;
         self.last_claim = Some(request);
         self.append(Note { lane: 0, value: credits(value), rho, blind: Blind(b), refund: Credits::ZERO });
         (call, Ok(()))
@@ -313,7 +316,7 @@ impl Oracle {
         let (entries, log_root, note_root, note_count) = read_log(ledger).await;
         let mut log = LogFrontier::new();
         let mut tree = NoteTree::new();
-        let (mut minted, mut charged, mut claimed) = (0, 0, 0);
+        let (mut minted, mut charged, mut claimed, mut claims) = (0, 0, 0, 0);
         let mut reserved: BTreeMap<Nullifier, Credits> = BTreeMap::new();
         let mut ended: BTreeMap<Nullifier, u64> = BTreeMap::new();
         for entry in &entries {
@@ -328,7 +331,8 @@ impl Oracle {
                 }
                 LogEntry::Journal(_) => {}
                 LogEntry::Claim(claim) => {
-                    assert_eq!(claim.claimed_before.get(), claimed, "one claim after the other");
+                    assert_eq!(claim.claim_seq, claims, "one claim after the other");
+                    claims += 1;
                     claimed += claim.value.get();
                     assert!(claimed <= charged, "no more is claimed than was charged");
                 }
@@ -362,9 +366,10 @@ impl Oracle {
     pub(crate) async fn audit_sums<B: ledger::storage::Backend>(&self, ledger: &ledger::StoredLedger<B>) {
         let totals = ledger.totals().await.unwrap();
         assert_eq!((totals.mint_seq, totals.minted.get()), (self.mints, self.minted));
-        assert_eq!((totals.charged.get(), totals.claimed.get()), (self.charged, self.claimed));
-        let sums = ledger.payee(payee_key().public()).await.unwrap();
-        assert_eq!((sums.charged.get(), sums.claimed.get()), (self.charged, self.claimed));
+        let owed = self.charged - self.claimed;
+        assert_eq!((totals.owed.get(), totals.claims), (owed, self.claims));
+        let account = ledger.payee(payee_key().public()).await.unwrap();
+        assert_eq!((account.owed.get(), account.claims), (owed, self.claims));
     }
 }
 

@@ -85,7 +85,7 @@ pub(crate) struct WalletPassphrase {
 #[command(after_help = "Examples:\n  cloister wallet deposit cloister-voucher-v1.eyJ… --notes 2\n  \
     cloister wallet deposit < withdrawal.txt")]
 pub(crate) struct WalletDeposit {
-    /// The voucher or withdrawal [default: read from stdin]
+    /// The voucher or withdrawal [default: read from stdin, where other users of the machine do not see it]
     pub(crate) voucher: Option<String>,
     /// Notes to split the value into; each can pay one tab at a time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=8))]
@@ -99,10 +99,13 @@ pub(crate) struct WalletDeposit {
 /// Whoever has the text has the credits, and this wallet can show it again until somebody deposits it. The amount and the moment are public,
 /// the note it came from is not; powers of two hide better than other amounts. A deposit of it is publicly one with the withdrawal.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloister wallet withdraw 4096 > withdrawal.txt")]
+#[command(after_help = "Example:\n  cloister wallet withdraw 4096 --out withdrawal.txt")]
 pub(crate) struct WalletWithdraw {
     /// Credits; they must be in one note
     pub(crate) amount: u64,
+    /// Write the text into this file, which only you can read, and not to stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }

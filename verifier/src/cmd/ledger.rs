@@ -84,7 +84,7 @@ fn tell(audit: &LogAudit, info: &LedgerInfo, out: Output) {
     out.line(&format!("charged   {}", totals.charged));
     out.line(&format!("claimed   {}", totals.claimed));
     for (payee, sums) in &totals.payees {
-        out.line(&format!("  {payee}  charged {}, claimed {}", sums.charged, sums.claimed));
+        out.line(&format!("  {payee}  charged {}, claimed {}, owed {}", sums.charged, sums.claimed, sums.owed));
     }
     out.line(&format!("reserved  {}", totals.reserved));
 }

@@ -6,9 +6,10 @@ use credits::bytes::decode_hex;
 use credits::claim::PayeeKey;
 use credits::keys::SEED_LEN;
 use credits::ledger::LedgerError;
+use credits::wallet::HistoryItem;
 use credits::{Credits, Withdrawal};
 use serde_json::json;
-use verifier::files::{is_open_to_others, read_capped};
+use verifier::files::{is_open_to_others, read_capped, write_private};
 use verifier::payment::PaymentError;
 use verifier::{Error, Exit, Payer, Stage};
 use zeroize::Zeroizing;
@@ -40,7 +41,16 @@ pub(crate) async fn withdraw(args: WalletWithdraw, out: Output, report: &mut Rep
     report.put("withdrawn", json!(amount));
     report.put("withdrawal", json!(&*text));
     out.say(&format!("{amount} credits withdrawn: whoever deposits this first has them"));
-    out.line(&text);
+    match &args.out {
+        Some(file) => {
+            let stored = write_private(file, format!("{}\n", &*text).as_bytes());
+            if stored.is_err() {
+                out.say("it was not stored; cloister wallet withdrawals shows it again");
+            }
+            stored?;
+        }
+        None => out.line(&text),
+    }
     Ok(Exit::Ok)
 }
 
@@ -76,6 +86,16 @@ pub(super) async fn deposit(
         .map_err(|error| Error::Choice { code: "wallet.voucher", message: error.to_string() })?;
     if withdrawal.ledger_id != payer.store().ledger().info.ledger_id {
         return Err(PaymentError::Ledger(LedgerError::VoucherInvalid).into());
+    }
+    payer.sync().await?;
+    let left = payer.withdrawn(&withdrawal).await?;
+    let payee = withdrawal.key.public();
+    let is_ours = |item: &HistoryItem| matches!(item, HistoryItem::Claim(claim) if claim.payee == payee);
+    if left.is_zero() && payer.store().wallet().history().iter().any(is_ours) {
+        out.say("the withdrawal is in this wallet already");
+        report.put("deposited", json!(Credits::ZERO));
+        show_balance(payer.store().wallet(), out, report);
+        return Ok(Exit::Ok);
     }
     let claimed = payer.claim(&withdrawal.key, None, notes).await?;
     if claimed.is_zero() {

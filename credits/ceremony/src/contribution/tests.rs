@@ -33,6 +33,23 @@ fn a_contribution_of_the_factor_one_is_refused() {
     assert_eq!(verdict(&first, zkey), Err(CeremonyError::NoChange { contribution: 1 }));
 }
 
+/// Everybody knows a beacon's factor: alone it makes parameters that everybody forges with.
+#[test]
+fn beacons_alone_are_no_contribution() {
+    let first = first();
+    let beacon = || Beacon { value: vec![0x0b, 0xad, 0xbe, 0xac], iterations: 10 };
+    let mut zkey = first.clone();
+    contribute_beacon(&mut zkey, beacon()).unwrap();
+    let verified = verify(&first, zkey, &mut OsRng).unwrap();
+    assert_eq!(verified.proving_params().unwrap_err(), CeremonyError::NoContribution);
+    let mut zkey = first.clone();
+    contribute(&mut zkey, "somebody", b"", &mut OsRng).unwrap();
+    contribute_beacon(&mut zkey, beacon()).unwrap();
+    // Another circuit's, but somebody's.
+    let verified = verify(&first, zkey, &mut OsRng).unwrap();
+    assert_eq!(verified.proving_params().unwrap_err().code(), "params.circuit");
+}
+
 /// Changes a contribution and gives it the transcript that it would have.
 fn forged(first: &Zkey, change: impl FnOnce(&mut Contribution)) -> Zkey {
     let mut zkey = first.clone();

@@ -199,12 +199,12 @@ impl FakeLedger {
     }
 
     pub(super) fn claim(&mut self, request: &ClaimRequest) {
-        let ClaimRequest { payee, claimed_before, output, signature } = request.clone();
+        let ClaimRequest { payee, claim_seq, output, signature } = request.clone();
         let MintOutput { pk, value, b } = output;
         let (mint_seq, leaf_index) = (self.mints, self.tree.len());
         let rho = mint_rho(self.info().ledger_id, mint_seq);
         let leaf = leaf(inner(pk, value, rho, Blind(b)), Credits::ZERO);
-        let entry = ClaimEntry { payee, claimed_before, mint_seq, value, pk, rho, b, leaf_index, leaf, signature };
+        let entry = ClaimEntry { payee, claim_seq, mint_seq, value, pk, rho, b, leaf_index, leaf, signature };
         self.push(LogEntry::Claim(entry));
         self.mints += 1;
     }

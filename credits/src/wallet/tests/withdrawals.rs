@@ -24,7 +24,7 @@ fn withdrawn(ledger: &mut FakeLedger) -> (Wallet, OwnWithdrawal) {
 
 fn claim_of(wallet: &mut Wallet, own: &OwnWithdrawal, before: u64, value: u64) -> ClaimRequest {
     let output = wallet.deposit_outputs(credits(value), 1).unwrap().pop().unwrap();
-    ClaimRequest::sign(&own.withdrawal.key, &own.withdrawal.ledger_id, credits(before), output)
+    ClaimRequest::sign(&own.withdrawal.key, &own.withdrawal.ledger_id, before, output)
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn what_is_withdrawn_another_wallet_claims() {
 
     let mut other = Wallet::new(WalletSeed::from_bytes(OTHER), &ledger.info());
     ledger.sync(&mut other);
-    let claims = [claim_of(&mut other, &own, 0, 200), claim_of(&mut other, &own, 200, 56)];
+    let claims = [claim_of(&mut other, &own, 0, 200), claim_of(&mut other, &own, 1, 56)];
     claims.iter().for_each(|claim| ledger.claim(claim));
     ledger.sync(&mut other);
     ledger.sync(&mut wallet);
@@ -84,6 +84,29 @@ fn a_withdrawal_that_is_cut_off_comes_back() {
     assert_eq!(wallet.withdrawals().next().unwrap().progress, SpendProgress::Voided);
 }
 
+/// A note keeps its nullifier when an attempt at it is given up, and the next attempt may be of another amount.
+#[test]
+fn the_newest_attempt_at_a_note_is_the_withdrawal() {
+    let mut ledger = FakeLedger::new();
+    let mut wallet = funded(&mut ledger, 1_000, 1);
+    let given_up = wallet.prepare_withdrawal(credits(50), FakeLedger::START + 500).unwrap();
+    wallet.abandon(given_up.public.nullifier);
+    let spend = wallet.prepare_withdrawal(credits(100), FakeLedger::START + 500).unwrap();
+    assert_eq!(spend.public.nullifier, given_up.public.nullifier);
+    ledger.reserve(&spend).unwrap();
+    ledger.sync(&mut wallet);
+    let own: Vec<_> = wallet.withdrawals().collect();
+    let [own] = own.as_slice() else { panic!("one withdrawal: {own:?}") };
+    assert_eq!((own.progress, own.withdrawal.value), (SpendProgress::Reserved, credits(100)));
+    // A tab that took the note after that is no withdrawal.
+    ledger.settle_signed(&wallet.settle_withdrawal(own.nullifier, credits(100)));
+    ledger.sync(&mut wallet);
+    let tab = wallet.prepare_spend(credits(100), inputs(&ledger, 500)).unwrap();
+    wallet.abandon(tab.public.nullifier);
+    let own: Vec<_> = wallet.withdrawals().map(|own| own.withdrawal.value).collect();
+    assert_eq!(own, [credits(100)]);
+}
+
 #[test]
 fn withdrawals_are_refused_like_spends() {
     let mut ledger = FakeLedger::new();
@@ -101,7 +124,7 @@ fn claims_that_break_a_rule_are_refused_by_everyone() {
     type Edit = fn(&mut ClaimEntry);
     let faults: [(Edit, EntryFault); 8] = [
         (|entry| entry.payee.0[0] ^= 1, EntryFault::Signature),
-        (|entry| entry.claimed_before = credits(1), EntryFault::Signature),
+        (|entry| entry.claim_seq = 1, EntryFault::Signature),
         (|entry| entry.value = credits(255), EntryFault::Signature),
         (|entry| entry.b = Fe::from(1), EntryFault::Signature),
         (|entry| entry.signature = SignatureBytes([0; 64]), EntryFault::Signature),
