@@ -17,7 +17,7 @@ fi
 cp "$from/node/compile.mjs" "$to/node"
 cd "$from/solidity"
 sources=(*.sol doubles/*.sol)
-digest="$(cat "${sources[@]}" "$from/node/compile.mjs" "$from/node/package-lock.json" | sha256sum)"
+digest="$(sha256sum "${sources[@]}" "$from/node/compile.mjs" "$from/node/package-lock.json" | sha256sum)"
 if [ ! -e "$to/contracts.json" ] || [ "$digest" != "$(cat "$to/compiled" 2>/dev/null)" ]; then
     node "$to/node/compile.mjs" "$to/contracts.json" "$PWD" "${sources[@]}" >&2
     printf '%s' "$digest" >"$to/compiled"

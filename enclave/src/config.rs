@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use attestation::{AppraisalPolicy, TrustRoots};
+use credits::keys::is_small_order;
 use credits::{Bytes32, Credits};
 use serde::Deserialize;
 use tlog::WitnessKey;
@@ -245,7 +246,7 @@ pub struct LedgerConfig {
     pub ledger_key: Bytes32,
     /// Digest of the spend circuit's verifying key.
     pub vk_digest: Bytes32,
-    /// The account that charges are credited to.
+    /// The key that charges are for (protocol.md §4.7); its owner keeps it elsewhere.
     pub payee: Bytes32,
 }
 
@@ -366,6 +367,12 @@ impl GuardianConfig {
         }
         if self.prices.tab_secs_max == 0 {
             return refuse("prices.tab_secs_max", "must be at least 1");
+        }
+        if is_small_order(&self.ledger.payee) {
+            return refuse(
+                "ledger.payee",
+                "is no key that anybody can claim with; make one with `cloister-host payee new`",
+            );
         }
         if self.engine.model.is_empty() || self.engine.context_tokens_max == 0 {
             return refuse("engine", "needs a model name and a context window");

@@ -20,8 +20,8 @@ use crate::tabs::{Closing, Tab};
 pub const SETTLEMENT_PURPOSE: &str = "cloister/settlement/v1";
 
 /// Journals `total`, unless a later one was journalled meanwhile. A ledger that cannot be reached costs the operator, not the
-/// client: the next total or the settlement carries it. One that says the spend is finalised has ended it, perhaps by a settlement
-/// whose answer was lost: what is served from here on could not be charged, so the tab ends.
+/// client: the next total or the settlement carries it. One that says the spend is finalised has ended it, by a clock that is ahead
+/// of ours: what is served from here on could not be charged, so the tab ends.
 pub async fn journal(guardian: &Guardian, tab: &Tab, total: Credits) {
     let mut last = tab.ledger_turn.lock().await;
     if total <= *last || tab.settlement().is_some() {
@@ -63,10 +63,8 @@ pub async fn settle(guardian: &Guardian, tab: &Tab) -> Result<Signed<Settlement>
     let signature = SignatureBytes(guardian.keys.receipt.sign(&message));
     let settled = guardian.ledger.settle(SettleRequest { nullifier: tab.id, charge, signature }).await;
     let settled = settled.map_err(|error| {
+        // It may have been made though nobody answered: the tab stays closed to calls, and closing it again asks for the same.
         guardian.work.metrics.failed(Failure::Settlement);
-        if error.retryable() {
-            tab.reopen();
-        }
         Problem::from(error)
     })?;
     let statement = Settlement {

@@ -182,7 +182,8 @@ impl Tab {
         Ok(Hold { tab: Arc::clone(self), key: key.to_owned(), amount, finished: false })
     }
 
-    /// Stops new calls, unless some are being served: a call that ended after the settlement could not be charged.
+    /// Stops new calls for good, unless some are being served: a call that ended after the settlement could not be charged. Asked
+    /// again, the answer is the same until the tab is settled.
     pub fn begin_closing(&self) -> Closing {
         let mut account = self.account();
         if let Some(settlement) = &account.settlement {
@@ -193,11 +194,6 @@ impl Tab {
         }
         account.closing = true;
         Closing::Ready
-    }
-
-    /// Lets calls in again after a settlement that could not be made.
-    pub fn reopen(&self) {
-        self.account().closing = false;
     }
 
     /// Takes no more calls and breaks off those that are being served: the ledger no longer takes their running totals.
@@ -319,23 +315,32 @@ mod tests {
 
     use super::*;
 
-    /// A settlement whose answer was lost reopens its tab; when the ledger then refuses a running total, that is over for good.
     #[test]
     fn a_tab_that_the_ledger_has_ended_takes_no_more_calls() {
         let (id, key) = ("01".repeat(32).parse().unwrap(), Bytes32([2; 32]));
         let tab = Arc::new(Tab::new(id, key, Credits::new(100).unwrap(), 1, 0));
         let call = |key: &str| tab.hold(key, Sha256Digest([3; 32]), Credits::new(10).unwrap());
-        assert!(matches!(tab.begin_closing(), Closing::Ready));
-        assert!(matches!(call("a"), Err(CallRefusal::Closed)));
-        tab.reopen();
         let served = call("a").unwrap();
         tab.end();
         assert!(*tab.cut.borrow(), "what is being served breaks off");
+        assert!(matches!(tab.begin_closing(), Closing::Busy));
         drop(served);
-        assert!(matches!(call("a"), Err(CallRefusal::Closed)));
-        assert!(matches!(tab.begin_closing(), Closing::Ready));
-        tab.reopen();
         assert!(matches!(call("b"), Err(CallRefusal::Closed)));
+        assert!(matches!(tab.begin_closing(), Closing::Ready));
+    }
+
+    /// Whoever settles and hears nothing asks again; meanwhile nothing is served that could not be charged.
+    #[test]
+    fn a_tab_that_is_being_closed_takes_no_more_calls() {
+        let (id, key) = ("01".repeat(32).parse().unwrap(), Bytes32([2; 32]));
+        let tab = Arc::new(Tab::new(id, key, Credits::new(100).unwrap(), 1, 0));
+        for _ in 0..2 {
+            assert!(matches!(tab.begin_closing(), Closing::Ready));
+            assert!(matches!(
+                tab.hold("a", Sha256Digest([3; 32]), Credits::new(10).unwrap()),
+                Err(CallRefusal::Closed)
+            ));
+        }
     }
 
     #[test]

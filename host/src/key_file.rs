@@ -38,5 +38,5 @@ pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// Reads a key.
 pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| format!("read the key {}; `init` makes one", path.display()))
+    fs::read_to_string(path).with_context(|| format!("read the key {}; `init` or `new` makes one", path.display()))
 }

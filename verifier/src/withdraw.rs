@@ -117,14 +117,13 @@ impl Payer {
     }
 
     /// What is left of a withdrawal, as the ledger says. Before anything of it was claimed it is all there: a ledger that says
-    /// otherwise is not believed.
+    /// less is not believed. There may be more, since anybody can pay into it.
     ///
     /// # Errors
     /// When the ledger does not answer, or says what cannot be.
     pub async fn withdrawn(&self, withdrawal: &Withdrawal) -> Result<Credits, PaymentError> {
-        let PayeeAccount { owed, claims } = self.account(&withdrawal.key).await?;
-        let can_be = if claims == 0 { owed == withdrawal.value } else { owed < withdrawal.value };
-        if can_be { Ok(owed) } else { Err(PaymentError::Ledger(LedgerError::AnswerMismatch)) }
+        let account = self.account(&withdrawal.key).await?;
+        left(account, withdrawal.value).ok_or(PaymentError::Ledger(LedgerError::AnswerMismatch))
     }
 
     /// What a payee is owed, as the ledger says.
@@ -159,7 +158,8 @@ impl Payer {
         // The notes are on disk before anything is claimed into them.
         let outputs = self.store_mut().update(|wallet| wallet.deposit_outputs(amount, notes));
         let ledger_id = self.store().ledger().info.ledger_id;
-        for (claim_seq, output) in (account.claims..).zip(outputs.map_err(PaymentError::Store)?) {
+        for (before, output) in (0..).zip(outputs.map_err(PaymentError::Store)?) {
+            let claim_seq = account.claims.saturating_add(before);
             let request = ClaimRequest::sign(payee, &ledger_id, claim_seq, output);
             let answer = self.ledger().claim(request).await;
             if answer.is_err() {
@@ -173,7 +173,40 @@ impl Payer {
     }
 }
 
+/// What is left of a withdrawal of `value`; nothing if its account cannot be so.
+fn left(PayeeAccount { owed, claims }: PayeeAccount, value: Credits) -> Option<Credits> {
+    (claims > 0 || owed >= value).then_some(owed)
+}
+
 /// Only a clear no means that the ledger has not recorded the spend; a conflict means the opposite.
 fn was_never_reserved(error: &LedgerError) -> bool {
     matches!(error.http_status(), 400 | 403) && !error.code().starts_with("credits.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_withdrawal() {
+        let credits = |value| Credits::new(value).unwrap();
+        let left = |owed, claims| left(PayeeAccount { owed: credits(owed), claims }, credits(100)).map(Credits::get);
+        assert_eq!(left(100, 0), Some(100));
+        // Anybody can pay into it, which must keep nobody from depositing it.
+        assert_eq!(left(101, 0), Some(101));
+        // A ledger that understates it, so that the text is thrown away.
+        assert_eq!((left(99, 0), left(0, 0)), (None, None));
+        // Once somebody claimed, less is left, or nothing.
+        assert_eq!((left(99, 1), left(0, 1), left(100, 1)), (Some(99), Some(0), Some(100)));
+    }
+
+    #[test]
+    fn only_a_clear_no_frees_a_note() {
+        let freed: Vec<_> =
+            LedgerError::ALL.iter().filter(|error| was_never_reserved(error)).map(LedgerError::code).collect();
+        assert!(freed.contains(&"spend.expired") && freed.contains(&"spend.root_unknown"));
+        for kept in ["ledger.unavailable", "credits.already_spent", "credits.spend_conflict", "ledger.rollback"] {
+            assert!(!freed.contains(&kept), "{kept}");
+        }
+    }
 }

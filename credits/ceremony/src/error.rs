@@ -131,7 +131,7 @@ pub enum CeremonyError {
         contribution: usize,
     },
     /// A beacon's work is out of bounds.
-    #[error("a beacon is hashed 2^10 to 2^24 times and has 1 to 255 bytes")]
+    #[error("there are at most two beacons; one is hashed 2^10 to 2^24 times and has 1 to 255 bytes")]
     BeaconBounds,
     /// The zkey has no contribution.
     #[error("nobody but beacons contributed to the zkey, so everybody could forge proofs: contribute first")]

@@ -10,5 +10,7 @@ pub(crate) const PUBLIC_MAX: usize = 64;
 pub(crate) const COEFFICIENTS_MAX: usize = 1 << 20;
 /// The most contributions to a key.
 pub(crate) const CONTRIBUTIONS_MAX: usize = 1024;
+/// The most beacons among them: each costs who verifies up to 2^24 hashes.
+pub(crate) const BEACONS_MAX: usize = 2;
 /// Longest name of a contributor.
 pub(crate) const NAME_LEN_MAX: usize = 64;

@@ -12,6 +12,7 @@ use crate::combine::{random_powers, same_factor, sum};
 use crate::contribution::{Contribution, chain, extend};
 use crate::error::CeremonyError;
 use crate::hash::Hash;
+use crate::limits::BEACONS_MAX;
 use crate::zkey::{A, B_G1, B_G2, COEFFICIENTS, CONTRIBUTIONS, H, IC, L, VERIFYING_KEY, Zkey};
 
 /// A key whose every contribution was verified. Only [`verify`] makes one.
@@ -28,7 +29,7 @@ pub struct Verified(Zkey);
 ///
 /// # Errors
 ///
-/// `ceremony.circuit`, `.transcript`, `.knowledge`, `.no_change`, `.delta`, `.beacon`, `.query`.
+/// `ceremony.circuit`, `.transcript`, `.knowledge`, `.no_change`, `.delta`, `.beacon`, `.beacon_bounds`, `.query`.
 pub fn verify(first: &Zkey, zkey: Zkey, rng: &mut (impl RngCore + CryptoRng)) -> Result<Verified, CeremonyError> {
     let unchanged = [
         (VERIFYING_KEY, zkey.size == first.size),
@@ -47,6 +48,10 @@ pub fn verify(first: &Zkey, zkey: Zkey, rng: &mut (impl RngCore + CryptoRng)) ->
         return Err(CeremonyError::Circuit { section });
     }
 
+    let beacons = zkey.contributions.iter().filter(|contribution| contribution.beacon.is_some());
+    if beacons.count() > BEACONS_MAX {
+        return Err(CeremonyError::BeaconBounds);
+    }
     let mut hashed = chain(&first.circuit_hash, []);
     let mut delta = G1Affine::generator();
     for (contribution, number) in zkey.contributions.iter().zip(1..) {

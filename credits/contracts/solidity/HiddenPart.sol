@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {asElement} from "./Hashes.sol";
-import {PoseidonT6} from "./Poseidon.sol";
+import {PoseidonT6} from "./PoseidonT6.sol";
 
 /// `inner = P(DOM_INNER, pk, v, rho, b)`, the hidden part of a leaf. A contract of its own for the size of its constants.
 contract HiddenPart {

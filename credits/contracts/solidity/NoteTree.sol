@@ -2,7 +2,9 @@
 pragma solidity 0.8.37;
 
 import {asElement} from "./Hashes.sol";
-import {EMPTY_NODES, PoseidonT4, PoseidonT5} from "./Poseidon.sol";
+import {EMPTY_NODES} from "./EmptyNodes.sol";
+import {PoseidonT4} from "./PoseidonT4.sol";
+import {PoseidonT5} from "./PoseidonT5.sol";
 
 /// The note tree: 4-ary, depth 16, appended left to right, empty leaves 0. `docs/protocol.md` §3.1, §4.3.
 ///

@@ -260,19 +260,35 @@ const BREAK: &str = "\n                        ";
 /// The modulus r of the scalar field, as Solidity writes it.
 const MODULUS: &str = "0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001";
 
-/// The whole file of Poseidon libraries, and the roots of empty subtrees of the note tree.
+/// The first lines of every file.
+const HEAD: [&str; 3] = [
+    "// SPDX-License-Identifier: MIT OR Apache-2.0",
+    "// Written by `credits/contracts/src/poseidon.rs`, which explains it; `cargo run --bin poseidon` writes it again.",
+    "pragma solidity 0.8.37;",
+];
+
+/// The files by name: a library of each width, and the roots of empty subtrees of the note tree.
 #[must_use]
-pub fn solidity_file() -> Option<String> {
+pub fn solidity_files() -> Option<Vec<(String, String)>> {
+    let mut files = vec![("EmptyNodes.sol".to_owned(), empty_nodes()?)];
+    for width in WIDTHS {
+        let mut code = Code::default();
+        code.head().ok()?;
+        code.0.push_str(&Rearranged::new(width)?.solidity());
+        files.push((format!("PoseidonT{width}.sol"), code.0));
+    }
+    Some(files)
+}
+
+fn empty_nodes() -> Option<String> {
     let mut code = Code::default();
-    let head = [
-        "// SPDX-License-Identifier: MIT OR Apache-2.0",
-        "// Written by `credits/contracts/src/poseidon.rs`, which explains it; `cargo run --bin poseidon` writes it again.",
-        "pragma solidity 0.8.37;",
+    code.head().ok()?;
+    let lines = [
         "",
         "// Roots of empty subtrees of the note tree, level 0 first, 32 bytes each. An empty leaf is 0.",
         "bytes constant EMPTY_NODES =",
     ];
-    for line in head {
+    for line in lines {
         code.line(0, line).ok()?;
     }
     let nodes = Rearranged::new(u8::try_from(TREE_WIDTH).ok()?)?;
@@ -282,9 +298,6 @@ pub fn solidity_file() -> Option<String> {
         code.line(1, &format!("hex\"{}\"{end}", hex(empty))).ok()?;
         empty = nodes.hash(&[empty; TREE_ARITY]);
     }
-    for width in WIDTHS {
-        code.0.push_str(&Rearranged::new(width)?.solidity());
-    }
     Some(code.0)
 }
 
@@ -292,6 +305,10 @@ pub fn solidity_file() -> Option<String> {
 struct Code(String);
 
 impl Code {
+    fn head(&mut self) -> std::fmt::Result {
+        HEAD.iter().try_for_each(|line| self.line(0, line))
+    }
+
     fn line(&mut self, depth: usize, text: &str) -> std::fmt::Result {
         let indent = if text.is_empty() { 0 } else { depth.saturating_mul(4) };
         writeln!(self.0, "{:indent$}{text}", "")

@@ -6,20 +6,38 @@ use super::{GuardianConfig, ShapingConfig, TeeConfig};
 
 const ZERO: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
+const PAYEE: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+
 /// A whole configuration with these lines at the top and this table of the platform.
-fn parsed(top: &str, tee: &str) -> Result<GuardianConfig, String> {
-    let text = format!(
+fn text(top: &str, tee: &str) -> String {
+    format!(
         "listen = \"0.0.0.0:8443\"\n{top}\n[tee]\n{tee}\n\
          [ledger]\nurl = \"http://10.0.2.2:7800\"\nledger_id = \"{ZERO}\"\nledger_key = \"{ZERO}\"\n\
-         vk_digest = \"{ZERO}\"\npayee = \"{ZERO}\"\n\
+         vk_digest = \"{ZERO}\"\npayee = \"{PAYEE}\"\n\
          [engine]\ndialect = \"llama\"\nsocket = \"/run/engine/engine.sock\"\nmodel = \"m\"\n\
          weights = \"sha256:{ZERO}\"\ncontext_tokens_max = 2048\n\
          [prices]\nrequest_credits = 10\nprompt_credits = 1\ncompletion_credits = 4\ntiers = [1024]\n\
          tab_secs_max = 3600\n"
-    );
-    let config: GuardianConfig = toml::from_str(&text).map_err(|error| error.to_string())?;
+    )
+}
+
+fn parsed(top: &str, tee: &str) -> Result<GuardianConfig, String> {
+    read(&text(top, tee))
+}
+
+fn read(text: &str) -> Result<GuardianConfig, String> {
+    let config: GuardianConfig = toml::from_str(text).map_err(|error| error.to_string())?;
     config.reject_nonsense(Path::new("guardian.toml")).map_err(|error| error.to_string())?;
     Ok(config)
+}
+
+/// Zeros are a point under which anybody signs: the ledger takes no claims for it, so a node must not earn for it.
+#[test]
+fn a_payee_must_be_a_key_to_claim_with() {
+    let text = text("", "kind = \"report-socket\"\npath = \"/run/tee.sock\"");
+    assert!(read(&text).is_ok());
+    let refused = read(&text.replace(PAYEE, ZERO)).unwrap_err();
+    assert!(refused.contains("payee"), "{refused}");
 }
 
 const TSM: &str = "kind = \"configfs-tsm\"\nentry = \"/run/tsm\"";

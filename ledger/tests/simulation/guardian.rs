@@ -29,7 +29,7 @@ pub(crate) enum GuardianFlaw {
     ChargesOneMore,
     /// It never journals a running total.
     NeverJournals,
-    /// It serves on under a tab that the ledger has ended.
+    /// It serves on under a tab that the ledger has ended, or may have.
     ServesForNothing,
     /// It serves a repeated call again, and charges it.
     ChargesRepeats,
@@ -352,7 +352,7 @@ impl Guardian {
             Ok(Answer::Settled(settled)) => settled,
             Ok(_) => return Err(Reply::refused(502, "ledger.answer_mismatch")),
             Err(error) => {
-                if error.retryable() {
+                if error.retryable() && self.flaw == Some(GuardianFlaw::ServesForNothing) {
                     tab.is_closing = false;
                 }
                 return Err(error.into());

@@ -25,17 +25,24 @@ pub(crate) enum Wallet {
     Passphrase(WalletPassphrase),
 }
 
-/// Make a wallet for a ledger and print its 24 recovery words.
+/// What a new wallet does only if it is told to.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  cloister wallet new --ledger http://127.0.0.1:7070\n  \
-    cloister wallet new --ledger http://127.0.0.1:7070 --passphrase-file secret.txt")]
-pub(crate) struct WalletNew {
+pub(crate) struct WalletRisks {
     /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
     #[arg(long, conflicts_with = "passphrase_file")]
     pub(crate) no_passphrase: bool,
     /// Use a ledger whose credits are worth money although one party made its parameters and can forge spends
     #[arg(long)]
     pub(crate) accept_single_party: bool,
+}
+
+/// Make a wallet for a ledger and print its 24 recovery words.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloister wallet new --ledger http://127.0.0.1:7070\n  \
+    cloister wallet new --ledger http://127.0.0.1:7070 --passphrase-file secret.txt")]
+pub(crate) struct WalletNew {
+    #[command(flatten)]
+    pub(crate) risks: WalletRisks,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }
@@ -47,12 +54,8 @@ pub(crate) struct WalletRestore {
     /// File with the words [default: read from stdin]
     #[arg(long, value_name = "FILE")]
     pub(crate) words: Option<PathBuf>,
-    /// Keep the words and the notes on disk unsealed: whoever can read the directory has the credits
-    #[arg(long, conflicts_with = "passphrase_file")]
-    pub(crate) no_passphrase: bool,
-    /// Use a ledger whose credits are worth money although one party made its parameters and can forge spends
-    #[arg(long)]
-    pub(crate) accept_single_party: bool,
+    #[command(flatten)]
+    pub(crate) risks: WalletRisks,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }

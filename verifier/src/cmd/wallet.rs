@@ -12,14 +12,15 @@ use verifier::payment::PaymentError;
 use verifier::{Error, Exit, LedgerRecord, Payer, RecoveryWords, WalletStore};
 
 use super::{clock, connect_payer, open_store, passphrase, read_text, wallet_dir, withdraw};
-use crate::cli::{WalletArgs, WalletDeposit, WalletNew, WalletPassphrase, WalletRestore, WalletShow, WalletWords};
+use crate::cli::{
+    WalletArgs, WalletDeposit, WalletNew, WalletPassphrase, WalletRestore, WalletRisks, WalletShow, WalletWords,
+};
 use crate::output::Output;
 use crate::report::Report;
 
 pub(crate) async fn new(args: WalletNew, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let words = RecoveryWords::generate()?;
-    let store =
-        create(&args.wallet, Accepted::of(args.no_passphrase, args.accept_single_party), &words, out, report).await?;
+    let store = create(&args.wallet, &args.risks, &words, out, report).await?;
     drop(store);
     report.put("words", json!(words.reveal()));
     out.say(
@@ -33,8 +34,7 @@ pub(crate) async fn new(args: WalletNew, out: Output, report: &mut Report) -> Re
 pub(crate) async fn restore(args: WalletRestore, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let text = zeroize::Zeroizing::new(read_text(args.words.as_deref(), "the recovery words")?);
     let words = RecoveryWords::parse(&text)?;
-    let store =
-        create(&args.wallet, Accepted::of(args.no_passphrase, args.accept_single_party), &words, out, report).await?;
+    let store = create(&args.wallet, &args.risks, &words, out, report).await?;
     let mut payer = Payer::connect(store, clock()).await?;
     payer.sync().await?;
     show_balance(payer.store().wallet(), out, report);
@@ -62,18 +62,6 @@ pub(crate) fn set_passphrase(args: &WalletPassphrase, out: Output, report: &mut 
     Ok(Exit::Ok)
 }
 
-/// What the user accepts for a new wallet.
-struct Accepted {
-    unsealed: bool,
-    single_party: bool,
-}
-
-impl Accepted {
-    const fn of(unsealed: bool, single_party: bool) -> Self {
-        Self { unsealed, single_party }
-    }
-}
-
 /// Parameters that one party made are refused for credits that are worth money: that party can forge spends, and what is
 /// withdrawn by them is missing from everybody's (docs/decisions/0030).
 fn require_ceremony(info: &LedgerInfo, accepted: bool) -> Result<(), Error> {
@@ -92,7 +80,7 @@ fn require_ceremony(info: &LedgerInfo, accepted: bool) -> Result<(), Error> {
 
 async fn create(
     args: &WalletArgs,
-    accepted: Accepted,
+    risks: &WalletRisks,
     words: &RecoveryWords,
     out: Output,
     report: &mut Report,
@@ -104,11 +92,11 @@ async fn create(
     })?;
     let info = LedgerClient::discover(&url).await.map_err(PaymentError::Connect)?;
     let value = if info.holds_value { "its credits are worth money" } else { "its credits are play money" };
-    require_ceremony(&info, accepted.single_party)?;
+    require_ceremony(&info, risks.accept_single_party)?;
     out.say(&format!("ledger {} at {url}; {value}; proving key made by: {}", info.ledger_id, info.setup));
     report.put("ledger_id", json!(info.ledger_id));
     report.put("wallet", json!(directory.display().to_string()));
-    let passphrase = passphrase::new(args.passphrase_file.as_deref(), accepted.unsealed)?;
+    let passphrase = passphrase::new(args.passphrase_file.as_deref(), risks.no_passphrase)?;
     report.put("sealed", json!(passphrase.is_some()));
     Ok(WalletStore::create(&directory, words, LedgerRecord { url, info }, passphrase.as_ref())?)
 }

@@ -25,6 +25,10 @@ const KEY_BYTES_MAX: u64 = 65;
 
 pub(crate) async fn withdraw(args: WalletWithdraw, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let amount = credits(args.amount)?;
+    if let Some(file) = args.out.as_deref().filter(|file| file.exists()) {
+        let message = format!("{} is there already; name another file", file.display());
+        return Err(Error::Choice { code: "wallet.out_exists", message });
+    }
     let mut payer = connect_payer(&args.wallet).await?;
     let spinner = out.spinner("withdrawing: reading the ledger");
     let on_stage = |stage| {
@@ -39,7 +43,6 @@ pub(crate) async fn withdraw(args: WalletWithdraw, out: Output, report: &mut Rep
     spinner.finish_and_clear();
     let text = withdrawal?.to_text();
     report.put("withdrawn", json!(amount));
-    report.put("withdrawal", json!(&*text));
     out.say(&format!("{amount} credits withdrawn: whoever deposits this first has them"));
     match &args.out {
         Some(file) => {
@@ -48,8 +51,12 @@ pub(crate) async fn withdraw(args: WalletWithdraw, out: Output, report: &mut Rep
                 out.say("it was not stored; cloister wallet withdrawals shows it again");
             }
             stored?;
+            report.put("file", json!(file.display().to_string()));
         }
-        None => out.line(&text),
+        None => {
+            report.put("withdrawal", json!(&*text));
+            out.line(&text);
+        }
     }
     Ok(Exit::Ok)
 }
@@ -102,7 +109,7 @@ pub(super) async fn deposit(
         let message = "nothing of the withdrawal is left".to_owned();
         return Err(Error::Choice { code: "wallet.withdrawal_spent", message });
     }
-    if claimed != withdrawal.value {
+    if claimed < withdrawal.value {
         out.say(&format!("the withdrawal says {}, only {claimed} of it were left", withdrawal.value));
     }
     report.put("deposited", json!(claimed));

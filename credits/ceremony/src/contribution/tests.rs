@@ -6,6 +6,7 @@ use credits::circuit::Relation;
 use rand_core::OsRng;
 
 use super::*;
+use crate::limits::BEACONS_MAX;
 use crate::{Ptau, start, verify};
 
 fn first() -> Zkey {
@@ -42,6 +43,11 @@ fn beacons_alone_are_no_contribution() {
     contribute_beacon(&mut zkey, beacon()).unwrap();
     let verified = verify(&first, zkey, &mut OsRng).unwrap();
     assert_eq!(verified.proving_params().unwrap_err(), CeremonyError::NoContribution);
+    let mut zkey = first.clone();
+    for _ in 0..=BEACONS_MAX {
+        contribute_beacon(&mut zkey, beacon()).unwrap();
+    }
+    assert_eq!(verdict(&first, zkey), Err(CeremonyError::BeaconBounds));
     let mut zkey = first.clone();
     contribute(&mut zkey, "somebody", b"", &mut OsRng).unwrap();
     contribute_beacon(&mut zkey, beacon()).unwrap();

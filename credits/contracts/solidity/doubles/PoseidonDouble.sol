@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {PoseidonT4, PoseidonT5, PoseidonT6} from "../Poseidon.sol";
+import {PoseidonT4} from "../PoseidonT4.sol";
+import {PoseidonT5} from "../PoseidonT5.sol";
+import {PoseidonT6} from "../PoseidonT6.sol";
 
 /// For tests: a hash of three elements alone.
 contract HashOfThree {

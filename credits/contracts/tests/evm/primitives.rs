@@ -24,9 +24,13 @@ const VERIFY_GAS: u64 = 450_000;
 const CODE_BYTES_MAX: usize = 24_576;
 
 #[test]
-fn the_generated_file_is_the_generators() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/solidity/Poseidon.sol");
-    assert_eq!(std::fs::read_to_string(path).unwrap(), contracts::poseidon::solidity_file().unwrap());
+fn the_generated_files_are_the_generators() {
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/solidity"));
+    let files = contracts::poseidon::solidity_files().unwrap();
+    assert_eq!(files.len(), 4);
+    for (name, text) in files {
+        assert_eq!(std::fs::read_to_string(folder.join(&name)).unwrap(), text, "{name}");
+    }
 }
 
 #[test]
