@@ -113,8 +113,16 @@ fn what_one_wallet_withdraws_another_deposits_once() {
     // It pays like what was bought.
     let paid = chat(&world, &taker.dir, "Hello.", &["--max-tokens", "2", "--reserve", "1"]);
     assert_eq!(paid.unwrap().error_code(), "wallet.fragmented", "the notes are of 512, the smallest tier is 1,024");
-    taker.run(&["withdraw", "512"]).success().unwrap();
+    // Into a file of one's own, and not into what a script may log.
+    let file = world.dir().join("withdrawal.txt");
+    let path = file.to_str().unwrap();
+    let stored = taker.run(&["withdraw", "512", "--out", path]).success().unwrap();
+    assert!(!stored.json.to_string().contains("cloister-withdrawal-v1."), "{}", stored.json);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let refused = taker.run(&["withdraw", "1", "--out", path]);
+    assert_eq!((refused.code, refused.error_code()), (2, "wallet.out_exists"), "{}", refused.json);
     let back = taker.withdrawals();
+    assert_eq!(back.first().unwrap().1, std::fs::read_to_string(&file).unwrap().trim());
     late.run(&["deposit", &back.first().unwrap().1, "--notes", "1"]).success().unwrap();
     assert_eq!((taker.worth(), late.spendable()), (512, 512));
     assert_eq!(claimed_in_the_log(&world), 1_024 + 512);

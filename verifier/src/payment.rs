@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::{AssuranceClass, Clock};
-use credits::Credits;
 use credits::ledger::{LOG_PAGE_ENTRIES_MAX, Ledger, LedgerError, LedgerInfo};
 use credits::offer::Offer;
 use credits::params::ProvingParams;
@@ -24,6 +23,7 @@ use credits::settlement::Settlement;
 use credits::spend::{SpendProof, prove};
 use credits::tab::{OpenTabRequest, TAB_VERSION};
 use credits::wallet::{HistoryItem, PreparedSpend, SpendItem, SpendProgress, SyncProgress, WalletError};
+use credits::{Bytes32, Credits};
 use ledger_client::{ConnectError, LedgerClient, Pins};
 use rand_core::OsRng;
 
@@ -392,25 +392,32 @@ impl Payer {
             return Ok(Arc::clone(params));
         }
         on_stage(Stage::ProvingKey);
-        let cached = self.store.cached_proving_key();
-        let fresh = cached.is_none();
-        let bytes = match cached {
-            Some(bytes) => bytes,
-            None => self.ledger.proving_key().await.map_err(PaymentError::Ledger)?,
+        // A cached key that is no good, such as one of an older version, is fetched again.
+        let cached = match self.store.cached_proving_key() {
+            Some(bytes) => judge(bytes, info.vk_digest).await.ok(),
+            None => None,
         };
-        let vk_digest = info.vk_digest;
-        let judged = move || (ProvingParams::from_bytes(&bytes, vk_digest), bytes);
-        let (parsed, bytes) = tokio::task::spawn_blocking(judged)
-            .await
-            .map_err(|error| PaymentError::ProvingKey { detail: error.to_string() })?;
-        let params = Arc::new(parsed.map_err(|error| PaymentError::ProvingKey { detail: error.to_string() })?);
-        // Only what is good is kept: otherwise a wrong answer would be asked for again and again.
-        if fresh {
-            self.store.cache_proving_key(&bytes).map_err(PaymentError::Store)?;
-        }
+        let params = match cached {
+            Some((params, _)) => Arc::new(params),
+            None => {
+                let bytes = self.ledger.proving_key().await.map_err(PaymentError::Ledger)?;
+                let (params, bytes) = judge(bytes, info.vk_digest).await?;
+                // Only what is good is kept.
+                self.store.cache_proving_key(&bytes).map_err(PaymentError::Store)?;
+                Arc::new(params)
+            }
+        };
         self.params = Some(Arc::clone(&params));
         Ok(params)
     }
+}
+
+/// Judges a proving key, on a thread that may block, and gives its bytes back.
+async fn judge(bytes: Vec<u8>, vk_digest: Bytes32) -> Result<(ProvingParams, Vec<u8>), PaymentError> {
+    let failed = |detail: String| PaymentError::ProvingKey { detail };
+    let judged = tokio::task::spawn_blocking(move || (ProvingParams::from_bytes(&bytes, vk_digest), bytes)).await;
+    let (params, bytes) = judged.map_err(|error| failed(error.to_string()))?;
+    Ok((params.map_err(|error| failed(error.to_string()))?, bytes))
 }
 
 /// Proves a spend on a thread that may block.
