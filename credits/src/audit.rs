@@ -11,10 +11,11 @@ use rand_core::{CryptoRng, RngCore};
 use serde::Serialize;
 
 use crate::bytes::Bytes32;
-use crate::entry::{ClaimEntry, LogEntry, MintEntry, ReserveEntry, SettledBy};
+use crate::entry::{ClaimEntry, LogEntry, MergeEntry, MintEntry, ReserveEntry, SettledBy};
 use crate::ledger::{LedgerInfo, LogPage, REDEEM_OUTPUTS_MAX};
+use crate::merge::{MergePublic, merge_ctx};
 use crate::note::{Inner, Nullifier, Root};
-use crate::params::VerifyingParams;
+use crate::params::{MergeVerifyingParams, VerifyingParams};
 use crate::spend::SpendPublic;
 use crate::tree::NoteFrontier;
 use crate::value::Credits;
@@ -51,6 +52,8 @@ pub struct AuditTotals {
     pub settled_by_ledger: u64,
     /// Spends that were given back whole.
     pub voided: u64,
+    /// Merges of two notes into one.
+    pub merges: u64,
 }
 
 /// What the log of a ledger says about a payee, summed.
@@ -138,10 +141,13 @@ pub struct LogAudit {
     /// A wallet that owns nothing: it judges what wallets judge.
     replay: Wallet,
     verifying: VerifyingParams,
+    merging: Option<MergeVerifyingParams>,
+    ledger_id: Bytes32,
     notes: NoteFrontier,
     /// Every root that the tree had.
     roots: BTreeSet<Root>,
-    spent: BTreeMap<Nullifier, (Credits, Bytes32)>,
+    /// What was spent, and what it reserved for whom; nothing for nobody when it was merged.
+    spent: BTreeMap<Nullifier, Option<(Credits, Bytes32)>>,
     successors: BTreeSet<Inner>,
     vouchers: BTreeSet<Bytes32>,
     /// The voucher whose mints are being read, and how many there were.
@@ -152,11 +158,19 @@ pub struct LogAudit {
 impl LogAudit {
     /// An audit of the ledger with this description and verifying key, from its first entry on. The seed is drawn for this audit
     /// and forgotten: somebody who knew it could make notes on it, spend them as no wallet does, and have good logs fail.
-    pub fn new(info: &LedgerInfo, verifying: VerifyingParams, drawn: WalletSeed) -> Self {
+    /// `merging` is the verifying key of its merges; a merge that is logged where there is none does not verify.
+    pub fn new(
+        info: &LedgerInfo,
+        verifying: VerifyingParams,
+        merging: Option<MergeVerifyingParams>,
+        drawn: WalletSeed,
+    ) -> Self {
         let notes = NoteFrontier::new();
         Self {
             replay: Wallet::new(drawn, info),
             verifying,
+            merging,
+            ledger_id: info.ledger_id,
             roots: BTreeSet::from([notes.root()]),
             notes,
             spent: BTreeMap::new(),
@@ -208,6 +222,7 @@ impl LogAudit {
                     self.end(index, &void.nullifier, Credits::ZERO)?;
                 }
                 LogEntry::Claim(claim) => self.claim(index, claim)?,
+                LogEntry::Merge(merge) => self.merge(index, merge)?,
             }
             self.totals.entries += 1;
             if let Some((_, leaf)) = entry.appended_note() {
@@ -252,7 +267,7 @@ impl LogAudit {
 
     fn reserve(&mut self, index: u64, reserve: &ReserveEntry) -> Result<(), AuditFault> {
         self.voucher = None;
-        if self.spent.insert(reserve.nullifier, (reserve.c_max, reserve.context.payee)).is_some() {
+        if self.spent.insert(reserve.nullifier, Some((reserve.c_max, reserve.context.payee))).is_some() {
             return Err(AuditFault::SpentTwice { index });
         }
         if !self.successors.insert(reserve.inner_next) {
@@ -267,10 +282,32 @@ impl LogAudit {
         Ok(())
     }
 
+    fn merge(&mut self, index: u64, merge: &MergeEntry) -> Result<(), AuditFault> {
+        self.voucher = None;
+        for nullifier in merge.nullifiers {
+            if self.spent.insert(nullifier, None).is_some() {
+                return Err(AuditFault::SpentTwice { index });
+            }
+        }
+        if !self.successors.insert(merge.inner_next) {
+            return Err(AuditFault::SuccessorTwice { index });
+        }
+        if !self.roots.contains(&merge.root) {
+            return Err(AuditFault::Root { index });
+        }
+        let fault = AuditFault::Proof { index };
+        let merging = self.merging.as_ref().ok_or(fault.clone())?;
+        let MergeEntry { root, nullifiers, inner_next, proof, .. } = *merge;
+        let ctx = merge_ctx(&self.ledger_id, &merging.digest());
+        merging.verify(&MergePublic { root, nullifiers, inner_next, ctx }, &proof).map_err(|_| fault)?;
+        self.totals.merges += 1;
+        Ok(())
+    }
+
     fn end(&mut self, index: u64, nullifier: &Nullifier, charge: Credits) -> Result<(), AuditFault> {
         self.voucher = None;
         // The replay refuses an end without a reservation, and a second one.
-        let (c_max, payee) = *self.spent.get(nullifier).ok_or(AuditFault::Sum { index })?;
+        let (c_max, payee) = self.spent.get(nullifier).copied().flatten().ok_or(AuditFault::Sum { index })?;
         self.totals.open = self.totals.open.saturating_sub(1);
         let reserved = self.totals.reserved.checked_sub(c_max);
         self.totals.reserved = reserved.ok_or(AuditFault::Sum { index })?;

@@ -97,9 +97,14 @@ impl Checkpoint {
     }
 }
 
-/// `ledger_id` of a ledger (protocol §4.3).
-pub fn ledger_id(ledger_key: Bytes32, vk_digest: Bytes32) -> Bytes32 {
-    sha256(&LengthPrefixed::new("cloister/ledger-id/v1").bytes(ledger_key).bytes(vk_digest).finish())
+/// `ledger_id` of a ledger (protocol §4.3): its key and its verifying keys; one that makes no merges has one of them.
+pub fn ledger_id(ledger_key: Bytes32, vk_digest: Bytes32, merge_vk_digest: Option<Bytes32>) -> Bytes32 {
+    let string = LengthPrefixed::new("cloister/ledger-id/v1").bytes(ledger_key).bytes(vk_digest);
+    let string = match merge_vk_digest {
+        Some(digest) => string.bytes(digest),
+        None => string,
+    };
+    sha256(&string.finish())
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The spend statement as a rank-1 constraint system. `docs/protocol.md` §3.2; the numbers below are that section's.
 //!
 //! Public inputs, in order: `root, nf, inner', c_max, ctx`. The circuit is written directly over linear combinations; its
-//! building blocks are in `circuit/gadgets.rs`.
+//! building blocks are in `circuit/gadgets.rs`. The statement that merges two notes is in `circuit/merge.rs`.
 
 mod gadgets;
+mod merge;
 
 use ark_bn254::Fr;
 use ark_ff::{AdditiveGroup, Field};
@@ -14,14 +15,36 @@ use ark_relations::gr1cs::{
 use zeroize::Zeroizing;
 
 use self::gadgets::{Circuit, Wire};
-
+pub(crate) use self::merge::{MergeAssignment, MergedNote};
 use crate::hash::Domain;
 use crate::tree::{ARITY, DEPTH};
 
-/// The number of public inputs.
+/// The number of public inputs, of either statement.
 pub const PUBLIC_INPUTS: usize = 5;
 /// The bits of `v'` (constraint 4).
 pub const VALUE_BITS: usize = 64;
+
+/// What is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// A note is spent for up to an amount (protocol §3.2).
+    Spend,
+    /// Two notes become one (protocol §3.6).
+    Merge,
+}
+
+/// Values for a path from a leaf to the root.
+#[derive(Clone)]
+pub(crate) struct PathCells {
+    /// All children of each ancestor of the leaf, from the leaf's level up.
+    pub(crate) children: [[Fr; ARITY]; DEPTH],
+    /// Which child is the path's, low bit first.
+    pub(crate) position_bits: [[Fr; 2]; DEPTH],
+}
+
+impl PathCells {
+    pub(crate) const BLANK: Self = Self { children: [[Fr::ZERO; ARITY]; DEPTH], position_bits: [[Fr::ZERO; 2]; DEPTH] };
+}
 
 /// Values for every input and every free witness cell; the rest of the witness follows from them.
 ///
@@ -40,10 +63,7 @@ pub(crate) struct Assignment {
     pub(crate) rho: Fr,
     pub(crate) blind: Fr,
     pub(crate) blind_next: Fr,
-    /// All children of each ancestor of the leaf, from the leaf's level up.
-    pub(crate) children: [[Fr; ARITY]; DEPTH],
-    /// Which child is the path's, low bit first.
-    pub(crate) position_bits: [[Fr; 2]; DEPTH],
+    pub(crate) path: PathCells,
     /// `v'`, low bit first.
     pub(crate) value_next_bits: [Fr; VALUE_BITS],
 }
@@ -65,8 +85,7 @@ impl Assignment {
             rho: zero,
             blind: zero,
             blind_next: zero,
-            children: [[zero; ARITY]; DEPTH],
-            position_bits: [[zero; 2]; DEPTH],
+            path: PathCells::BLANK,
             value_next_bits: [zero; VALUE_BITS],
         }
     }
@@ -89,19 +108,9 @@ impl ConstraintSynthesizer<Fr> for Assignment {
         let blind = circuit.witness(self.blind)?;
         let blind_next = circuit.witness(self.blind_next)?;
 
-        // 1 The note's leaf is under the root.
-        let pk = circuit.hash([domain(Domain::Pk), spend_key, lane])?;
-        let inner = circuit.hash([domain(Domain::Inner), pk, value, rho, blind])?;
-        let leaf = circuit.hash([domain(Domain::Leaf), inner, refund])?;
-        let mut node = leaf;
-        for (children, bits) in self.children.into_iter().zip(self.position_bits) {
-            node = circuit.parent(node, children, bits)?;
-        }
-        circuit.equal(node, root)?;
-
-        // 2 The nullifier is the note's.
-        let own_nullifier = circuit.hash([domain(Domain::Nf), spend_key, rho])?;
-        circuit.equal(own_nullifier, nullifier)?;
+        // 1 The note's leaf is under the root. 2 The nullifier is the note's.
+        let note = NoteWires { lane, value, refund, rho, blind };
+        let pk = note.spent(&mut circuit, spend_key, self.path, root, nullifier)?;
 
         // 3 v' + c_max = v + r.
         let one = Fr::ONE;
@@ -118,6 +127,41 @@ impl ConstraintSynthesizer<Fr> for Assignment {
         // 6 ctx takes part in a constraint: an input that none mentions could be exchanged under a finished proof.
         circuit.product(ctx, ctx)?;
         Ok(())
+    }
+}
+
+/// The cells of a note that is spent.
+struct NoteWires {
+    lane: Wire,
+    value: Wire,
+    refund: Wire,
+    rho: Wire,
+    blind: Wire,
+}
+
+impl NoteWires {
+    /// The note is `spend_key`'s, its leaf is under the root, and the nullifier is its own. Answers the note's `pk`.
+    fn spent(
+        &self,
+        circuit: &mut Circuit,
+        spend_key: Wire,
+        path: PathCells,
+        root: Wire,
+        nullifier: Wire,
+    ) -> SynthesisResult<Wire> {
+        let Self { lane, value, refund, rho, blind } = *self;
+        let pk = circuit.hash([domain(Domain::Pk), spend_key, lane])?;
+        let inner = circuit.hash([domain(Domain::Inner), pk, value, rho, blind])?;
+        let leaf = circuit.hash([domain(Domain::Leaf), inner, refund])?;
+        let mut node = leaf;
+        for (children, bits) in path.children.into_iter().zip(path.position_bits) {
+            node = circuit.parent(node, children, bits)?;
+        }
+        circuit.equal(node, root)?;
+
+        let own_nullifier = circuit.hash([domain(Domain::Nf), spend_key, rho])?;
+        circuit.equal(own_nullifier, nullifier)?;
+        Ok(pk)
     }
 }
 
@@ -141,6 +185,14 @@ impl Relation {
     /// Synthesises the spend circuit once.
     pub fn new() -> SynthesisResult<Self> {
         Self::of(Assignment::blank())
+    }
+
+    /// Synthesises the circuit of a statement once.
+    pub fn of_statement(statement: Statement) -> SynthesisResult<Self> {
+        match statement {
+            Statement::Spend => Self::of(Assignment::blank()),
+            Statement::Merge => Self::of(MergeAssignment::blank()),
+        }
     }
 
     /// Synthesises a circuit once; its values are not asked for.
@@ -181,7 +233,7 @@ impl Relation {
     }
 
     /// The value of every variable, inputs first. Most of it is secret.
-    pub(crate) fn assign(&self, assignment: Assignment) -> SynthesisResult<Zeroizing<Vec<Fr>>> {
+    pub(crate) fn assign(&self, assignment: impl ConstraintSynthesizer<Fr>) -> SynthesisResult<Zeroizing<Vec<Fr>>> {
         let system = ConstraintSystem::new_ref();
         system.set_optimization_goal(OptimizationGoal::Constraints);
         system.set_mode(SynthesisMode::Prove { construct_matrices: false, generate_lc_assignments: false });

@@ -35,6 +35,8 @@ pub enum LogEntry {
     Void(VoidEntry),
     /// A payee turned what it was paid into a note.
     Claim(ClaimEntry),
+    /// Two notes became one.
+    Merge(MergeEntry),
 }
 
 /// `cloister/log/mint/v1`.
@@ -169,6 +171,24 @@ pub struct ClaimEntry {
     pub signature: SignatureBytes,
 }
 
+/// `cloister/log/merge/v1`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MergeEntry {
+    /// Root of the note tree the proof was made against.
+    pub root: Root,
+    /// The notes that were spent; the successor continues the first.
+    pub nullifiers: [Nullifier; 2],
+    /// Hidden part of the successor note.
+    pub inner_next: Inner,
+    /// Position of the successor note in the note tree.
+    pub leaf_index: u64,
+    /// The successor note's leaf; its refund is nothing.
+    pub leaf: Leaf,
+    /// The proof that was verified.
+    pub proof: SpendProof,
+}
+
 impl LogEntry {
     /// The bytes that are hashed (protocol §4.2).
     pub fn canonical_bytes(&self) -> Vec<u8> {
@@ -179,6 +199,7 @@ impl LogEntry {
             Self::Settle(entry) => entry.canonical_bytes(),
             Self::Void(entry) => entry.canonical_bytes(),
             Self::Claim(entry) => entry.canonical_bytes(),
+            Self::Merge(entry) => entry.canonical_bytes(),
         }
     }
 
@@ -194,6 +215,7 @@ impl LogEntry {
             Self::Settle(entry) => Some((entry.leaf_index, entry.leaf)),
             Self::Void(entry) => Some((entry.leaf_index, entry.leaf)),
             Self::Claim(entry) => Some((entry.leaf_index, entry.leaf)),
+            Self::Merge(entry) => Some((entry.leaf_index, entry.leaf)),
             Self::Reserve(_) | Self::Journal(_) => None,
         }
     }
@@ -292,6 +314,21 @@ impl ClaimEntry {
             .number(self.leaf_index)
             .bytes(self.leaf)
             .bytes(self.signature)
+            .finish()
+    }
+}
+
+impl MergeEntry {
+    fn canonical_bytes(&self) -> Vec<u8> {
+        let [nullifier, nullifier2] = self.nullifiers;
+        LengthPrefixed::new("cloister/log/merge/v1")
+            .bytes(self.root)
+            .bytes(nullifier)
+            .bytes(nullifier2)
+            .bytes(self.inner_next)
+            .number(self.leaf_index)
+            .bytes(self.leaf)
+            .bytes(self.proof)
             .finish()
     }
 }

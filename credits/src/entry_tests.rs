@@ -22,7 +22,7 @@ fn fe(value: u64) -> Fe {
     Fe::from(value)
 }
 
-fn entries() -> [(LogEntry, &'static str); 7] {
+fn entries() -> [(LogEntry, &'static str); 8] {
     let settle = |by, signature| SettleEntry {
         nullifier: Nullifier(fe(1)),
         charge: credits(2),
@@ -73,6 +73,14 @@ fn entries() -> [(LogEntry, &'static str); 7] {
         leaf: Leaf(fe(8)),
         signature: SignatureBytes([9; 64]),
     };
+    let merge = MergeEntry {
+        root: Root(fe(1)),
+        nullifiers: [Nullifier(fe(2)), Nullifier(fe(3))],
+        inner_next: Inner(fe(4)),
+        leaf_index: 5,
+        leaf: Leaf(fe(6)),
+        proof: SpendProof::from_bytes([9; 128]),
+    };
     let signature = Some(SignatureBytes([6; 64]));
     [
         (LogEntry::Mint(mint), "b0e22680ce2bace872164e0f8238614315333bc9f8d7f409ff7c1780ae38222b"),
@@ -88,6 +96,7 @@ fn entries() -> [(LogEntry, &'static str); 7] {
         ),
         (LogEntry::Void(void), "2629911cf0a8bedd8e54c30a07178030f5164f4cb3ad14035b0ab8d5e4980502"),
         (LogEntry::Claim(claim), "3ec142d61f8580e351e3b1b725ff7c980d5987ee92a128641befb599747675a5"),
+        (LogEntry::Merge(merge), "c3030f89aea1b87f9fc95436ced7eb0e7d54565fc5967584d04b9b41b65129b2"),
     ]
 }
 
@@ -147,7 +156,9 @@ fn signatures_and_ids() {
         assert_eq!(signature.to_string(), expected);
     }
     let id = "3d8749173dbbccf595118aacc6c5e9bdd238f722b13d60f5f52b47b1b8323092";
-    assert_eq!(ledger_id(b32(1), b32(2)).to_string(), id);
+    assert_eq!(ledger_id(b32(1), b32(2), None).to_string(), id);
+    let with_merges = "a099ebf27043da0605ff17ace63f182fbdee6f3eb7b12a5e7010401b1a3f2b6f";
+    assert_eq!(ledger_id(b32(1), b32(2), Some(b32(3))).to_string(), with_merges);
     // ef with the top three bits cleared is 0f.
     let rho = "0f2d04f2fb824a712858d9694c9dd980527c96c9d73216b7f2abf7b7d9f0d4e1";
     assert_eq!(mint_rho(b32(1), 2).to_string(), rho);

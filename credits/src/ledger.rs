@@ -12,6 +12,7 @@ use crate::claim::{ClaimRequest, ClaimResponse, PayeeAccount};
 use crate::context::SpendContext;
 use crate::entry::{LogEntry, MintEntry, ReserveEntry};
 use crate::field::Fe;
+use crate::merge::{MergeRequest, MergeResponse};
 use crate::note::{Inner, Leaf, NotePublicKey, Nullifier, Root};
 use crate::spend::{SpendProof, SpendPublic, SpendRejection};
 use crate::value::Credits;
@@ -37,6 +38,8 @@ pub trait Ledger: Send + Sync {
     fn settle(&self, request: SettleRequest) -> impl Future<Output = Result<SettleResponse, LedgerError>> + Send;
     /// Turns what a payee was paid into a note.
     fn claim(&self, request: ClaimRequest) -> impl Future<Output = Result<ClaimResponse, LedgerError>> + Send;
+    /// Makes one note of two.
+    fn merge(&self, request: MergeRequest) -> impl Future<Output = Result<MergeResponse, LedgerError>> + Send;
     /// What a payee is owed, and how many claims it made.
     fn payee(&self, payee: Bytes32) -> impl Future<Output = Result<PayeeAccount, LedgerError>> + Send;
     /// Up to `limit` log entries from position `from`.
@@ -51,7 +54,7 @@ pub trait Ledger: Send + Sync {
 pub struct LedgerInfo {
     /// [`LEDGER_VERSION`].
     pub version: String,
-    /// [`crate::checkpoint::ledger_id`] of the two digests below.
+    /// [`crate::checkpoint::ledger_id`] of its key and the digests of its verifying keys.
     pub ledger_id: Bytes32,
     /// Signs checkpoints.
     pub ledger_key: Bytes32,
@@ -69,6 +72,26 @@ pub struct LedgerInfo {
     pub root_window: u64,
     /// Longest reservation.
     pub tab_secs_max: u64,
+    /// The parameters of merges; without them the ledger makes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<MergeInfo>,
+}
+
+/// The parameters of the merge statement (protocol §3.6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MergeInfo {
+    /// SHA-256 of the verifying key.
+    pub vk_digest: Bytes32,
+    /// How they were made: see [`LedgerInfo::setup`].
+    pub setup: String,
+}
+
+impl LedgerInfo {
+    /// Digest of the verifying key of merges, if there are any.
+    pub fn merge_vk_digest(&self) -> Option<Bytes32> {
+        self.merge.as_ref().map(|merge| merge.vk_digest)
+    }
 }
 
 /// Body of `POST /v1/vouchers/redeem`.
@@ -338,6 +361,10 @@ ledger_errors! {
     ClaimStale = "claim.stale", 403, "the payee has made another number of claims than the claim says";
     /// More than was charged for the payee and is not claimed yet.
     ClaimAboveCharges = "claim.above_charges", 403, "the claim is above what the payee is owed";
+    /// The ledger has no parameters for merges.
+    MergeNotOffered = "merge.not_offered", 403, "the ledger makes no merges";
+    /// Both notes of a merge are one.
+    MergeOneNote = "merge.one_note", 403, "a merge is of two notes";
     /// Client side: the answer is not what the protocol says.
     AnswerMalformed = "ledger.answer_malformed", 502, "the ledger's answer is malformed";
     /// Client side: the answer is not about what was asked.

@@ -18,6 +18,7 @@ pub mod hash;
 pub mod http_sig;
 pub mod keys;
 pub mod ledger;
+pub mod merge;
 pub mod merkle;
 pub mod note;
 pub mod offer;
@@ -38,14 +39,17 @@ pub use bytes::{Bytes32, SignatureBytes};
 pub use checkpoint::{Checkpoint, CheckpointError, UnsignedCheckpoint};
 pub use claim::{ClaimRequest, ClaimResponse, PayeeAccount, PayeeKey};
 pub use context::{SpendContext, SpendContextInputs};
-pub use entry::{ClaimEntry, JournalEntry, LogEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry};
+pub use entry::{
+    ClaimEntry, JournalEntry, LogEntry, MergeEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry,
+};
 pub use field::Fe;
 pub use http_sig::{HttpSigRejection, RequestHeaders, sign_request, verify_request};
 pub use keys::{AdminKey, BadSignature, KeyError, LedgerKey, SigningKey, TabKey, verify_ed25519};
 pub use ledger::{
-    CheckpointAnswer, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage, MintOutput, RedeemRequest,
+    CheckpointAnswer, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage, MergeInfo, MintOutput, RedeemRequest,
     RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse, journal_message, settle_message,
 };
+pub use merge::{MergePublic, MergeRequest, MergeResponse, MergeWitness};
 pub use merkle::LogFrontier;
 pub use note::{Blind, Inner, Leaf, Note, NotePublicKey, Nullifier, Root, SpendKey};
 pub use offer::{ModelOffer, Offer, OfferError};

@@ -10,6 +10,7 @@
 //! key can do is prevent proofs, of some notes and not of others, which tells whoever made it a little when one is missing.
 
 mod equation;
+mod merge;
 mod proving;
 mod qap;
 
@@ -22,10 +23,11 @@ use ark_groth16::VerifyingKey;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 
 pub(crate) use self::equation::{Claim, Equation};
+pub use self::merge::{MergeProvingParams, MergeVerifyingParams, setup_merge};
 pub use self::proving::{ProvingParams, setup};
 pub use self::qap::CircomQap;
 use crate::bytes::Bytes32;
-use crate::circuit::PUBLIC_INPUTS;
+use crate::circuit::{PUBLIC_INPUTS, Statement};
 use crate::hash::sha256;
 
 /// One point per public input and one for the constant.
@@ -33,10 +35,18 @@ const IC_LEN: usize = PUBLIC_INPUTS + 1;
 const G1_LEN: usize = 32;
 const G2_LEN: usize = 64;
 
-const VK_MAGIC: &[u8; 20] = b"cloister/spend-vk/v1";
+const MAGIC_LEN: usize = 20;
 
-/// Bytes of an encoded verifying key: the magic, then α, β, γ, δ and the IC, compressed.
-pub const VERIFYING_PARAMS_LEN: usize = VK_MAGIC.len() + G1_LEN + 3 * G2_LEN + IC_LEN * G1_LEN;
+/// What the encoded verifying key of a statement begins with.
+const fn vk_magic(statement: Statement) -> &'static [u8; MAGIC_LEN] {
+    match statement {
+        Statement::Spend => b"cloister/spend-vk/v1",
+        Statement::Merge => b"cloister/merge-vk/v1",
+    }
+}
+
+/// Bytes of an encoded verifying key: the magic, then α, β, γ, δ and the IC, compressed. Both statements have as many inputs.
+pub const VERIFYING_PARAMS_LEN: usize = MAGIC_LEN + G1_LEN + 3 * G2_LEN + IC_LEN * G1_LEN;
 
 /// Why parameters are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,11 +117,15 @@ pub struct VerifyingParams {
 }
 
 impl VerifyingParams {
-    /// Decodes and judges a verifying key.
+    /// Decodes and judges a verifying key of the spend statement.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ParamsError> {
+        Self::of_statement(Statement::Spend, bytes)
+    }
+
+    fn of_statement(statement: Statement, bytes: &[u8]) -> Result<Self, ParamsError> {
         let bytes: &[u8; VERIFYING_PARAMS_LEN] =
             bytes.try_into().map_err(|_| ParamsError::Length { expected: VERIFYING_PARAMS_LEN, got: bytes.len() })?;
-        Self::judge(bytes, &decode(bytes)?)
+        Self::judge(bytes, &decode(statement, bytes)?)
     }
 
     /// The encoded key.
@@ -160,8 +174,8 @@ impl fmt::Debug for VerifyingParams {
 }
 
 /// Encodes a verifying key. One with another number of IC points gets another length, which decoding refuses.
-fn encode(key: &VerifyingKey<Bn254>) -> Vec<u8> {
-    let mut bytes = VK_MAGIC.to_vec();
+fn encode(statement: Statement, key: &VerifyingKey<Bn254>) -> Vec<u8> {
+    let mut bytes = vk_magic(statement).to_vec();
     let g2 = [&key.beta_g2, &key.gamma_g2, &key.delta_g2];
     put_compressed(&key.alpha_g1, &mut bytes);
     g2.into_iter().for_each(|point| put_compressed(point, &mut bytes));
@@ -173,8 +187,8 @@ pub(crate) fn put_compressed(point: &impl CanonicalSerialize, bytes: &mut Vec<u8
     point.serialize_compressed(bytes).expect("invariant: a vector takes any number of bytes");
 }
 
-fn decode(bytes: &[u8; VERIFYING_PARAMS_LEN]) -> Result<VerifyingKey<Bn254>, ParamsError> {
-    let mut rest = bytes.strip_prefix(VK_MAGIC).ok_or(ParamsError::Magic)?;
+fn decode(statement: Statement, bytes: &[u8; VERIFYING_PARAMS_LEN]) -> Result<VerifyingKey<Bn254>, ParamsError> {
+    let mut rest = bytes.strip_prefix(vk_magic(statement)).ok_or(ParamsError::Magic)?;
     let key = VerifyingKey {
         alpha_g1: compressed::<G1Affine, G1_LEN>(&mut rest)?,
         beta_g2: compressed::<G2Affine, G2_LEN>(&mut rest)?,

@@ -15,9 +15,9 @@ use rand_core::{CryptoRng, RngCore};
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::{HexError, hex_text};
-use crate::circuit::{Assignment, PUBLIC_INPUTS};
+use crate::circuit::{Assignment, PUBLIC_INPUTS, PathCells, VALUE_BITS};
 use crate::field::Fe;
-use crate::note::{Blind, Inner, Note, Nullifier, Root, SpendKey, inner};
+use crate::note::{Blind, Inner, Leaf, Note, Nullifier, Root, SpendKey, inner};
 use crate::params::{ParamsError, ProvingParams, compressed, put_compressed};
 use crate::tree::NotePath;
 use crate::value::Credits;
@@ -91,8 +91,7 @@ impl SpendWitness {
 
     fn assignment(&self, public: &SpendPublic) -> Option<Assignment> {
         let [root, nullifier, inner_next, c_max, ctx] = public.inputs();
-        let mut value_next = self.value_next(public.c_max)?.get();
-        let mut assignment = Assignment {
+        let assignment = Assignment {
             root,
             nullifier,
             inner_next,
@@ -105,23 +104,36 @@ impl SpendWitness {
             rho: self.note.rho.to_fr(),
             blind: self.note.blind.0.to_fr(),
             blind_next: self.blind_next.0.to_fr(),
-            ..Assignment::blank()
+            path: path_cells(&self.path, self.note.leaf(&self.spend_key)),
+            value_next_bits: value_bits(self.value_next(public.c_max)?),
         };
-        let mut node = self.note.leaf(&self.spend_key).0;
-        let levels = assignment.children.iter_mut().zip(&mut assignment.position_bits).enumerate();
-        for (level, (children, bits)) in levels {
-            let known = self.path.children(level, node);
-            *children = known.map(Fe::to_fr);
-            let position = self.path.position(level);
-            *bits = [Fr::from(position % 2 == 1), Fr::from(position >= 2)];
-            node = crate::hash::poseidon(known);
-        }
-        for bit in &mut assignment.value_next_bits {
-            *bit = Fr::from(value_next & 1);
-            value_next >>= 1;
-        }
         Some(assignment)
     }
+}
+
+/// What the circuit is assigned for the path of a leaf.
+pub(crate) fn path_cells(path: &NotePath, leaf: Leaf) -> PathCells {
+    let mut cells = PathCells::BLANK;
+    let mut node = leaf.0;
+    let levels = cells.children.iter_mut().zip(&mut cells.position_bits).enumerate();
+    for (level, (children, bits)) in levels {
+        let known = path.children(level, node);
+        *children = known.map(Fe::to_fr);
+        let position = path.position(level);
+        *bits = [Fr::from(position % 2 == 1), Fr::from(position >= 2)];
+        node = crate::hash::poseidon(known);
+    }
+    cells
+}
+
+/// The bits of an amount, low bit first.
+pub(crate) fn value_bits(value: Credits) -> [Fr; VALUE_BITS] {
+    let mut value = value.get();
+    [(); VALUE_BITS].map(|()| {
+        let bit = Fr::from(value & 1);
+        value >>= 1;
+        bit
+    })
 }
 
 /// Why a spend cannot be proved. The wallet is at fault, except for [`ProveError::ProvingKey`].
@@ -226,7 +238,7 @@ impl SpendProof {
     }
 
     /// The points: canonical, in their subgroups and not the identity.
-    fn points(&self) -> Option<(G1Affine, G2Affine, G1Affine)> {
+    pub(crate) fn points(&self) -> Option<(G1Affine, G2Affine, G1Affine)> {
         let mut rest = self.0.as_slice();
         let a: G1Affine = compressed::<_, 32>(&mut rest).ok()?;
         let b: G2Affine = compressed::<_, 64>(&mut rest).ok()?;

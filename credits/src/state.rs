@@ -1,4 +1,4 @@
-//! The rules of a spend's life, without storage: what a ledger decides when it is asked to reserve, journal, settle or
+//! The rules of a spend's life, without storage: what a ledger decides when it is asked to reserve, journal, settle, merge or
 //! finalise. `docs/protocol.md` §4.1; `design/credits.md` §1.4.
 //!
 //! Every store applies these decisions inside one transaction, on facts read in that transaction. The invariant they
@@ -11,7 +11,8 @@ use crate::context::SpendContext;
 use crate::entry::SettledBy;
 use crate::keys::verify_ed25519;
 use crate::ledger::{JournalRequest, LedgerError, ReserveRequest, SettleRequest, journal_message, settle_message};
-use crate::note::{Inner, Leaf};
+use crate::merge::MergeRequest;
+use crate::note::{Inner, Leaf, Nullifier};
 use crate::value::Credits;
 
 /// A reservation.
@@ -68,20 +69,35 @@ pub enum SpendState {
         /// What came of it.
         outcome: SpendOutcome,
     },
+    /// Its note was merged with another.
+    Merged(MergedNotes),
+}
+
+/// A merge, recorded under both nullifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MergedNotes {
+    /// The notes.
+    pub nullifiers: [Nullifier; 2],
+    /// Hidden part of the successor note.
+    pub inner_next: Inner,
+    /// Position of the merge entry in the log.
+    pub entry_index: u64,
 }
 
 impl SpendState {
-    /// The reservation.
-    pub const fn spend(&self) -> &ReservedSpend {
+    /// The reservation; none for a note that was merged.
+    pub const fn spend(&self) -> Option<&ReservedSpend> {
         match self {
-            Self::Reserved(spend) | Self::Settled { spend, .. } | Self::Voided { spend, .. } => spend,
+            Self::Reserved(spend) | Self::Settled { spend, .. } | Self::Voided { spend, .. } => Some(spend),
+            Self::Merged(_) => None,
         }
     }
 
     /// The outcome, when there is one.
     pub const fn outcome(&self) -> Option<&SpendOutcome> {
         match self {
-            Self::Reserved(_) => None,
+            Self::Reserved(_) | Self::Merged(_) => None,
             Self::Settled { outcome, .. } | Self::Voided { outcome, .. } => Some(outcome),
         }
     }
@@ -130,14 +146,15 @@ pub fn decide_reserve(
 ) -> Result<ReserveDecision, LedgerError> {
     // The nullifier decides first: a repeat is answered whatever has become of its root, its deadline or its spend, and
     // whatever its proof bytes are, since proofs can be re-randomised.
-    if let Some(recorded) = facts.recorded.map(SpendState::spend) {
-        let same = recorded.context == request.context
-            && recorded.inner_next == request.inner_next
-            && recorded.c_max == request.c_max;
-        return if same {
-            Ok(ReserveDecision::Repeat { entry_index: recorded.entry_index })
-        } else {
-            Err(LedgerError::SpendConflict)
+    if let Some(recorded) = facts.recorded {
+        let same = |recorded: &&ReservedSpend| {
+            recorded.context == request.context
+                && recorded.inner_next == request.inner_next
+                && recorded.c_max == request.c_max
+        };
+        return match recorded.spend().filter(same) {
+            Some(recorded) => Ok(ReserveDecision::Repeat { entry_index: recorded.entry_index }),
+            None => Err(LedgerError::SpendConflict),
         };
     }
     let context = &request.context;
@@ -160,6 +177,52 @@ pub fn decide_reserve(
         return Err(LedgerError::RootUnknown);
     }
     Ok(ReserveDecision::Record)
+}
+
+/// What the store knows about a merge that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct MergeFacts<'a> {
+    /// The records of its nullifiers.
+    pub recorded: [Option<&'a SpendState>; 2],
+    /// Whether another spend or merge used its `inner_next`.
+    pub inner_used: bool,
+    /// Whether its root is one of the recent roots.
+    pub root_recent: bool,
+}
+
+/// What to do about a merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeDecision {
+    /// It is recorded already: answer with the entry at this position.
+    Repeat {
+        /// Position of the merge entry.
+        entry_index: u64,
+    },
+    /// Record it, provided its proof verifies.
+    Record,
+}
+
+/// Decides a merge, all but its proof.
+pub fn decide_merge(request: &MergeRequest, facts: MergeFacts<'_>) -> Result<MergeDecision, LedgerError> {
+    let [first, second] = request.nullifiers;
+    // The statement says so, too; the ledger's books must not hang on a proof alone.
+    if first == second {
+        return Err(LedgerError::MergeOneNote);
+    }
+    // As in a reservation, a repeat is answered whatever has become of its root and whatever its proof bytes are.
+    match facts.recorded {
+        [None, None] => {}
+        [Some(SpendState::Merged(merged)), Some(SpendState::Merged(other))]
+            if merged == other && request.is_same_merge(&merged.nullifiers, &merged.inner_next) =>
+        {
+            return Ok(MergeDecision::Repeat { entry_index: merged.entry_index });
+        }
+        _ => return Err(LedgerError::SpendConflict),
+    }
+    if facts.inner_used {
+        return Err(LedgerError::InnerReused);
+    }
+    if facts.root_recent { Ok(MergeDecision::Record) } else { Err(LedgerError::RootUnknown) }
 }
 
 /// A running total whose signature verified under one settle key.
@@ -244,7 +307,7 @@ pub enum SettleDecision {
 
 /// Decides a settlement for the spend of its nullifier.
 pub fn decide_settle(state: &SpendState, settle: &VerifiedSettle) -> Result<SettleDecision, LedgerError> {
-    let spend = state.spend();
+    let spend = state.spend().ok_or(LedgerError::NotFound)?;
     if settle.settle_key != spend.context.settle_key {
         return Err(LedgerError::SettleSignature);
     }

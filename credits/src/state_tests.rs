@@ -59,7 +59,7 @@ fn ended(charge: u64) -> (ReservedSpend, SpendOutcome) {
         leaf_index: 5,
         entry_index: 9,
     };
-    (reserved(None).spend().clone(), outcome)
+    (reserved(None).spend().unwrap().clone(), outcome)
 }
 
 fn settled(charge: u64) -> SpendState {
@@ -70,6 +70,67 @@ fn settled(charge: u64) -> SpendState {
 fn voided() -> SpendState {
     let (spend, outcome) = ended(0);
     SpendState::Voided { spend, outcome }
+}
+
+fn merge_request() -> MergeRequest {
+    MergeRequest {
+        root: Root(Fe::from(1)),
+        nullifiers: [Nullifier(Fe::from(2)), Nullifier(Fe::from(3))],
+        inner_next: Inner(Fe::from(4)),
+        proof: SpendProof::from_bytes([7; 128]),
+    }
+}
+
+fn merged() -> SpendState {
+    let MergeRequest { nullifiers, inner_next, .. } = merge_request();
+    SpendState::Merged(MergedNotes { nullifiers, inner_next, entry_index: 11 })
+}
+
+#[test]
+fn merges_are_decided_by_their_nullifiers_first() {
+    let fresh = MergeFacts { recorded: [None, None], inner_used: false, root_recent: true };
+    assert_eq!(decide_merge(&merge_request(), fresh), Ok(MergeDecision::Record));
+    let mut one_note = merge_request();
+    one_note.nullifiers[1] = one_note.nullifiers[0];
+    assert_eq!(decide_merge(&one_note, fresh), Err(LedgerError::MergeOneNote));
+    assert_eq!(decide_merge(&merge_request(), MergeFacts { inner_used: true, ..fresh }), Err(LedgerError::InnerReused));
+    assert_eq!(
+        decide_merge(&merge_request(), MergeFacts { root_recent: false, ..fresh }),
+        Err(LedgerError::RootUnknown)
+    );
+
+    let (merged, reserved, settled) = (merged(), reserved(None), settled(1));
+    let (merged, reserved, settled) = (Some(&merged), Some(&reserved), Some(&settled));
+    let taken =
+        [[reserved, None], [None, reserved], [settled, settled], [merged, None], [None, merged], [merged, reserved]];
+    for recorded in taken {
+        let decision = decide_merge(&merge_request(), MergeFacts { recorded, ..fresh });
+        assert_eq!(decision, Err(LedgerError::SpendConflict), "{recorded:?}");
+    }
+    // The same again, whatever has become of its root and whatever its proof is; and others of these notes.
+    let again = MergeFacts { recorded: [merged, merged], inner_used: true, root_recent: false };
+    let mut other_proof = merge_request();
+    (other_proof.root, other_proof.proof) = (Root(Fe::from(9)), SpendProof::from_bytes([8; 128]));
+    assert_eq!(decide_merge(&other_proof, again), Ok(MergeDecision::Repeat { entry_index: 11 }));
+    let mut swapped = merge_request();
+    swapped.nullifiers.swap(0, 1);
+    let mut elsewhere = merge_request();
+    elsewhere.inner_next = Inner(Fe::from(5));
+    for other in [swapped, elsewhere] {
+        assert_eq!(decide_merge(&other, again), Err(LedgerError::SpendConflict));
+    }
+}
+
+#[test]
+fn a_merged_note_is_spent() {
+    let merged = merged();
+    assert_eq!(
+        decide_reserve(&request(), ReserveFacts { recorded: Some(&merged), ..FRESH }, &RULES, NOW),
+        Err(LedgerError::SpendConflict)
+    );
+    assert_eq!(merged.spend(), None);
+    assert_eq!(merged.outcome(), None);
+    assert_eq!(decide_finalise(&merged, 0, u64::MAX), None);
 }
 
 const FRESH: ReserveFacts<'_> = ReserveFacts { recorded: None, inner_used: false, root_recent: true };

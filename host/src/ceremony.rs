@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use ceremony::{Beacon, CeremonyError, PTAU_BYTES_MAX, Ptau, Verified, ZKEY_BYTES_MAX, Zkey};
 use clap::Subcommand;
-use credits::circuit::Relation;
+use credits::circuit::{Relation, Statement};
+use credits::hash::sha256;
 use ledger::Parameters;
 use rand_core::OsRng;
 use serde_json::json;
@@ -22,9 +23,9 @@ const ENTROPY_BYTES_MAX: u64 = 1 << 20;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Make the first key, of the spend circuit and prepared powers of tau.
+    /// Make the first key, of a circuit and prepared powers of tau.
     #[command(
-        after_help = "The powers: a published .ptau file, prepared for phase 2, for degree 2^13 or more; compare its hash with the \
+        after_help = "The powers: a published .ptau file, prepared for phase 2, for degree 2^14 or more, or 2^15 for merges; compare its hash with the \
         one its publisher names.\n\
         Example:\n  cloister-host ceremony start --ptau pot14_final.ptau --out circuit_0000.zkey --r1cs circuit.r1cs"
     )]
@@ -38,6 +39,9 @@ pub(crate) enum Command {
         /// Write the circuit as well, for snarkjs.
         #[arg(long, value_name = "FILE")]
         r1cs: Option<PathBuf>,
+        /// What the parameters are for.
+        #[arg(long, value_enum, default_value_t)]
+        circuit: CircuitName,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -76,6 +80,9 @@ pub(crate) enum Command {
         /// The key.
         #[arg(long, value_name = "FILE")]
         zkey: PathBuf,
+        /// What the parameters are for.
+        #[arg(long, value_enum, default_value_t)]
+        circuit: CircuitName,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -101,10 +108,32 @@ pub(crate) enum Command {
         /// Logarithm of how often the beacon is hashed.
         #[arg(long, default_value_t = 20, requires = "beacon", value_parser = clap::value_parser!(u8).range(10..=24))]
         beacon_iterations: u8,
+        /// What the parameters are for.
+        #[arg(long, value_enum, default_value_t)]
+        circuit: CircuitName,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// The circuit that a ceremony is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum CircuitName {
+    /// Spends.
+    #[default]
+    Spend,
+    /// Merges of two notes into one.
+    Merge,
+}
+
+impl From<CircuitName> for Statement {
+    fn from(name: CircuitName) -> Self {
+        match name {
+            CircuitName::Spend => Self::Spend,
+            CircuitName::Merge => Self::Merge,
+        }
+    }
 }
 
 /// A beacon's bytes.
@@ -118,14 +147,14 @@ fn beacon_value(text: &str) -> Result<BeaconValue, String> {
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Start { ptau, out, r1cs, json } => start(&ptau, &out, r1cs.as_deref(), json),
+        Command::Start { ptau, out, r1cs, circuit, json } => start(circuit.into(), &ptau, &out, r1cs.as_deref(), json),
         Command::Contribute { input, out, name, entropy_file, json } => {
             contribute(&input, &out, &name, entropy_file.as_deref(), json)
         }
-        Command::Verify { ptau, zkey, json } => verify(&ptau, &zkey, json),
-        Command::Finish { ptau, zkey, out_dir, beacon, beacon_iterations, json } => {
+        Command::Verify { ptau, zkey, circuit, json } => verify(circuit.into(), &ptau, &zkey, json),
+        Command::Finish { ptau, zkey, out_dir, beacon, beacon_iterations, circuit, json } => {
             let beacon = beacon.map(|BeaconValue(value)| Beacon { value, iterations: beacon_iterations });
-            finish(&ptau, &zkey, &out_dir, beacon, json)
+            finish(circuit.into(), &ptau, &zkey, &out_dir, beacon, json)
         }
     }
 }
@@ -140,27 +169,28 @@ fn coded(error: CeremonyError) -> anyhow::Error {
 
 /// What the circuit and the powers of tau give.
 struct Origin {
+    statement: Statement,
     circuit: Relation,
     first: Zkey,
     ptau_digest: ceremony::Hash,
 }
 
-fn origin(ptau: &Path) -> anyhow::Result<Origin> {
+fn origin(statement: Statement, ptau: &Path) -> anyhow::Result<Origin> {
     output::note(&format!("checking the powers of tau in {} (some ten seconds)", ptau.display()));
     let bytes = files::read(ptau, PTAU_BYTES_MAX)?;
-    let circuit = Relation::new().map_err(|_| coded(CeremonyError::CircuitTooLarge))?;
+    let circuit = Relation::of_statement(statement).map_err(|_| coded(CeremonyError::CircuitTooLarge))?;
     let powers = Ptau::read(&bytes, &circuit, &mut OsRng).map_err(coded);
     let powers = powers.with_context(|| format!("{} cannot be used", ptau.display()))?;
     drop(bytes);
-    output::note("computing the spend circuit's first key (some ten seconds)");
+    output::note("computing the circuit's first key (some ten seconds)");
     let first = ceremony::start(&circuit, &powers).map_err(coded)?;
-    Ok(Origin { circuit, first, ptau_digest: powers.digest() })
+    Ok(Origin { statement, circuit, first, ptau_digest: powers.digest() })
 }
 
-fn start(ptau: &Path, out: &Path, r1cs: Option<&Path>, json: bool) -> anyhow::Result<()> {
+fn start(statement: Statement, ptau: &Path, out: &Path, r1cs: Option<&Path>, json: bool) -> anyhow::Result<()> {
     files::refuse_existing(out)?;
     r1cs.map(files::refuse_existing).transpose()?;
-    let Origin { circuit, first, ptau_digest } = origin(ptau)?;
+    let Origin { circuit, first, ptau_digest, .. } = origin(statement, ptau)?;
     if let Some(path) = r1cs {
         files::write_new(path, &ceremony::r1cs(&circuit).map_err(coded)?)?;
     }
@@ -207,18 +237,46 @@ fn verified(origin: &Origin, path: &Path, beacon: Option<Beacon>) -> anyhow::Res
     ceremony::verify(&origin.first, zkey, &mut OsRng).map_err(coded).with_context(refused)
 }
 
-fn verify(ptau: &Path, zkey: &Path, json: bool) -> anyhow::Result<()> {
-    let origin = origin(ptau)?;
+fn verify(statement: Statement, ptau: &Path, zkey: &Path, json: bool) -> anyhow::Result<()> {
+    let origin = origin(statement, ptau)?;
     let verified = verified(&origin, zkey, None)?;
-    report(&files::Summary::of(&verified, &origin.ptau_digest), json)
+    report(&summary(&origin, &verified), json)
 }
 
-fn finish(ptau: &Path, zkey: &Path, out_dir: &Path, beacon: Option<Beacon>, json: bool) -> anyhow::Result<()> {
+/// The parameters that a transcript made.
+fn made(statement: Statement, verified: &Verified) -> Result<Parameters, CeremonyError> {
+    let (proving_key, verifying_key) = match statement {
+        Statement::Spend => {
+            let params = verified.proving_params()?;
+            (params.to_bytes(), params.verifying().to_bytes())
+        }
+        Statement::Merge => {
+            let params = verified.merge_params()?;
+            (params.to_bytes(), params.verifying().to_bytes())
+        }
+    };
+    let (verifying_key, transcript_digest) = (verifying_key.to_vec(), verified.transcript_digest());
+    Ok(Parameters { proving_key, verifying_key, transcript_digest })
+}
+
+fn summary(origin: &Origin, verified: &Verified) -> files::Summary {
+    let vk_digest = made(origin.statement, verified).ok().map(|params| sha256(&params.verifying_key));
+    files::Summary::of(verified, &origin.ptau_digest, vk_digest)
+}
+
+fn finish(
+    statement: Statement,
+    ptau: &Path,
+    zkey: &Path,
+    out_dir: &Path,
+    beacon: Option<Beacon>,
+    json: bool,
+) -> anyhow::Result<()> {
     files::refuse_existing(out_dir)?;
-    let origin = origin(ptau)?;
+    let origin = origin(statement, ptau)?;
     let verified = verified(&origin, zkey, beacon)?;
-    let params = verified.proving_params().map_err(coded)?;
-    let summary = files::Summary::of(&verified, &origin.ptau_digest);
+    let params = made(statement, &verified).map_err(coded)?;
+    let summary = summary(&origin, &verified);
     let circuit = ceremony::r1cs(&origin.circuit).map_err(coded)?;
     files::write_directory(out_dir, &params, &summary, &verified.zkey().to_bytes(), &circuit)?;
     report(&summary, json)
@@ -226,17 +284,12 @@ fn finish(ptau: &Path, zkey: &Path, out_dir: &Path, beacon: Option<Beacon>, json
 
 /// The parameters of a finished ceremony, from nothing but its last zkey, which is verified like by `finish`: what else is in the
 /// directory is for people.
-pub(crate) fn parameters(directory: &Path, ptau: &Path) -> anyhow::Result<Parameters> {
+pub(crate) fn parameters(statement: Statement, directory: &Path, ptau: &Path) -> anyhow::Result<Parameters> {
     let zkey = directory.join(files::ZKEY_FILE);
     // Before the powers, which take longer.
     files::refuse_missing(&zkey)?;
-    let verified = verified(&origin(ptau)?, &zkey, None)?;
-    let params = verified.proving_params().map_err(coded)?;
-    Ok(Parameters {
-        proving_key: params.to_bytes(),
-        verifying_key: params.verifying().to_bytes().to_vec(),
-        transcript_digest: verified.transcript_digest(),
-    })
+    let verified = verified(&origin(statement, ptau)?, &zkey, None)?;
+    made(statement, &verified).map_err(coded)
 }
 
 fn report(summary: &files::Summary, json: bool) -> anyhow::Result<()> {

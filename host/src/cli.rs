@@ -73,7 +73,9 @@ pub(crate) enum Ledger {
     #[command(after_help = "Examples:\n  cloister-host ledger init --dir /var/lib/cloister/ledger\n  \
         cloister-host ledger init --dir /var/lib/cloister/ledger --postgres postgresql:///cloister\n  \
         cloister-host ledger init --dir /var/lib/cloister/ledger --postgres @db.url --postgres-ca db-ca.pem\n  \
-        cloister-host ledger init --dir /var/lib/cloister/ledger --parameters parameters --ptau pot14_final.ptau --holds-value")]
+        cloister-host ledger init --dir /var/lib/cloister/ledger --parameters parameters --ptau pot14_final.ptau --holds-value\n  \
+        cloister-host ledger init --dir /var/lib/cloister/ledger --parameters parameters --merge-parameters merge-parameters --ptau \
+        pot15_final.ptau")]
     Init {
         /// The ledger's directory.
         #[arg(long)]
@@ -95,7 +97,14 @@ pub(crate) enum Ledger {
         /// party.
         #[arg(long, value_name = "DIR", requires = "ptau")]
         parameters: Option<PathBuf>,
-        /// The powers of tau that the ceremony began with: its transcript is verified against them (half a minute).
+        /// Use the parameters of a finished ceremony for merges of two notes into one. Without them a ledger with `--parameters` makes
+        /// no merges.
+        #[arg(long, value_name = "DIR", requires = "parameters")]
+        merge_parameters: Option<PathBuf>,
+        /// Make no merges: a wallet then pays a tab only from a note that is large enough.
+        #[arg(long, conflicts_with = "merge_parameters")]
+        no_merges: bool,
+        /// The powers of tau that the ceremonies began with: their transcripts are verified against them (half a minute each).
         #[arg(long, value_name = "FILE", requires = "parameters")]
         ptau: Option<PathBuf>,
         /// The ledger's credits are worth money. It must then have parameters of a ceremony.

@@ -1,11 +1,12 @@
 //! `cloister-host ledger …`.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use credits::Credits;
-use ledger::{InitOptions, OpenLedger, PostgresOptions, PostgresServer};
+use credits::circuit::Statement;
+use ledger::{InitOptions, MergeSource, OpenLedger, PostgresOptions, PostgresServer};
 
 use crate::cli::Ledger;
 use crate::{ceremony, clock, output, stop};
@@ -19,16 +20,28 @@ pub(crate) fn run(command: Ledger) -> anyhow::Result<()> {
             postgres,
             postgres_ca,
             parameters,
+            merge_parameters,
+            no_merges,
             ptau,
             holds_value,
             accept_single_party,
         } => {
             let postgres = postgres.map(|url| server(&url, postgres_ca.as_deref())).transpose()?;
-            let parameters = parameters.zip(ptau).map(|(dir, ptau)| ceremony::parameters(&dir, &ptau)).transpose()?;
+            let of_ceremony = |statement, directory: Option<PathBuf>| {
+                let files = directory.as_deref().zip(ptau.as_deref());
+                files.map(|(directory, ptau)| ceremony::parameters(statement, directory, ptau)).transpose()
+            };
+            let parameters = of_ceremony(Statement::Spend, parameters)?;
+            let merges = match of_ceremony(Statement::Merge, merge_parameters)? {
+                Some(made) => Some(MergeSource::Ceremony(made)),
+                None if no_merges || parameters.is_some() => None,
+                None => Some(MergeSource::MadeHere),
+            };
             let options = InitOptions {
                 holds_value,
                 accept_single_party,
                 parameters,
+                merges,
                 grace_secs,
                 tab_secs_max,
                 postgres,
@@ -60,7 +73,7 @@ fn server(url: &str, authority: Option<&Path>) -> anyhow::Result<PostgresOptions
 
 fn init(dir: &Path, options: InitOptions) -> anyhow::Result<()> {
     let single_party = options.parameters.is_none();
-    output::note("making keys and spend circuit parameters (a few seconds)");
+    output::note("making keys and parameters of the proof system (a few seconds)");
     let info = ledger::init(dir, options).with_context(|| format!("make a ledger in {}", dir.display()))?;
     if single_party {
         output::note(
@@ -102,6 +115,8 @@ fn info(dir: &Path, json: bool) -> anyhow::Result<()> {
     output::line(&format!("ledger id        {}", info.ledger_id))?;
     output::line(&format!("checkpoint key   {}", info.ledger_key))?;
     output::line(&format!("parameters       {} ({} setup)", info.vk_digest, info.setup))?;
+    let merges = info.merge.as_ref().map(|merge| format!("{} ({} setup)", merge.vk_digest, merge.setup));
+    output::line(&format!("merges           {}", merges.as_deref().unwrap_or("none")))?;
     output::line(&format!("holds value      {}", if info.holds_value { "yes" } else { "no: test credits" }))?;
     output::line(&format!("longest tab      {} s, then {} s of grace", info.tab_secs_max, info.grace_secs))
 }

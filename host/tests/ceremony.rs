@@ -37,6 +37,29 @@ fn two_contributors_and_a_beacon_make_a_ledger_that_holds_value() {
     ceremony_and_ledger(false);
 }
 
+/// Of the larger circuit, which takes larger powers: those of spends do not do.
+#[test]
+fn nightly_parameters_of_merges_are_made_by_a_ceremony_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    fs::write(dir.join("pot.ptau"), ptau(14, &Secrets::from_seed(5), Highest::Missing)).unwrap();
+    for circuit in ["spend", "merge"] {
+        succeed(dir, &format!("ceremony start --circuit {circuit} --ptau pot.ptau --out {circuit}0.zkey --json"));
+        let contribute = format!("ceremony contribute --in {circuit}0.zkey --out {circuit}1.zkey --name Ada --json");
+        succeed(dir, &contribute);
+        let finish = format!("ceremony finish --circuit {circuit} --ptau pot.ptau --zkey {circuit}1.zkey");
+        succeed(dir, &format!("{finish} --out-dir {circuit} --json"));
+    }
+    // A key of one circuit is none of the other.
+    let crossed = run(dir, "ceremony verify --circuit merge --ptau pot.ptau --zkey spend1.zkey");
+    assert_eq!(crossed.status.code(), Some(1), "{}", String::from_utf8_lossy(&crossed.stderr));
+    let init = "ledger init --dir ledger --parameters spend --merge-parameters merge --ptau pot.ptau --holds-value";
+    let made = run(dir, init);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let info = succeed(dir, "ledger info --dir ledger --json");
+    assert!(info["merge"]["setup"].as_str().unwrap().starts_with("ceremony:"), "{info}");
+}
+
 /// `verify` computes the first key once more.
 #[test]
 fn nightly_verify_and_finish_report_the_same_transcript() {
@@ -105,6 +128,7 @@ fn files_that_cannot_be_used_are_refused_at_once() {
     fs::write(dir.join("small.ptau"), ptau(4, &Secrets::from_seed(5), Highest::Missing)).unwrap();
     fs::write(dir.join("text"), "no key").unwrap();
     refuse(dir, "ceremony start --ptau small.ptau --out 0.zkey", "ceremony.ptau_power");
+    refuse(dir, "ceremony start --circuit merge --ptau small.ptau --out 0.zkey", "ceremony.ptau_power");
     refuse(dir, "ceremony start --ptau text --out 0.zkey", "ceremony.magic");
     refuse(dir, "ceremony start --ptau absent --out 0.zkey", "ceremony.unreadable");
     refuse(dir, "ceremony start --ptau text --out text", "ceremony.exists");

@@ -17,7 +17,7 @@ pub(crate) struct Signer<'a> {
 }
 
 impl Signer<'_> {
-    fn checkpoint(&self, view: &dyn View) -> Checkpoint {
+    pub(crate) fn checkpoint(&self, view: &dyn View) -> Checkpoint {
         self.identity.sign_checkpoint(&view.heads(), self.now)
     }
 }
@@ -41,7 +41,8 @@ pub(crate) fn redeem(
 
 pub(crate) fn reservation(signer: &Signer<'_>, view: &dyn View, nullifier: &Nullifier) -> Result<Reservation, Abort> {
     let state = view.spend(nullifier)?.ok_or(StoreError::Missing { record: "recorded spend" })?;
-    let entry_index = state.spend().entry_index;
+    let spend = state.spend().ok_or(StoreError::Missing { record: "reservation" })?;
+    let entry_index = spend.entry_index;
     let inclusion = inclusion(view, entry_index)?;
     Ok(Reservation { nullifier: *nullifier, entry_index, inclusion, checkpoint: signer.checkpoint(view) })
 }
@@ -90,7 +91,7 @@ pub(crate) fn checkpoint(
     Ok(CheckpointAnswer { checkpoint: signer.checkpoint(view), consistency })
 }
 
-fn inclusion(view: &dyn View, entry_index: u64) -> Result<Vec<Bytes32>, StoreError> {
+pub(crate) fn inclusion(view: &dyn View, entry_index: u64) -> Result<Vec<Bytes32>, StoreError> {
     let size = view.heads().log_size;
     with_nodes(|wanted| view.nodes(wanted), |node| inclusion_proof(entry_index, size, node))
 }

@@ -6,6 +6,7 @@
 //! admin.key       seed of the administrator key, the same; only `issue_voucher` reads it
 //! proving.key     parameters of the proof system
 //! verifying.key
+//! merge-proving.key, merge-verifying.key   likewise, where notes can be merged
 //! ledger.redb     the database; or, when it is in PostgreSQL:
 //! postgres.url    how to connect, mode 0600: it may hold a password
 //! postgres-ca.pem whose certificates the server's connection is protected with, if it is on another machine
@@ -21,8 +22,10 @@ use credits::bytes::decode_hex;
 use credits::checkpoint::ledger_id;
 use credits::keys::SEED_LEN;
 use credits::ledger::LEDGER_VERSION;
-use credits::params::{ParamsError, ProvingParams, VerifyingParams, setup};
-use credits::{AdminKey, Bytes32, Credits, KeyError, LedgerInfo, LedgerKey, SigningKey, Voucher};
+use credits::params::{
+    MergeProvingParams, MergeVerifyingParams, ParamsError, ProvingParams, VerifyingParams, setup, setup_merge,
+};
+use credits::{AdminKey, Bytes32, Credits, KeyError, LedgerInfo, LedgerKey, MergeInfo, SigningKey, Voucher};
 use rand_core::{OsRng, RngCore};
 
 use crate::clock::Clock;
@@ -31,13 +34,16 @@ use crate::error::StoreError;
 use crate::identity::{IdentityError, LedgerIdentity};
 use crate::postgres_store::PostgresServer;
 use crate::redb_store::create_database;
-use crate::service::PublishedParams;
+use crate::service::{PublishedKeys, PublishedParams};
+use crate::spend_verifier::Verifiers;
 
 const INFO_FILE: &str = "ledger.json";
 const LEDGER_KEY_FILE: &str = "ledger.key";
 const ADMIN_KEY_FILE: &str = "admin.key";
 const PROVING_KEY_FILE: &str = "proving.key";
 const VERIFYING_KEY_FILE: &str = "verifying.key";
+const MERGE_PROVING_KEY_FILE: &str = "merge-proving.key";
+const MERGE_VERIFYING_KEY_FILE: &str = "merge-verifying.key";
 const DATABASE_FILE: &str = "ledger.redb";
 const POSTGRES_FILE: &str = "postgres.url";
 const POSTGRES_AUTHORITY_FILE: &str = "postgres-ca.pem";
@@ -46,7 +52,7 @@ const POSTGRES_AUTHORITY_FILE: &str = "postgres-ca.pem";
 const INFO_BYTES_MAX: u64 = 16 << 10;
 /// Longest description of a connection, and longest file of certificates.
 const POSTGRES_BYTES_MAX: u64 = 64 << 10;
-/// Longest parameter file read; the proving key is about 2.5 MiB.
+/// Longest parameter file read; the proving key of merges, the larger, is about 5 MiB.
 const PARAMS_BYTES_MAX: u64 = 16 << 20;
 /// A key file: 64 characters and a line end.
 const KEY_BYTES_MAX: u64 = 65;
@@ -64,6 +70,8 @@ pub struct InitOptions {
     pub accept_single_party: bool,
     /// The parameters of a finished ceremony; made by this process alone otherwise.
     pub parameters: Option<Parameters>,
+    /// Where the parameters of merges are from; without them it makes none.
+    pub merges: Option<MergeSource>,
     /// See [`LedgerInfo::grace_secs`].
     pub grace_secs: u64,
     /// See [`LedgerInfo::root_window`].
@@ -85,6 +93,15 @@ pub struct Parameters {
     pub transcript_digest: Bytes32,
 }
 
+/// Where the parameters of merges are from.
+#[derive(Clone, Debug)]
+pub enum MergeSource {
+    /// This process makes them, alone.
+    MadeHere,
+    /// A finished ceremony made them.
+    Ceremony(Parameters),
+}
+
 /// How to reach a PostgreSQL server: see [`PostgresServer::new`].
 #[derive(Clone)]
 pub struct PostgresOptions {
@@ -101,12 +118,13 @@ impl std::fmt::Debug for PostgresOptions {
 }
 
 impl Default for InitOptions {
-    /// Test credits; five minutes of grace, 4,096 recent roots, reservations of up to a day.
+    /// Test credits, no merges; five minutes of grace, 4,096 recent roots, reservations of up to a day.
     fn default() -> Self {
         Self {
             holds_value: false,
             accept_single_party: false,
             parameters: None,
+            merges: None,
             grace_secs: 300,
             root_window: 4096,
             tab_secs_max: 86_400,
@@ -208,18 +226,22 @@ pub enum DirectoryError {
 pub fn init(directory: &Path, options: InitOptions) -> Result<LedgerInfo, DirectoryError> {
     // What can be mistyped is looked at before anything is made.
     let server = options.postgres.as_ref().map(server).transpose()?;
-    if options.holds_value && options.parameters.is_none() && !options.accept_single_party {
+    let made_here = options.parameters.is_none() || matches!(options.merges, Some(MergeSource::MadeHere));
+    if options.holds_value && made_here && !options.accept_single_party {
         return Err(DirectoryError::SingleParty);
     }
     let (setup, proving) = parameters(options.parameters)?;
     let verifying = proving.verifying();
+    let merging = options.merges.map(merge_parameters).transpose()?;
     create_empty(directory)?;
     let (ledger_key, admin_key) = (new_key()?, new_key()?);
     let vk_digest = verifying.digest();
     let InitOptions { holds_value, grace_secs, root_window, tab_secs_max, postgres, .. } = options;
+    let merge =
+        merging.as_ref().map(|(setup, keys)| MergeInfo { vk_digest: keys.verifying().digest(), setup: setup.clone() });
     let info = LedgerInfo {
         version: LEDGER_VERSION.to_owned(),
-        ledger_id: ledger_id(ledger_key.public(), vk_digest),
+        ledger_id: ledger_id(ledger_key.public(), vk_digest, merge.as_ref().map(|merge| merge.vk_digest)),
         ledger_key: ledger_key.public(),
         admin_key: admin_key.public(),
         vk_digest,
@@ -228,12 +250,17 @@ pub fn init(directory: &Path, options: InitOptions) -> Result<LedgerInfo, Direct
         grace_secs,
         root_window,
         tab_secs_max,
+        merge,
     };
     let identity = LedgerIdentity::new(info.clone(), ledger_key.clone()).map_err(DirectoryError::Identity)?;
     write_new(&directory.join(LEDGER_KEY_FILE), SECRET_MODE, hex::encode(ledger_key.seed()).as_bytes())?;
     write_new(&directory.join(ADMIN_KEY_FILE), SECRET_MODE, hex::encode(admin_key.seed()).as_bytes())?;
     write_new(&directory.join(PROVING_KEY_FILE), PUBLIC_MODE, &proving.to_bytes())?;
     write_new(&directory.join(VERIFYING_KEY_FILE), PUBLIC_MODE, &verifying.to_bytes())?;
+    if let Some((_, keys)) = merging {
+        write_new(&directory.join(MERGE_PROVING_KEY_FILE), PUBLIC_MODE, &keys.to_bytes())?;
+        write_new(&directory.join(MERGE_VERIFYING_KEY_FILE), PUBLIC_MODE, &keys.verifying().to_bytes())?;
+    }
     match (server, postgres) {
         (Some(server), Some(PostgresOptions { url, authority })) => {
             write_new(&directory.join(POSTGRES_FILE), SECRET_MODE, url.as_bytes())?;
@@ -263,6 +290,20 @@ fn parameters(of_ceremony: Option<Parameters>) -> Result<(String, ProvingParams)
     Ok((format!("ceremony:{transcript_digest}"), proving))
 }
 
+/// The same for merges.
+fn merge_parameters(source: MergeSource) -> Result<(String, MergeProvingParams), DirectoryError> {
+    let Parameters { proving_key, verifying_key, transcript_digest } = match source {
+        MergeSource::MadeHere => {
+            let keys = setup_merge(&mut OsRng).map_err(DirectoryError::Params)?;
+            return Ok(("single-party".to_owned(), keys));
+        }
+        MergeSource::Ceremony(parameters) => parameters,
+    };
+    let verifying = MergeVerifyingParams::from_bytes(&verifying_key).map_err(DirectoryError::Params)?;
+    let keys = MergeProvingParams::from_bytes(&proving_key, verifying.digest()).map_err(DirectoryError::Params)?;
+    Ok((format!("ceremony:{transcript_digest}"), keys))
+}
+
 fn server(options: &PostgresOptions) -> Result<PostgresServer, DirectoryError> {
     PostgresServer::new(&options.url, options.authority.as_deref()).map_err(DirectoryError::Store)
 }
@@ -290,13 +331,27 @@ pub fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<OpenLedger, Direc
     let info = read_info(directory)?;
     let key: LedgerKey = read_key(&directory.join(LEDGER_KEY_FILE))?;
     let identity = LedgerIdentity::new(info, key).map_err(DirectoryError::Identity)?;
-    let verifying_key = read(&directory.join(VERIFYING_KEY_FILE), PARAMS_BYTES_MAX)?;
-    let verifier = VerifyingParams::from_bytes(&verifying_key).map_err(DirectoryError::Params)?;
-    if verifier.digest() != identity.info().vk_digest {
+    let keys = |proving, verifying| {
+        let verifying_key = read(&directory.join(verifying), PARAMS_BYTES_MAX)?.into();
+        // Only handed out: wallets judge it by the digest of the verifying key inside it.
+        let proving_key = read(&directory.join(proving), PARAMS_BYTES_MAX)?.into();
+        Ok(PublishedKeys { proving_key, verifying_key })
+    };
+    let spend = keys(PROVING_KEY_FILE, VERIFYING_KEY_FILE)?;
+    let spends = VerifyingParams::from_bytes(&spend.verifying_key).map_err(DirectoryError::Params)?;
+    if spends.digest() != identity.info().vk_digest {
         return Err(DirectoryError::VerifyingKey);
     }
-    // Only handed out: wallets judge it by the digest of the verifying key inside it.
-    let proving_key = read(&directory.join(PROVING_KEY_FILE), PARAMS_BYTES_MAX)?;
+    let (mut merge, mut merges) = (None, None);
+    if let Some(digest) = identity.info().merge_vk_digest() {
+        let published = keys(MERGE_PROVING_KEY_FILE, MERGE_VERIFYING_KEY_FILE)?;
+        let judged = MergeVerifyingParams::from_bytes(&published.verifying_key).map_err(DirectoryError::Params)?;
+        if judged.digest() != digest {
+            return Err(DirectoryError::VerifyingKey);
+        }
+        (merge, merges) = (Some(published), Some(judged));
+    }
+    let verifier = Verifiers { spends, merges };
     // Never made anew: a ledger that lost its database has lost its money, and an empty one would take every spent
     // note again.
     let ledger = match stored_server(directory)? {
@@ -304,10 +359,7 @@ pub fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<OpenLedger, Direc
         None => DurableLedger::open_file(&directory.join(DATABASE_FILE), identity, verifier, clock),
     };
     let ledger = ledger.map_err(DirectoryError::Store)?;
-    Ok(OpenLedger {
-        ledger,
-        params: PublishedParams { proving_key: proving_key.into(), verifying_key: verifying_key.into() },
-    })
+    Ok(OpenLedger { ledger, params: PublishedParams { spend, merge } })
 }
 
 /// Signs a voucher with the administrator key. The service need not be running, and does not learn of it until it is

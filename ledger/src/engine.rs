@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use credits::claim::{VerifiedClaim, claims_made, decide_claim};
 use credits::ledger::LOG_PAGE_ENTRIES_MAX;
-use credits::state::{ReserveDecision, ReserveFacts, VerifiedJournal, VerifiedSettle, decide_reserve};
+use credits::state::{MergeDecision, ReserveDecision, ReserveFacts, VerifiedJournal, VerifiedSettle, decide_reserve};
 use credits::{
     Bytes32, CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage,
-    Nullifier, PayeeAccount, RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse,
+    MergeRequest, MergeResponse, Nullifier, PayeeAccount, RedeemRequest, RedeemResponse, Reservation, ReserveRequest,
+    SettleRequest, SettleResponse,
 };
 
 use crate::answers;
 use crate::clock::Clock;
 use crate::error::{Abort, StoreError};
 use crate::identity::LedgerIdentity;
+use crate::merging;
 use crate::proof_queue::{Admitted, ProofQueue};
 use crate::spend_verifier::SpendVerifier;
 use crate::storage::{Backend, Heads, Totals, View};
@@ -142,7 +144,7 @@ impl<B: Backend> StoredLedger<B> {
     async fn settle_key(&self, nullifier: Nullifier) -> Result<Bytes32, LedgerError> {
         self.read(move |_, view| {
             let state = view.spend(&nullifier)?.ok_or(LedgerError::NotFound)?;
-            Ok(state.spend().context.settle_key)
+            Ok(state.spend().ok_or(LedgerError::NotFound)?.context.settle_key)
         })
         .await
     }
@@ -206,6 +208,27 @@ impl<B: Backend> Ledger for StoredLedger<B> {
             return Err(LedgerError::Unavailable);
         };
         self.read(move |signer, view| answers::claim(signer, view, entry_index)).await
+    }
+
+    async fn merge(&self, request: MergeRequest) -> Result<MergeResponse, LedgerError> {
+        let ctx = merging::context(self.shared.identity.info())?;
+        let admitted = self.shared.proofs.admit()?;
+        let (rules, asked) = (self.shared.identity.rules(), request.clone());
+        // The cheap checks; a repeat is answered without looking at its proof.
+        let repeat = self
+            .read(move |signer, view| match merging::decide(view, &rules, &asked)? {
+                MergeDecision::Repeat { entry_index } => merging::answer(signer, view, entry_index).map(Some),
+                MergeDecision::Record => Ok(None),
+            })
+            .await?;
+        if let Some(answer) = repeat {
+            return Ok(answer);
+        }
+        let proved = self.shared.proofs.verify_merge(request, ctx, admitted).await?;
+        let Outcome::Merged { entry_index } = self.shared.backend.submit(Op::Merge(proved)).await? else {
+            return Err(LedgerError::Unavailable);
+        };
+        self.read(move |signer, view| merging::answer(signer, view, entry_index)).await
     }
 
     async fn payee(&self, payee: Bytes32) -> Result<PayeeAccount, LedgerError> {

@@ -41,7 +41,7 @@ impl LedgerIdentity {
         if info.ledger_key != key.public() {
             return Err(IdentityError::Key);
         }
-        if info.ledger_id != ledger_id(info.ledger_key, info.vk_digest) {
+        if info.ledger_id != ledger_id(info.ledger_key, info.vk_digest, info.merge_vk_digest()) {
             return Err(IdentityError::Id);
         }
         if info.root_window == 0 {

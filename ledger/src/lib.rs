@@ -20,17 +20,20 @@ pub mod transitions;
 
 mod answers;
 mod group;
+mod merging;
 mod record;
 
 pub use clock::Clock;
-pub use directory::{DirectoryError, InitOptions, OpenLedger, Parameters, PostgresOptions, init, issue_voucher, open};
+pub use directory::{
+    DirectoryError, InitOptions, MergeSource, OpenLedger, Parameters, PostgresOptions, init, issue_voucher, open,
+};
 pub use durable::DurableLedger;
 pub use engine::StoredLedger;
 pub use error::StoreError;
 pub use identity::{IdentityError, LedgerIdentity};
 pub use memory::VolatileLedger;
 pub use postgres_store::PostgresServer;
-pub use service::{PublishedParams, ServeError, router, serve};
-pub use spend_verifier::SpendVerifier;
+pub use service::{PublishedKeys, PublishedParams, ServeError, router, serve};
+pub use spend_verifier::{SpendVerifier, Verifiers};
 pub use storage::{Heads, Totals};
 pub use transitions::MINTED_TOTAL_MAX;

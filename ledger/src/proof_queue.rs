@@ -4,10 +4,11 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use credits::{LedgerError, ReserveRequest};
+use credits::{Fe, LedgerError, MergeRequest, ReserveRequest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::error::StoreError;
+use crate::merging::ProvedMerge;
 use crate::spend_verifier::SpendVerifier;
 use crate::transitions::ProvedReserve;
 
@@ -30,19 +31,20 @@ struct Job {
 pub(crate) struct ProofQueue {
     jobs: mpsc::Sender<Job>,
     pending: Arc<Semaphore>,
+    verifier: Arc<dyn SpendVerifier>,
 }
 
 impl ProofQueue {
     pub(crate) fn start(verifier: impl SpendVerifier) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel(PROOFS_PENDING_MAX);
-        let (queue, verifier) = (Arc::new(Mutex::new(queue)), Arc::new(verifier));
+        let (queue, verifier) = (Arc::new(Mutex::new(queue)), Arc::new(verifier) as Arc<dyn SpendVerifier>);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         for _ in 0..processors {
             let (queue, verifier) = (Arc::clone(&queue), Arc::clone(&verifier));
             let thread = std::thread::Builder::new().name("ledger-proofs".to_owned());
             thread.spawn(move || serve(&queue, &*verifier)).map_err(StoreError::Spawn)?;
         }
-        Ok(Self { jobs, pending: Arc::new(Semaphore::new(PROOFS_PENDING_MAX)) })
+        Ok(Self { jobs, pending: Arc::new(Semaphore::new(PROOFS_PENDING_MAX)), verifier })
     }
 
     /// Turns away what is too much.
@@ -59,9 +61,25 @@ impl ProofQueue {
         self.jobs.send(Job { request, admitted, answer }).await.map_err(|_| LedgerError::Unavailable)?;
         verdict.await.map_err(|_| LedgerError::Unavailable)?
     }
+
+    /// Verifies the proof of a merge, alone: they are rare beside spends. `ctx` is [`crate::merging::context`].
+    pub(crate) async fn verify_merge(
+        &self,
+        request: MergeRequest,
+        ctx: Fe,
+        admitted: Admitted,
+    ) -> Result<ProvedMerge, LedgerError> {
+        let verifier = Arc::clone(&self.verifier);
+        let verified = tokio::task::spawn_blocking(move || {
+            let verdict = verifier.verify_merge(&request.public(ctx), &request.proof);
+            drop(admitted);
+            verdict.map(|()| ProvedMerge(request))
+        });
+        verified.await.map_err(|_panicked| LedgerError::Unavailable)?
+    }
 }
 
-fn serve(queue: &Mutex<mpsc::Receiver<Job>>, verifier: &impl SpendVerifier) {
+fn serve(queue: &Mutex<mpsc::Receiver<Job>>, verifier: &dyn SpendVerifier) {
     let mut jobs = Vec::with_capacity(BATCH_PROOFS_MAX);
     loop {
         let waiting =

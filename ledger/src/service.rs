@@ -16,8 +16,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use credits::ledger::LOG_PAGE_ENTRIES_MAX;
 use credits::{
-    CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage, Nullifier,
-    PayeeAccount, RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse,
+    CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage,
+    MergeRequest, MergeResponse, Nullifier, PayeeAccount, RedeemRequest, RedeemResponse, Reservation, ReserveRequest,
+    SettleRequest, SettleResponse,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,15 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 /// The parameters of the proof system, as the service hands them out.
 #[derive(Clone)]
 pub struct PublishedParams {
+    /// Of spends.
+    pub spend: PublishedKeys,
+    /// Of merges, where there are any.
+    pub merge: Option<PublishedKeys>,
+}
+
+/// The keys of one statement.
+#[derive(Clone)]
+pub struct PublishedKeys {
     /// Bytes of the proving key.
     pub proving_key: Bytes,
     /// Bytes of the verifying key.
@@ -123,6 +133,8 @@ pub fn router(ledger: DurableLedger, params: PublishedParams) -> Router {
         .route("/v1/ledger", get(info))
         .route("/v1/params/proving-key", get(proving_key))
         .route("/v1/params/verifying-key", get(verifying_key))
+        .route("/v1/params/merge-proving-key", get(merge_proving_key))
+        .route("/v1/params/merge-verifying-key", get(merge_verifying_key))
         .route("/v1/checkpoint", get(checkpoint))
         .route("/v1/log", get(log))
         .route("/v1/vouchers/redeem", post(redeem).layer(limit(REDEEM_BODY_BYTES_MAX)))
@@ -130,6 +142,7 @@ pub fn router(ledger: DurableLedger, params: PublishedParams) -> Router {
         .route("/v1/spends/{nullifier}/journal", post(journal).layer(limit(AMOUNT_BODY_BYTES_MAX)))
         .route("/v1/spends/{nullifier}/settle", post(settle).layer(limit(AMOUNT_BODY_BYTES_MAX)))
         .route("/v1/claims", post(claim).layer(limit(CLAIM_BODY_BYTES_MAX)))
+        .route("/v1/merges", post(merge).layer(limit(RESERVE_BODY_BYTES_MAX)))
         .route("/v1/payees/{payee}", get(payee))
         .fallback(async || Refusal::from(LedgerError::NotFound).with_message("no such resource"))
         .method_not_allowed_fallback(async || {
@@ -144,11 +157,21 @@ async fn info(service: Shared) -> Result<Json<LedgerInfo>, Refusal> {
 }
 
 async fn proving_key(service: Shared) -> impl IntoResponse {
-    bytes(service.params.proving_key.clone())
+    bytes(service.params.spend.proving_key.clone())
 }
 
 async fn verifying_key(service: Shared) -> impl IntoResponse {
-    bytes(service.params.verifying_key.clone())
+    bytes(service.params.spend.verifying_key.clone())
+}
+
+async fn merge_proving_key(service: Shared) -> Result<impl IntoResponse, Refusal> {
+    let keys = service.params.merge.as_ref().ok_or(LedgerError::MergeNotOffered)?;
+    Ok(bytes(keys.proving_key.clone()))
+}
+
+async fn merge_verifying_key(service: Shared) -> Result<impl IntoResponse, Refusal> {
+    let keys = service.params.merge.as_ref().ok_or(LedgerError::MergeNotOffered)?;
+    Ok(bytes(keys.verifying_key.clone()))
 }
 
 fn bytes(body: Bytes) -> impl IntoResponse {
@@ -219,6 +242,11 @@ async fn settle(service: Shared, nullifier: Path<String>, body: Body) -> Result<
 async fn claim(service: Shared, body: Body) -> Result<Json<ClaimResponse>, Refusal> {
     let request: ClaimRequest = decode(body)?;
     Ok(Json(service.ledger.claim(request).await?))
+}
+
+async fn merge(service: Shared, body: Body) -> Result<Json<MergeResponse>, Refusal> {
+    let request: MergeRequest = decode(body)?;
+    Ok(Json(service.ledger.merge(request).await?))
 }
 
 async fn payee(service: Shared, payee: Path<String>) -> Result<Json<PayeeAccount>, Refusal> {

@@ -18,6 +18,7 @@ use credits::{
 
 use crate::error::{Abort, StoreError};
 use crate::identity::Rules;
+use crate::merging::{self, ProvedMerge};
 use crate::storage::{Book, Heads, RedeemedVoucher};
 
 /// Cap on all credits ever minted: one sum of notes must stay an exact amount.
@@ -38,6 +39,8 @@ pub enum Op {
     Settle(VerifiedSettle),
     /// Turn what a payee was paid into a note.
     Claim(VerifiedClaim),
+    /// Make one note of two.
+    Merge(ProvedMerge),
     /// End reservations that are overdue.
     FinaliseOverdue,
     /// Change nothing; wait until this state, which was read, is as durable as what would be written now.
@@ -66,6 +69,11 @@ impl Mentioned {
                 }
                 Op::Journal(journal) => mentioned.nullifiers.push(journal.request().nullifier),
                 Op::Settle(settle) => mentioned.nullifiers.push(settle.request().nullifier),
+                Op::Merge(ProvedMerge(request)) => {
+                    mentioned.nullifiers.extend(request.nullifiers);
+                    mentioned.inners.push(request.inner_next);
+                    mentioned.roots.push(request.root);
+                }
                 Op::Claim(_) | Op::FinaliseOverdue | Op::Confirm(_) => {}
             }
         }
@@ -85,6 +93,11 @@ pub enum Outcome {
     },
     /// The claim entry is at this position.
     Claimed {
+        /// Its position.
+        entry_index: u64,
+    },
+    /// The merge entry is at this position.
+    Merged {
         /// Its position.
         entry_index: u64,
     },
@@ -134,7 +147,7 @@ impl ProvedReserve {
     /// Verifies the proofs of requests; one verdict for each, in their order.
     pub(crate) fn verify_all(
         requests: Vec<ReserveRequest>,
-        verifier: &impl crate::spend_verifier::SpendVerifier,
+        verifier: &dyn crate::spend_verifier::SpendVerifier,
     ) -> Vec<Result<Self, LedgerError>> {
         let spends: Vec<_> = requests.iter().map(|request| (request.public(), request.proof)).collect();
         let mut verdicts = verifier.verify_spends(&spends).into_iter();
@@ -154,6 +167,7 @@ pub fn apply(book: &mut impl Book, rules: &Rules, now: u64, op: &Op) -> Result<O
         Op::Journal(journal) => apply_journal(book, rules, now, journal),
         Op::Settle(settle) => apply_settle(book, rules, now, settle),
         Op::Claim(claim) => apply_claim(book, rules, claim),
+        Op::Merge(merge) => merging::apply(book, rules, merge),
         Op::FinaliseOverdue => Ok(Outcome::Finalised { count: finalise_overdue(book, rules, now)? }),
         Op::Confirm(_) => Ok(Outcome::Recorded),
     }
@@ -259,9 +273,10 @@ fn apply_journal(book: &mut impl Book, rules: &Rules, now: u64, journal: &Verifi
 fn apply_settle(book: &mut impl Book, rules: &Rules, now: u64, settle: &VerifiedSettle) -> Result<Outcome, Abort> {
     let request = settle.request();
     let state = current_state(book, rules, now, &request.nullifier)?;
-    if let SettleDecision::Record { refund } = decide_settle(&state, settle)? {
+    // Only what is reserved is settled by a record.
+    if let (SettleDecision::Record { refund }, SpendState::Reserved(spend)) = (decide_settle(&state, settle)?, state) {
         let how = Ending::Guardian(request.signature);
-        end(book, &request.nullifier, state.spend().clone(), request.charge, refund, how)?;
+        end(book, &request.nullifier, spend, request.charge, refund, how)?;
     }
     Ok(Outcome::Recorded)
 }
@@ -269,9 +284,9 @@ fn apply_settle(book: &mut impl Book, rules: &Rules, now: u64, settle: &Verified
 /// A spend's state after ending it when it is overdue.
 fn current_state(book: &mut impl Book, rules: &Rules, now: u64, nullifier: &Nullifier) -> Result<SpendState, Abort> {
     let state = book.spend(nullifier)?.ok_or(LedgerError::NotFound)?;
-    match decide_finalise(&state, rules.grace_secs, now) {
-        None => Ok(state),
-        Some(finalisation) => Ok(finalise(book, nullifier, state.spend().clone(), finalisation)?),
+    match (decide_finalise(&state, rules.grace_secs, now), state) {
+        (Some(finalisation), SpendState::Reserved(spend)) => Ok(finalise(book, nullifier, spend, finalisation)?),
+        (_, state) => Ok(state),
     }
 }
 
@@ -281,9 +296,11 @@ fn finalise_overdue(book: &mut impl Book, rules: &Rules, now: u64) -> Result<usi
     let overdue = book.due(before, FINALISED_PER_OP_MAX)?;
     for nullifier in &overdue {
         let state = book.spend(nullifier)?.ok_or(StoreError::Missing { record: "spend that is due" })?;
-        let finalisation = decide_finalise(&state, rules.grace_secs, now);
-        let finalisation = finalisation.ok_or(StoreError::Missing { record: "reservation that is due" })?;
-        finalise(book, nullifier, state.spend().clone(), finalisation)?;
+        let (Some(finalisation), SpendState::Reserved(spend)) = (decide_finalise(&state, rules.grace_secs, now), state)
+        else {
+            return Err(StoreError::Missing { record: "reservation that is due" });
+        };
+        finalise(book, nullifier, spend, finalisation)?;
     }
     Ok(overdue.len())
 }

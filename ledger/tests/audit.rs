@@ -6,11 +6,11 @@ mod support;
 
 use credits::audit::{AuditFault, AuditTotals, LogAudit};
 use credits::merkle::LogFrontier;
-use credits::params::{VerifyingParams, setup};
+use credits::params::{VerifyingParams, setup, setup_merge};
 use credits::wallet::WalletSeed;
 use credits::{
-    Checkpoint, ClaimEntry, ClaimRequest, Fe, Ledger, LedgerInfo, LogEntry, LogPage, NoteFrontier, Root,
-    UnsignedCheckpoint, note,
+    Checkpoint, ClaimEntry, ClaimRequest, Fe, Inner, Ledger, LedgerInfo, LogEntry, LogPage, MergeEntry, NoteFrontier,
+    Nullifier, Root, UnsignedCheckpoint, note,
 };
 use ledger::{LedgerIdentity, VolatileLedger};
 use support::oracle::{Action, Oracle, send};
@@ -37,7 +37,7 @@ fn audit_by(
     verifying: &VerifyingParams,
     entries: &[LogEntry],
 ) -> Result<AuditTotals, AuditFault> {
-    let mut audit = LogAudit::new(info, verifying.clone(), seed());
+    let mut audit = LogAudit::new(info, verifying.clone(), None, seed());
     for end in (0..entries.len()).step_by(page_len).map(|start| (start + page_len).min(entries.len())) {
         let from = usize::try_from(audit.next_entry()).unwrap();
         let page = LogPage { entries: entries[from..end].to_vec(), checkpoint: sign(info, entries) };
@@ -148,7 +148,7 @@ async fn logs_that_were_written_wrong_have_their_faults() {
     });
     let mut again = reserve(notes.root(), 4);
     again.nullifier = first.nullifier;
-    let spent = with(vec![LogEntry::Reserve(first), ended, LogEntry::Reserve(again)]);
+    let spent = with(vec![LogEntry::Reserve(first.clone()), ended.clone(), LogEntry::Reserve(again)]);
     let spent = audit(&info, &verifying, &spent);
     assert_eq!(spent, Err(AuditFault::SpentTwice { index: position(end + 2) }));
 
@@ -170,6 +170,42 @@ async fn logs_that_were_written_wrong_have_their_faults() {
     let stale = audit(&info, &verifying, &with(vec![claim(1, 1, end)]));
     assert_eq!(stale, Err(AuditFault::Claim { index: position(end) }));
 
+    // Merges: of spent notes, into used successors, under no root; and with a proof of nothing, or where nothing proves any.
+    let merge = |root: Root, numbers: [u64; 2], inner: u64| {
+        let nullifiers = numbers.map(|number| Nullifier(Fe::from(1_000 + number)));
+        let inner_next = Inner(Fe::from(inner));
+        let leaf = note::leaf(inner_next, credits(0));
+        LogEntry::Merge(MergeEntry { root, nullifiers, inner_next, leaf_index: notes.len(), leaf, proof: good_proof() })
+    };
+    let spend = || LogEntry::Reserve(reserve(notes.root(), 4));
+    let LogEntry::Reserve(reserved) = spend() else { panic!("a reservation") };
+    let used = reserved.inner_next;
+    let spent = audit(&info, &verifying, &with(vec![spend(), merge(notes.root(), [3, 4], 1)]));
+    // A wallet sees that it is reserved; that it was spent once, only an auditor does.
+    assert!(matches!(spent, Err(AuditFault::Replay(_))), "{spent:?}");
+    let ended = vec![LogEntry::Reserve(first.clone()), ended.clone()];
+    let mut late = merge(notes.root(), [3, 1], 1);
+    if let LogEntry::Merge(merge) = &mut late {
+        merge.leaf_index += 1;
+    }
+    let spent = audit(&info, &verifying, &with([ended, vec![late]].concat()));
+    assert_eq!(spent, Err(AuditFault::SpentTwice { index: position(end + 2) }));
+    let mut successor = merge(notes.root(), [5, 6], 1);
+    if let LogEntry::Merge(merge) = &mut successor {
+        (merge.inner_next, merge.leaf) = (used, note::leaf(used, credits(0)));
+    }
+    let successor = audit(&info, &verifying, &with(vec![spend(), successor]));
+    assert_eq!(successor, Err(AuditFault::SuccessorTwice { index: position(end + 1) }));
+    let rootless = audit(&info, &verifying, &with(vec![merge(Root(Fe::from(5)), [5, 6], 1)]));
+    assert_eq!(rootless, Err(AuditFault::Root { index: position(end) }));
+    let unproved = with(vec![merge(notes.root(), [5, 6], 1)]);
+    assert_eq!(audit(&info, &verifying, &unproved), Err(AuditFault::Proof { index: position(end) }));
+    let keys = setup_merge(&mut rand_core::OsRng).unwrap();
+    let mut forged = LogAudit::new(&info, verifying.clone(), Some(keys.verifying().clone()), seed());
+    let page = LogPage { entries: unproved.clone(), checkpoint: sign(&info, &unproved) };
+    let forged = forged.apply_page(&page, &mut rand_core::OsRng);
+    assert_eq!(forged.map(|_| ()), Err(AuditFault::Proof { index: position(end) }));
+
     // A voucher's mints in two places, with whatever stands between, and more of them than one redemption makes.
     let mint = |like: &LogEntry, at: usize| {
         let LogEntry::Mint(mut mint) = like.clone() else { panic!("a mint") };
@@ -188,7 +224,7 @@ async fn logs_that_were_written_wrong_have_their_faults() {
     let mut renumbered = good.clone();
     renumbered.swap(0, 1);
     assert!(matches!(audit(&info, &verifying, &renumbered), Err(AuditFault::Replay(_))));
-    let mut foreign = LogAudit::new(&info, verifying.clone(), seed());
+    let mut foreign = LogAudit::new(&info, verifying.clone(), None, seed());
     let mut page = LogPage { entries: good.clone(), checkpoint: sign(&info, &good) };
     page.checkpoint.time += 1;
     assert!(matches!(foreign.apply_page(&page, &mut rand_core::OsRng), Err(AuditFault::Replay(_))));

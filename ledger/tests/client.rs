@@ -12,7 +12,10 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::{Router, serve as serve_router};
-use credits::{Bytes32, Checkpoint, ClaimRequest, Ledger, LedgerError, LogEntry, Root, SigningKey, UnsignedCheckpoint};
+use credits::{
+    Bytes32, Checkpoint, ClaimRequest, Ledger, LedgerError, LogEntry, MergeRequest, Root, SigningKey,
+    UnsignedCheckpoint,
+};
 use ledger_client::{ConnectError, LedgerClient, Pins};
 use serde_json::{Value, json};
 use support::*;
@@ -50,7 +53,7 @@ impl Liar {
                 (parts.status, body)
             }
         };
-        let params = ledger::PublishedParams { proving_key: "pk".into(), verifying_key: "vk".into() };
+        let params = published();
         let router = ledger::router(ledger::DurableLedger::clone(&world.ledger), params);
         let url = serve_on_loopback(router.layer(from_fn(answer))).await;
         Self { url, lie, world }
@@ -154,6 +157,29 @@ async fn a_claim_must_be_the_one_that_was_asked_and_in_the_log() {
     liar.lie("/v1/claims", |_| ());
     let answer = liar.client().await.claim(request).await.unwrap();
     assert_eq!((answer.entry.value, answer.entry.payee), (credits(10), payee_key().public()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_must_be_the_one_that_was_asked_and_in_the_log() {
+    let lies: [(Edit, LedgerError); 5] = [
+        (|value| value["entry"]["inner_next"] = json!("00".repeat(32)), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["nullifiers"].as_array_mut().unwrap().reverse(), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["leaf"] = json!("00".repeat(32)), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["leaf_index"] = json!(9), LedgerError::InclusionInvalid),
+        (|value| value["entry_index"] = json!(0), LedgerError::InclusionInvalid),
+    ];
+    let liar = Liar::start().await;
+    liar.world.mint(1, 100).await;
+    let (first, second) = (liar.world.spend(1, 50).await, liar.world.spend(2, 50).await);
+    let nullifiers = [first.nullifier, second.nullifier];
+    let request = MergeRequest { root: first.root, nullifiers, inner_next: first.inner_next, proof: first.proof };
+    for (edit, error) in lies {
+        liar.lie("/v1/merges", edit);
+        assert_eq!(liar.client().await.merge(request.clone()).await.map(|_| ()), Err(error));
+    }
+    liar.lie("/v1/merges", |_| ());
+    let answer = liar.client().await.merge(request.clone()).await.unwrap();
+    assert_eq!(answer.entry.nullifiers, request.nullifiers);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,10 @@
 
 #[path = "contract/claims.rs"]
 mod claims;
+#[path = "contract/log.rs"]
+mod log;
+#[path = "contract/merges.rs"]
+mod merges;
 mod support;
 
 /// Runs every case against every kind of ledger, where it is to be had.
@@ -48,6 +52,12 @@ contract! {
     a_claim_counts_once_wherever_it_arrives,
     claims_are_the_payees,
     a_race_for_one_balance_has_one_winner,
+    a_merge_makes_one_note_of_two,
+    a_merged_note_is_spent,
+    n21_a_merge_is_of_two_notes,
+    n30_n35_merges_are_under_recent_roots_and_into_new_successors,
+    n31_a_race_of_merges_and_spends_has_one_winner_for_each_note,
+    bad_merges_are_refused_and_burn_nothing,
     bad_proofs_are_refused_and_burn_nothing,
     totals_are_journalled_in_order,
     signatures_are_the_settle_keys,
@@ -62,21 +72,21 @@ mod cases {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use credits::ledger::LOG_PAGE_ENTRIES_MAX;
-    use credits::merkle::{LogFrontier, empty_root, verify_consistency, verify_inclusion};
     use credits::value::CREDITS_MAX;
     use credits::{
-        Bytes32, Credits, Fe, Inner, Ledger, LedgerError, LogEntry, NoteFrontier, Nullifier, RedeemRequest,
-        ReserveRequest, Root, SettledBy, SigningKey, Voucher, journal_message, note, settle_message,
+        Bytes32, Credits, Fe, Inner, Ledger, LedgerError, LogEntry, Nullifier, RedeemRequest, ReserveRequest, Root,
+        SettledBy, SigningKey, Voucher, journal_message, note, settle_message,
     };
 
     pub(crate) use crate::claims::*;
+    pub(crate) use crate::log::*;
+    pub(crate) use crate::merges::*;
     use crate::support::*;
 
     /// Contenders in a race. The store sees them as concurrent calls, whatever their number.
     const CONTENDERS: u64 = 200;
 
-    async fn whole_log<L: Ledger>(world: &World<L>) -> Vec<LogEntry> {
+    pub(crate) async fn whole_log<L: Ledger>(world: &World<L>) -> Vec<LogEntry> {
         let mut entries = Vec::new();
         loop {
             let from = u64::try_from(entries.len()).unwrap();
@@ -446,54 +456,5 @@ mod cases {
         }
         // 1 mint, 1 rival, 30 reservations, 30 settlements.
         assert_eq!(world.log_size().await, 62);
-    }
-
-    pub(crate) async fn unknown_things_are_not_found<L: Ledger>(world: World<L>) {
-        world.mint(1, 100).await;
-        let spend = world.spend(1, 10).await;
-        assert_eq!(world.ledger.journal(world.journal(&spend, 1)).await, Err(LedgerError::NotFound));
-        assert_eq!(world.ledger.settle(world.settle(&spend, 1)).await, Err(LedgerError::NotFound));
-        assert_eq!(world.ledger.log(2, 1).await, Err(LedgerError::NotFound));
-        assert_eq!(world.ledger.checkpoint(2).await, Err(LedgerError::NotFound));
-        assert_eq!(world.ledger.log(u64::MAX, 1).await, Err(LedgerError::NotFound));
-        assert_eq!(world.ledger.checkpoint(u64::MAX).await, Err(LedgerError::NotFound));
-        for limit in [0, LOG_PAGE_ENTRIES_MAX + 1] {
-            assert_eq!(world.ledger.log(0, limit).await, Err(LedgerError::Malformed));
-        }
-        assert_eq!(world.ledger.log(1, 1).await.unwrap().entries, []);
-    }
-
-    pub(crate) async fn the_log_proves_itself<L: Ledger>(world: World<L>) {
-        let first = world.ledger.checkpoint(0).await.unwrap().checkpoint;
-        assert_eq!((first.log_size, first.log_root, first.note_count), (0, empty_root(), 0));
-        let mut seen = vec![first];
-        for number in 1..=9 {
-            world.mint(number, 100).await;
-            let spend = world.spend(u64::from(number), 10).await;
-            let reservation = world.ledger.reserve(spend.clone()).await.unwrap();
-            let leaf = LogEntry::Reserve(spend.entry()).leaf_hash();
-            let at = &reservation.checkpoint;
-            verify_inclusion(leaf, reservation.entry_index, at.log_size, &reservation.inclusion, &at.log_root).unwrap();
-            seen.push(reservation.checkpoint);
-            world.ledger.journal(world.journal(&spend, 5)).await.unwrap();
-            seen.push(world.ledger.settle(world.settle(&spend, 5)).await.unwrap().checkpoint);
-        }
-        for old in &seen {
-            old.verify(&world.info.ledger_key).unwrap();
-            let answer = world.ledger.checkpoint(old.log_size).await.unwrap();
-            let new = &answer.checkpoint;
-            verify_consistency(old.log_size, new.log_size, &answer.consistency, &old.log_root, &new.log_root).unwrap();
-        }
-        let (mut log, mut notes) = (LogFrontier::new(), NoteFrontier::new());
-        for entry in whole_log(&world).await {
-            log.append(entry.leaf_hash());
-            if let Some((index, leaf)) = entry.appended_note() {
-                assert_eq!(notes.append(leaf), Ok(index));
-            }
-        }
-        let newest = world.ledger.checkpoint(0).await.unwrap().checkpoint;
-        assert_eq!((log.size(), log.root()), (newest.log_size, newest.log_root));
-        assert_eq!((notes.len(), notes.root()), (newest.note_count, newest.note_root));
-        assert_eq!(newest.note_count, 18);
     }
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use credits::merkle::verify_consistency;
 use credits::{Checkpoint, Ledger, LedgerError};
-use ledger::{DurableLedger, OpenLedger, PublishedParams, ServeError, StoreError};
+use ledger::{DurableLedger, OpenLedger, ServeError, StoreError};
 use redb::Database;
 use support::disk::{Disk, Fault, Seeded};
 use support::oracle::{Action, Call, Oracle, send};
@@ -38,13 +38,14 @@ fn schedule(seed: &mut Seeded) -> Vec<Vec<Action>> {
     let number = |seed: &mut Seeded| usize::try_from(seed.below(1 << 16)).unwrap();
     let mut steps = vec![vec![Action::Mint { value: seed.below(1 << 16), notes: 2 }]; 2];
     for _ in 0..STEPS {
-        steps.push(match seed.below(11) {
+        steps.push(match seed.below(12) {
             0 => vec![Action::Mint { value: seed.below(1 << 16), notes: 1 }],
             1..=3 => (0..BURST).map(|_| Action::Reserve { note: number(seed), c_max: seed.below(1 << 16) }).collect(),
             4 | 5 => vec![Action::Journal { spend: number(seed), total: seed.below(1 << 16) }],
             6 | 7 => vec![Action::Settle { spend: number(seed), charge: seed.below(1 << 16) }],
             8 => vec![Action::Claim { value: seed.below(1 << 16), before: seed.below(4) }],
             9 => vec![Action::Advance { secs: seed.below(700) }],
+            10 => vec![Action::Merge { first: number(seed), second: number(seed) }],
             _ => vec![Action::Finalise],
         });
     }
@@ -275,7 +276,7 @@ fn the_service_ends_when_its_store_fails() {
         drop(opened);
         let ledger = open(&disk, TestClock::new()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let params = PublishedParams { proving_key: "pk".into(), verifying_key: "vk".into() };
+        let params = published();
         let opened = OpenLedger { ledger: ledger.clone(), params };
         let service = tokio::spawn(ledger::serve(listener, opened, std::future::pending()));
         let mut oracle = Oracle::new(identity().info().clone(), START);

@@ -89,13 +89,14 @@ fn kills(count: u32) {
     let enough = || kills.load(Ordering::SeqCst) >= count / 2 || began.elapsed() > 5 * usual;
     while began.elapsed() < usual || !enough() {
         let number = |seed: &mut Seeded| usize::try_from(seed.below(1 << 16)).unwrap();
-        let action = match seed.below(11) {
+        let action = match seed.below(12) {
             0 | 1 => Action::Mint { value: seed.below(1 << 16), notes: 2 },
             2..=4 => Action::Reserve { note: number(&mut seed), c_max: seed.below(1 << 16) },
             5 | 6 => Action::Journal { spend: number(&mut seed), total: seed.below(1 << 16) },
             7 => Action::Settle { spend: number(&mut seed), charge: seed.below(1 << 16) },
             8 => Action::Claim { value: seed.below(1 << 16), before: seed.below(4) },
             9 => Action::Repeat { spend: number(&mut seed) },
+            10 => Action::Merge { first: number(&mut seed), second: number(&mut seed) },
             _ => Action::Conflict { spend: number(&mut seed) },
         };
         // Reservations side by side share transactions, in one service or in two that take turns.
@@ -258,7 +259,7 @@ fn databases_that_are_not_this_ledgers_are_not_used() {
     let other_key = SigningKey::from_seed(&[77; 32]);
     let mut info = info(Bytes32([9; 32]));
     info.ledger_key = other_key.public();
-    info.ledger_id = credits::checkpoint::ledger_id(info.ledger_key, info.vk_digest);
+    info.ledger_id = credits::checkpoint::ledger_id(info.ledger_key, info.vk_digest, info.merge_vk_digest());
     let other = LedgerIdentity::new(info, other_key).unwrap();
     let foreign = DurableLedger::open_postgres(server, other, FakeProofs, clock.clone());
     assert!(matches!(refusal(foreign), StoreError::ForeignDatabase));

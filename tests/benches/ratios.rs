@@ -119,7 +119,7 @@ fn one_spend(vk_digest: credits::Bytes32) -> (credits::wallet::PreparedSpend, Wa
         Checkpoint, LedgerInfo, LogEntry, LogFrontier, LogPage, MintEntry, NoteFrontier, SigningKey, UnsignedCheckpoint,
     };
     let key = SigningKey::generate().unwrap();
-    let ledger_id = credits::checkpoint::ledger_id(key.public(), vk_digest);
+    let ledger_id = credits::checkpoint::ledger_id(key.public(), vk_digest, None);
     let info = LedgerInfo {
         version: credits::ledger::LEDGER_VERSION.to_owned(),
         ledger_id,
@@ -128,6 +128,7 @@ fn one_spend(vk_digest: credits::Bytes32) -> (credits::wallet::PreparedSpend, Wa
         vk_digest,
         holds_value: false,
         setup: "single-party".to_owned(),
+        merge: None,
         grace_secs: 60,
         root_window: 16,
         tab_secs_max: 3600,

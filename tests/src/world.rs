@@ -37,6 +37,7 @@ pub struct WorldBuilder {
     tinfoil: bool,
     log: Option<(usize, usize)>,
     postgres_url: Option<String>,
+    with_merges: bool,
 }
 
 /// Running processes and the files they share.
@@ -75,6 +76,7 @@ impl Default for WorldBuilder {
             tinfoil: false,
             log: None,
             postgres_url: None,
+            with_merges: false,
         }
     }
 }
@@ -120,6 +122,12 @@ impl WorldBuilder {
     #[must_use]
     pub fn ledger_in(self, postgres_url: String) -> Self {
         Self { postgres_url: Some(postgres_url), ..self }
+    }
+
+    /// The ledger makes merges, whose parameters take some seconds more to make.
+    #[must_use]
+    pub fn with_merges(self) -> Self {
+        Self { with_merges: true, ..self }
     }
 
     /// Seconds after a tab's end before the ledger finalises it.
@@ -183,7 +191,7 @@ impl WorldBuilder {
         say("engine");
         world.start_engine()?;
         say("ledger (spend circuit parameters at first use)");
-        world.init_ledger(self.grace_secs, self.tab_secs_max, self.postgres_url.as_deref())?;
+        world.init_ledger(&self)?;
         world.start_ledger()?;
         world.write_guardian_config(self.tab_secs_max)?;
         say("simulated TEE");
@@ -294,7 +302,8 @@ impl World {
         self.engine.take().context("no engine runs")?.kill()
     }
 
-    fn init_ledger(&self, grace_secs: u64, tab_secs_max: u64, postgres_url: Option<&str>) -> anyhow::Result<()> {
+    fn init_ledger(&self, builder: &WorldBuilder) -> anyhow::Result<()> {
+        let WorldBuilder { grace_secs, tab_secs_max, postgres_url, with_merges, .. } = builder;
         self.make_payee()?;
         if self.ledger_dir().exists() {
             return Ok(());
@@ -304,6 +313,9 @@ impl World {
         command.args(["--tab-secs-max", &tab_secs_max.to_string(), "--dir"]).arg(self.ledger_dir());
         if let Some(url) = postgres_url {
             command.args(["--postgres", url]);
+        }
+        if !with_merges {
+            command.arg("--no-merges");
         }
         run(&mut command).map(drop)
     }

@@ -20,6 +20,7 @@ mod layering;
 mod leaks;
 mod licences;
 mod machine;
+mod merges;
 mod metrics;
 mod money;
 mod oblivious;

@@ -13,8 +13,8 @@ use clap_complete::Shell;
 pub(crate) use ledger::{Ledger, LedgerAudit};
 pub(crate) use receipt::{Receipt, ReceiptAudit, ReceiptShow, ReceiptVerify};
 pub(crate) use wallet::{
-    Wallet, WalletClaim, WalletDeposit, WalletNew, WalletPassphrase, WalletRestore, WalletRisks, WalletShow,
-    WalletWithdraw, WalletWithdrawals, WalletWords,
+    Wallet, WalletClaim, WalletDeposit, WalletMerge, WalletNew, WalletPassphrase, WalletRestore, WalletRisks,
+    WalletShow, WalletWithdraw, WalletWithdrawals, WalletWords,
 };
 
 const EXIT_CODES: &str = "\

@@ -413,6 +413,7 @@ fn exit_of_wallet(error: &WalletError) -> Exit {
     match error {
         WalletError::InsufficientBalance { .. }
         | WalletError::Fragmented { .. }
+        | WalletError::MergeNotOffered
         | WalletError::AmountZero
         | WalletError::Outputs { .. } => Exit::Payment,
         WalletError::Format { .. } | WalletError::SeedMismatch | WalletError::StateCorrupt => Exit::Malformed,

@@ -24,6 +24,7 @@ pub mod exchange;
 pub mod fetch;
 pub mod files;
 pub mod logged;
+pub mod merge;
 pub mod open;
 pub mod payment;
 pub mod proxy;

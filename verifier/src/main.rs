@@ -52,6 +52,7 @@ async fn run(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> 
         Command::Wallet(Wallet::Withdraw(args)) => cmd::withdraw::withdraw(args, out, report).await,
         Command::Wallet(Wallet::Withdrawals(args)) => cmd::withdraw::withdrawals(args, out, report).await,
         Command::Wallet(Wallet::Claim(args)) => cmd::withdraw::claim(args, out, report).await,
+        Command::Wallet(Wallet::Merge(args)) => cmd::merge::merge(args, out, report).await,
         Command::Wallet(Wallet::Balance(args)) => cmd::wallet::balance(args, out, report).await,
         Command::Wallet(Wallet::History(args)) => cmd::wallet::history(args, out, report).await,
         Command::Wallet(Wallet::Sync(args)) => cmd::wallet::sync(args, out, report).await,

@@ -31,7 +31,7 @@ use crate::estimate::tiers_to_try;
 use crate::fetch::NodeError;
 use crate::session::{Session, SessionError};
 use crate::tab::Tab;
-use crate::wallet_store::{StoreError, WalletStore};
+use crate::wallet_store::{CachedKey, StoreError, WalletStore};
 
 /// Longest tab this side asks for.
 pub const TAB_SECS_MAX: u64 = 3600;
@@ -182,7 +182,9 @@ impl Payer {
             // A ledger that went back while this side was not looking is noticed now.
             ledger.remember(newest).await.map_err(PaymentError::Ledger)?;
         }
-        Ok(Self { store, ledger, params: None, clock })
+        let mut payer = Self { store, ledger, params: None, clock };
+        payer.give_up_merges()?;
+        Ok(payer)
     }
 
     /// The wallet.
@@ -304,7 +306,7 @@ impl Payer {
         let wallet = self.store.wallet();
         let spends = wallet.history().iter().filter_map(|item| match item {
             HistoryItem::Spend(spend) => Some(spend),
-            HistoryItem::Deposit(_) | HistoryItem::Claim(_) => None,
+            HistoryItem::Deposit(_) | HistoryItem::Claim(_) | HistoryItem::Merge(_) => None,
         });
         let tabs: Vec<Tab> = spends
             .filter(of_this_boot)
@@ -393,7 +395,7 @@ impl Payer {
         }
         on_stage(Stage::ProvingKey);
         // A cached key that is no good, such as one of an older version, is fetched again.
-        let cached = match self.store.cached_proving_key() {
+        let cached = match self.store.cached_key(CachedKey::Spend) {
             Some(bytes) => judge(bytes, info.vk_digest).await.ok(),
             None => None,
         };
@@ -403,7 +405,7 @@ impl Payer {
                 let bytes = self.ledger.proving_key().await.map_err(PaymentError::Ledger)?;
                 let (params, bytes) = judge(bytes, info.vk_digest).await?;
                 // Only what is good is kept.
-                self.store.cache_proving_key(&bytes).map_err(PaymentError::Store)?;
+                self.store.cache_key(CachedKey::Spend, &bytes).map_err(PaymentError::Store)?;
                 Arc::new(params)
             }
         };

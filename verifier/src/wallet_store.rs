@@ -9,7 +9,7 @@
 //! | `state.sealed`, `state.json` | what the ledger's log says about them |
 //! | `key.json` | the key of what is sealed, itself sealed under a passphrase |
 //! | `ledger.sealed`, `ledger.json` | the ledger's address and identity |
-//! | `proving-key.bin` | cache; its verifying key must have the ledger's digest |
+//! | `proving-key.bin`, `merge-key.bin` | cache; their verifying keys must have the ledger's digests |
 //! | `receipts/` | receipts, see [`crate::bundle`] |
 //! | `lock` | held while a process uses the wallet |
 
@@ -33,8 +33,6 @@ const SEED: &str = "seed";
 const STATE: &str = "state";
 const LEDGER: &str = "ledger";
 const LOCK_FILE: &str = "lock";
-const PROVING_KEY_FILE: &str = "proving-key.bin";
-const PROVING_KEY_DIGEST_FILE: &str = "proving-key.sha256";
 
 /// Largest proving key that is kept.
 pub const PROVING_KEY_BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -119,6 +117,25 @@ impl StoreError {
             Self::Words => "wallet.words",
             Self::Random => "wallet.random",
             Self::Wallet(error) => error.code(),
+        }
+    }
+}
+
+/// A proving key that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CachedKey {
+    /// Of spends.
+    Spend,
+    /// Of merges.
+    Merge,
+}
+
+impl CachedKey {
+    /// The files of the key and of its digest.
+    const fn files(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Spend => ("proving-key.bin", "proving-key.sha256"),
+            Self::Merge => ("merge-key.bin", "merge-key.sha256"),
         }
     }
 }
@@ -299,9 +316,10 @@ impl WalletStore {
 
     /// The cached proving key, when it is there and undamaged.
     #[must_use]
-    pub fn cached_proving_key(&self) -> Option<Vec<u8>> {
-        let bytes = read_capped(&self.directory.join(PROVING_KEY_FILE), PROVING_KEY_BYTES_MAX).ok()?;
-        let digest = read_capped(&self.directory.join(PROVING_KEY_DIGEST_FILE), 256).ok()?;
+    pub fn cached_key(&self, key: CachedKey) -> Option<Vec<u8>> {
+        let (file, digest_file) = key.files();
+        let bytes = read_capped(&self.directory.join(file), PROVING_KEY_BYTES_MAX).ok()?;
+        let digest = read_capped(&self.directory.join(digest_file), 256).ok()?;
         (digest.trim_ascii() == Sha256Digest::of(&bytes).to_string().as_bytes()).then_some(bytes)
     }
 
@@ -309,10 +327,11 @@ impl WalletStore {
     ///
     /// # Errors
     /// When it cannot be stored.
-    pub fn cache_proving_key(&self, bytes: &[u8]) -> Result<(), StoreError> {
-        write_private(&self.directory.join(PROVING_KEY_FILE), bytes)?;
+    pub fn cache_key(&self, key: CachedKey, bytes: &[u8]) -> Result<(), StoreError> {
+        let (file, digest_file) = key.files();
+        write_private(&self.directory.join(file), bytes)?;
         let digest = Sha256Digest::of(bytes).to_string();
-        Ok(write_private(&self.directory.join(PROVING_KEY_DIGEST_FILE), digest.as_bytes())?)
+        Ok(write_private(&self.directory.join(digest_file), digest.as_bytes())?)
     }
 
     fn persist(&self) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ fn record() -> LedgerRecord {
     let (key, vk) = (Bytes32([1; 32]), Bytes32([2; 32]));
     let info = LedgerInfo {
         version: "cloister/ledger/v1".to_owned(),
-        ledger_id: ledger_id(key, vk),
+        ledger_id: ledger_id(key, vk, None),
         ledger_key: key,
         admin_key: Bytes32([3; 32]),
         vk_digest: vk,
@@ -19,6 +19,7 @@ fn record() -> LedgerRecord {
         grace_secs: 60,
         root_window: 16,
         tab_secs_max: 3600,
+        merge: None,
     };
     LedgerRecord { url: "http://127.0.0.1:1".to_owned(), info }
 }
@@ -131,11 +132,12 @@ fn a_damaged_proving_key_is_not_used() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("wallet");
     let (store, _) = made(&path);
-    assert_eq!(store.cached_proving_key(), None);
-    store.cache_proving_key(b"key bytes").unwrap();
-    assert_eq!(store.cached_proving_key().as_deref(), Some(&b"key bytes"[..]));
-    std::fs::write(path.join(PROVING_KEY_FILE), b"key bytez").unwrap();
-    assert_eq!(store.cached_proving_key(), None);
+    assert_eq!(store.cached_key(CachedKey::Spend), None);
+    store.cache_key(CachedKey::Spend, b"key bytes").unwrap();
+    assert_eq!(store.cached_key(CachedKey::Spend).as_deref(), Some(&b"key bytes"[..]));
+    assert_eq!(store.cached_key(CachedKey::Merge), None);
+    std::fs::write(path.join(CachedKey::Spend.files().0), b"key bytez").unwrap();
+    assert_eq!(store.cached_key(CachedKey::Spend), None);
 }
 
 fn passphrase(text: &str) -> Passphrase {

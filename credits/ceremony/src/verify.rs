@@ -5,7 +5,7 @@ use ark_ec::AffineRepr;
 use ark_groth16::ProvingKey;
 use credits::Bytes32;
 use credits::hash::sha256;
-use credits::params::ProvingParams;
+use credits::params::{MergeProvingParams, ProvingParams};
 use rand_core::{CryptoRng, RngCore};
 
 use crate::combine::{random_powers, same_factor, sum};
@@ -114,5 +114,17 @@ impl Verified {
             return Err(CeremonyError::NoContribution);
         }
         ProvingParams::from_key(self.0.proving_key()).map_err(CeremonyError::Params)
+    }
+
+    /// The parameters of the merge circuit that the ceremony made.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Verified::proving_params`].
+    pub fn merge_params(&self) -> Result<MergeProvingParams, CeremonyError> {
+        if !self.has_a_secret() {
+            return Err(CeremonyError::NoContribution);
+        }
+        MergeProvingParams::from_key(self.0.proving_key()).map_err(CeremonyError::Params)
     }
 }

@@ -165,7 +165,8 @@ impl Circuit {
         Ok(bit)
     }
 
-    fn enforce(&mut self, left: Wire, right: Wire, product: Wire) -> SynthesisResult<()> {
+    /// One constraint: `left · right = product`.
+    pub(super) fn enforce(&mut self, left: Wire, right: Wire, product: Wire) -> SynthesisResult<()> {
         let whole = |wire| combination(&[(Fr::ONE, wire)]);
         self.system.enforce_r1cs_constraint(|| whole(left), || whole(right), || whole(product))
     }

@@ -74,14 +74,17 @@ impl Prover {
             rho,
             blind,
             blind_next,
-            position_bits: self.positions.map(|position| bits_of(u128::try_from(position).unwrap())),
+            path: PathCells {
+                position_bits: self.positions.map(|position| bits_of(u128::try_from(position).unwrap())),
+                ..PathCells::BLANK
+            },
             value_next_bits: self.value_next_bits,
             ..Assignment::blank()
         };
         assignment.inner_next = assignment.successor(assignment.pk(), assignment.value_next(), nullifier);
         let mut node = assignment.leaf();
         for (level, position) in self.positions.into_iter().enumerate() {
-            let children = &mut assignment.children[level];
+            let children = &mut assignment.path.children[level];
             *children = std::array::from_fn(|child| Fr::from(u64::try_from(1000 + level * 10 + child).unwrap()));
             children[position] = node;
             node = poseidon_fr(*children);
@@ -224,13 +227,13 @@ fn n18_path_digits_are_bits() {
         let half = Fr::from(2u64).inverse().unwrap();
         let (leaf, c0) = (assignment.leaf(), Fr::from(7u64));
         let chosen = if high == Fr::ZERO { c0 + (leaf - c0) * low.inverse().unwrap() } else { c0 + (leaf - c0) * half };
-        assignment.children[0] = [c0, chosen, chosen, chosen];
-        assignment.position_bits[0] = [low, high];
-        let mut node = poseidon_fr(assignment.children[0]);
+        assignment.path.children[0] = [c0, chosen, chosen, chosen];
+        assignment.path.position_bits[0] = [low, high];
+        let mut node = poseidon_fr(assignment.path.children[0]);
         for level in 1..DEPTH {
             let position = Prover::honest().positions[level];
-            assignment.children[level][position] = node;
-            node = poseidon_fr(assignment.children[level]);
+            assignment.path.children[level][position] = node;
+            node = poseidon_fr(assignment.path.children[level]);
         }
         assignment.root = node;
         assert_eq!(broken(&assignment).len(), 1, "{low} {high}");
@@ -242,7 +245,7 @@ fn n19_nothing_empty_is_a_note() {
     // The tree of empty leaves; the prover's leaf is a hash, so it is not the empty leaf 0.
     let mut assignment = Prover { positions: [0; DEPTH], ..Prover::honest() }.assignment();
     let mut empty = Fr::ZERO;
-    for children in &mut assignment.children {
+    for children in &mut assignment.path.children {
         *children = [empty; ARITY];
         empty = poseidon_fr(*children);
     }
@@ -250,7 +253,7 @@ fn n19_nothing_empty_is_a_note() {
     assert_eq!(broken(&assignment).len(), 1);
     // An empty subtree in the leaf's place: the depth is fixed, so the root is missed as well.
     let mut node = poseidon_fr([Fr::ZERO; ARITY]);
-    for children in &mut assignment.children {
+    for children in &mut assignment.path.children {
         *children = [node; ARITY];
         node = poseidon_fr(*children);
     }

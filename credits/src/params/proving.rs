@@ -10,16 +10,24 @@ use ark_ec::AffineRepr;
 use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
 use ark_ff::UniformRand;
 use ark_groth16::{Groth16, Proof, ProvingKey};
+use ark_relations::gr1cs::ConstraintSynthesizer;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 use rand_core::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
 
 use super::qap::CircomQap;
-use super::{ParamsError, VERIFYING_PARAMS_LEN, VerifyingParams, decode, encode};
+use super::{MAGIC_LEN, ParamsError, VERIFYING_PARAMS_LEN, VerifyingParams, decode, encode};
 use crate::bytes::Bytes32;
-use crate::circuit::{Assignment, Relation};
+use crate::circuit::{Assignment, Relation, Statement};
 
-const PK_MAGIC: &[u8; 20] = b"cloister/spend-pk/v2";
+/// What the encoded proving key of a statement begins with.
+const fn pk_magic(statement: Statement) -> &'static [u8; MAGIC_LEN] {
+    match statement {
+        Statement::Spend => b"cloister/spend-pk/v2",
+        Statement::Merge => b"cloister/merge-pk/v2",
+    }
+}
+
 const G1_UNCOMPRESSED_LEN: usize = 64;
 const G2_UNCOMPRESSED_LEN: usize = 128;
 
@@ -28,6 +36,7 @@ type Prover = Groth16<Bn254, CircomQap>;
 
 /// A proving key with the circuit it is for and its verifying key.
 pub struct ProvingParams {
+    statement: Statement,
     key: ProvingKey<Bn254>,
     relation: Relation,
     verifying: VerifyingParams,
@@ -37,24 +46,36 @@ pub struct ProvingParams {
 ///
 /// That robs only the ledger's operator (`design/credits.md` §1.8); privacy does not depend on it.
 pub fn setup(rng: &mut (impl RngCore + CryptoRng)) -> Result<(ProvingParams, VerifyingParams), ParamsError> {
-    let relation = Relation::new().map_err(|_| ParamsError::Synthesis)?;
-    let key = Prover::generate_random_parameters_with_reduction(Assignment::blank(), rng)
-        .map_err(|_| ParamsError::Synthesis)?;
-    let verifying = VerifyingParams::from_bytes(&encode(&key.vk))?;
-    let params = ProvingParams { key, relation, verifying: verifying.clone() };
+    let params = ProvingParams::made_alone(Statement::Spend, Assignment::blank(), rng)?;
+    let verifying = params.verifying.clone();
     Ok((params, verifying))
 }
 
 impl ProvingParams {
-    /// A key that a ceremony made (docs/decisions/0030), with the checks of [`ProvingParams::from_bytes`].
+    pub(super) fn made_alone(
+        statement: Statement,
+        blank: impl ConstraintSynthesizer<Fr>,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Self, ParamsError> {
+        let relation = Relation::of_statement(statement).map_err(|_| ParamsError::Synthesis)?;
+        let key = Prover::generate_random_parameters_with_reduction(blank, rng).map_err(|_| ParamsError::Synthesis)?;
+        let verifying = VerifyingParams::of_statement(statement, &encode(statement, &key.vk))?;
+        Ok(Self { statement, key, relation, verifying })
+    }
+
+    /// A key of the spend statement that a ceremony made (docs/decisions/0030), with the checks of [`ProvingParams::from_bytes`].
     ///
     /// # Errors
     ///
     /// `params.circuit` for a key of another circuit, and what [`VerifyingParams::from_bytes`] refuses.
     pub fn from_key(key: ProvingKey<Bn254>) -> Result<Self, ParamsError> {
-        let relation = Relation::new().map_err(|_| ParamsError::Synthesis)?;
+        Self::key_of_statement(Statement::Spend, key)
+    }
+
+    pub(super) fn key_of_statement(statement: Statement, key: ProvingKey<Bn254>) -> Result<Self, ParamsError> {
+        let relation = Relation::of_statement(statement).map_err(|_| ParamsError::Synthesis)?;
         let counts = Counts::of(&relation);
-        let verifying = VerifyingParams::from_bytes(&encode(&key.vk))?;
+        let verifying = VerifyingParams::of_statement(statement, &encode(statement, &key.vk))?;
         let queries = [(&key.a_query, counts.variables), (&key.b_g1_query, counts.variables)];
         let others = [(&key.h_query, counts.quotient), (&key.l_query, counts.witness)];
         if queries.into_iter().chain(others).any(|(query, count)| query.len() != count)
@@ -65,25 +86,33 @@ impl ProvingParams {
         if key.delta_g1.is_zero() || key.beta_g1.is_zero() {
             return Err(ParamsError::Identity);
         }
-        Ok(Self { key, relation, verifying })
+        Ok(Self { statement, key, relation, verifying })
     }
 
-    /// Decodes a proving key and checks that it belongs to the verifying key with this digest.
+    /// Decodes a proving key of the spend statement and checks that it belongs to the verifying key with this digest.
     pub fn from_bytes(bytes: &[u8], expected_vk_digest: Bytes32) -> Result<Self, ParamsError> {
-        let relation = Relation::new().map_err(|_| ParamsError::Synthesis)?;
+        Self::of_statement(Statement::Spend, bytes, expected_vk_digest)
+    }
+
+    pub(super) fn of_statement(
+        statement: Statement,
+        bytes: &[u8],
+        expected_vk_digest: Bytes32,
+    ) -> Result<Self, ParamsError> {
+        let relation = Relation::of_statement(statement).map_err(|_| ParamsError::Synthesis)?;
         let counts = Counts::of(&relation);
         if bytes.len() != counts.file_len() {
             return Err(ParamsError::Length { expected: counts.file_len(), got: bytes.len() });
         }
-        let rest = bytes.strip_prefix(PK_MAGIC).ok_or(ParamsError::Magic)?;
+        let rest = bytes.strip_prefix(pk_magic(statement)).ok_or(ParamsError::Magic)?;
         let (vk_bytes, mut rest) = rest.split_first_chunk::<VERIFYING_PARAMS_LEN>().ok_or(ParamsError::Point)?;
-        let verifying = VerifyingParams::from_bytes(vk_bytes)?;
+        let verifying = VerifyingParams::of_statement(statement, vk_bytes)?;
         if verifying.digest() != expected_vk_digest {
             return Err(ParamsError::VerifyingKey { expected: expected_vk_digest, got: verifying.digest() });
         }
         let rest = &mut rest;
         let key = ProvingKey {
-            vk: decode(vk_bytes)?,
+            vk: decode(statement, vk_bytes)?,
             beta_g1: one(rest)?,
             delta_g1: one(rest)?,
             a_query: many(rest, counts.variables)?,
@@ -96,14 +125,14 @@ impl ProvingParams {
         if key.delta_g1.is_zero() || key.beta_g1.is_zero() {
             return Err(ParamsError::Identity);
         }
-        Ok(Self { key, relation, verifying })
+        Ok(Self { statement, key, relation, verifying })
     }
 
     /// The encoded key.
     pub fn to_bytes(&self) -> Vec<u8> {
         let key = &self.key;
         let mut bytes = Vec::with_capacity(Counts::of(&self.relation).file_len());
-        bytes.extend_from_slice(PK_MAGIC);
+        bytes.extend_from_slice(pk_magic(self.statement));
         bytes.extend_from_slice(&self.verifying.to_bytes());
         let g1 = [&key.beta_g1, &key.delta_g1].into_iter().chain(&key.a_query).chain(&key.b_g1_query);
         g1.for_each(|point| put(point, &mut bytes));
@@ -135,7 +164,7 @@ impl ProvingParams {
     /// A proof for an assignment, or nothing when the assignment does not satisfy the circuit.
     pub(crate) fn prove(
         &self,
-        assignment: Assignment,
+        assignment: impl ConstraintSynthesizer<Fr>,
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Option<Proof<Bn254>>, ParamsError> {
         let values = self.relation.assign(assignment).map_err(|_| ParamsError::Synthesis)?;
@@ -194,7 +223,7 @@ impl Counts {
 
     fn file_len(&self) -> usize {
         let g1 = 2 * self.variables + self.witness + self.quotient + 2;
-        PK_MAGIC.len() + VERIFYING_PARAMS_LEN + g1 * G1_UNCOMPRESSED_LEN + self.variables * G2_UNCOMPRESSED_LEN
+        MAGIC_LEN + VERIFYING_PARAMS_LEN + g1 * G1_UNCOMPRESSED_LEN + self.variables * G2_UNCOMPRESSED_LEN
     }
 }
 

@@ -11,7 +11,7 @@ use crate::spend::{ProveError, prove};
 type Key = VerifyingKey<Bn254>;
 
 fn key() -> Key {
-    decode(&params().verifying().to_bytes()).unwrap()
+    decode(Statement::Spend, &params().verifying().to_bytes()).unwrap()
 }
 
 fn refusal(bytes: &[u8]) -> Result<Bytes32, &'static str> {
@@ -22,7 +22,7 @@ fn refusal(bytes: &[u8]) -> Result<Bytes32, &'static str> {
 fn a_verifying_key_survives_encoding() {
     let bytes = params().verifying().to_bytes();
     assert_eq!(bytes.len(), 436);
-    assert_eq!(encode(&key()), bytes);
+    assert_eq!(encode(Statement::Spend, &key()), bytes);
     assert_eq!(refusal(&bytes), Ok(sha256(&bytes)));
     assert_eq!(params().verifying().digest(), sha256(&bytes));
 }
@@ -54,7 +54,7 @@ fn n07_forgeable_and_degenerate_keys_are_refused() {
     for (name, fault, code) in faults {
         let mut key = key();
         fault(&mut key);
-        assert_eq!(refusal(&encode(&key)), Err(code), "{name}");
+        assert_eq!(refusal(&encode(Statement::Spend, &key)), Err(code), "{name}");
     }
 }
 

@@ -83,15 +83,20 @@ pub enum WalletError {
         spendable: Credits,
     },
     /// The free notes are worth enough, but none alone.
-    #[error("{needed} credits are needed from one note, the largest has {largest}")]
+    #[error(
+        "{needed} credits are needed from one note, the largest has {largest}: cloister wallet merge --at-least {needed} makes one"
+    )]
     Fragmented {
         /// The amount to reserve.
         needed: Credits,
         /// The worth of the largest free note.
         largest: Credits,
     },
-    /// No pending spend has this nullifier.
-    #[error("no pending spend has the nullifier {nullifier}")]
+    /// The ledger makes no merges.
+    #[error("the ledger makes no merges")]
+    MergeNotOffered,
+    /// No pending spend or merge has this nullifier.
+    #[error("no pending spend or merge has the nullifier {nullifier}")]
     NotPending {
         /// The nullifier.
         nullifier: Nullifier,
@@ -175,6 +180,7 @@ impl WalletError {
             Self::Outputs { .. } => "wallet.outputs",
             Self::AmountZero => "wallet.amount_zero",
             Self::InsufficientBalance { .. } => "wallet.insufficient_balance",
+            Self::MergeNotOffered => "wallet.merge_not_offered",
             Self::Fragmented { .. } => "wallet.fragmented",
             Self::NotPending { .. } => "wallet.not_pending",
             Self::NotePath { .. } => "wallet.note_path",

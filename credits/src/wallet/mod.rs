@@ -11,6 +11,7 @@
 
 mod derive;
 mod error;
+mod merging;
 mod scan;
 mod state;
 #[cfg(test)]
@@ -20,9 +21,10 @@ mod withdrawal;
 use self::derive::WalletKeys;
 pub use self::derive::WalletSeed;
 pub use self::error::{EntryFault, WalletError};
+pub use self::merging::PreparedMerge;
 use self::scan::{Lanes, Replay, remember, spend_item};
 pub use self::state::{
-    ClaimItem, DepositItem, HistoryItem, NoteStatus, OwnedNote, SpendItem, SpendProgress, WalletState,
+    ClaimItem, DepositItem, HistoryItem, MergeItem, NoteStatus, OwnedNote, SpendItem, SpendProgress, WalletState,
 };
 pub use self::withdrawal::OwnWithdrawal;
 use crate::checkpoint::{Checkpoint, ledger_id};
@@ -60,7 +62,8 @@ pub struct Balance {
     pub spendable: Credits,
     /// Reserved by open tabs: an upper bound of what they will charge.
     pub reserved: Credits,
-    /// Comes back by itself: the rest of the notes behind open tabs, and notes of spends prepared but not reserved.
+    /// Comes back by itself: the rest of the notes behind open tabs, and notes of spends and merges that are prepared and not in
+    /// the log.
     pub pending: Credits,
 }
 
@@ -211,7 +214,7 @@ impl Wallet {
             let worth = owned.note.balance().unwrap_or(Credits::ZERO);
             match &owned.status {
                 NoteStatus::Free => add(&mut balance.spendable, worth),
-                NoteStatus::Pending { .. } => add(&mut balance.pending, worth),
+                NoteStatus::Pending { .. } | NoteStatus::Merging { .. } => add(&mut balance.pending, worth),
                 NoteStatus::Reserved { c_max, value_next } => {
                     add(&mut balance.reserved, *c_max);
                     add(&mut balance.pending, *value_next);
@@ -352,7 +355,8 @@ impl std::fmt::Debug for Wallet {
 
 /// Accepts a signed checkpoint that is not behind the newest seen.
 fn observe(state: &mut WalletState, checkpoint: &Checkpoint) -> Result<(), WalletError> {
-    if state.ledger_id != ledger_id(state.ledger_key, state.vk_digest) || checkpoint.ledger_id != state.ledger_id {
+    let id = ledger_id(state.ledger_key, state.vk_digest, state.merge_vk_digest);
+    if state.ledger_id != id || checkpoint.ledger_id != id {
         return Err(WalletError::LedgerMismatch);
     }
     checkpoint.verify(&state.ledger_key).map_err(|_| WalletError::CheckpointSignature)?;

@@ -10,13 +10,16 @@ use std::collections::BTreeMap;
 use super::derive::WalletKeys;
 use super::error::EntryFault;
 use super::state::{
-    ClaimItem, DepositItem, HistoryItem, NoteStatus, OpenSpend, OwnedNote, SpendItem, SpendProgress, WalletState,
+    ClaimItem, DepositItem, HistoryItem, MergeItem, NoteStatus, OpenSpend, OwnedNote, SpendItem, SpendProgress,
+    WalletState,
 };
 use super::{HISTORY_ITEMS_MAX, LANE_GAP};
 use crate::bytes::Bytes32;
 use crate::claim::verify_claim;
 use crate::context::SpendContext;
-use crate::entry::{ClaimEntry, JournalEntry, LogEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry};
+use crate::entry::{
+    ClaimEntry, JournalEntry, LogEntry, MergeEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry,
+};
 use crate::field::Fe;
 use crate::keys::verify_ed25519;
 use crate::ledger::{MintOutput, journal_message, settle_message};
@@ -58,6 +61,7 @@ impl Replay<'_> {
             LogEntry::Settle(entry) => self.settle(entry),
             LogEntry::Void(entry) => self.void(entry),
             LogEntry::Claim(entry) => self.claim(entry),
+            LogEntry::Merge(entry) => self.merge(entry),
         }?;
         self.state.log.append(entry.leaf_hash());
         Ok(())
@@ -134,9 +138,55 @@ impl Replay<'_> {
         if *inner_next != inner(pk, value_next, nullifier.0, self.keys.blind_next(*nullifier)) {
             return Err(EntryFault::Successor);
         }
-        owned.status = NoteStatus::Reserved { c_max: *c_max, value_next };
+        let before = std::mem::replace(&mut owned.status, NoteStatus::Reserved { c_max: *c_max, value_next });
+        free_partner(self.state, &before);
         self.remember_reserved(*nullifier, *c_max, context);
         Ok(())
+    }
+
+    fn merge(&mut self, entry: &MergeEntry) -> Result<(), EntryFault> {
+        let MergeEntry { nullifiers, inner_next, leaf_index, leaf: successor, .. } = entry;
+        let [first, second] = nullifiers;
+        if first == second || nullifiers.iter().any(|nullifier| self.state.open.contains_key(nullifier)) {
+            return Err(EntryFault::SpendRepeated);
+        }
+        if *successor != leaf(*inner_next, Credits::ZERO) {
+            return Err(EntryFault::Leaf);
+        }
+        self.append_leaf(*leaf_index, *successor)?;
+
+        let (lead, partner) = match (self.take(first), self.take(second)) {
+            (None, None) => return Ok(()),
+            (Some(lead), Some(partner)) => (lead, partner),
+            // Both notes are of one key, and the wallet's own merges are of notes that it has.
+            (Some(_), None) | (None, Some(_)) => return Err(EntryFault::Successor),
+        };
+        // b' is secret here as in a reservation.
+        let value = lead.note.balance().zip(partner.note.balance());
+        let value = value.and_then(|(value, more)| value.checked_add(more)).ok_or(EntryFault::Successor)?;
+        let (lane, blind) = (lead.note.lane, self.keys.blind_next(*first));
+        if *inner_next != inner(self.keys.public_key(lane), value, first.0, blind) {
+            return Err(EntryFault::Successor);
+        }
+        for taken in [&lead, &partner] {
+            free_partner(self.state, &taken.status);
+            // What was prepared for it instead can no longer be reserved.
+            if matches!(taken.status, NoteStatus::Pending { .. })
+                && let Some(item) = self.spend_item(taken.nullifier)
+            {
+                item.progress = SpendProgress::Abandoned;
+            }
+        }
+        self.keep(Note { lane, value, rho: first.0, blind, refund: Credits::ZERO }, *leaf_index);
+        let (entry_index, seen) = (self.state.log.size(), self.seen);
+        self.remember(HistoryItem::Merge(MergeItem { nullifiers: *nullifiers, value, entry_index, seen }));
+        Ok(())
+    }
+
+    /// Takes a note of the wallet out of it.
+    fn take(&mut self, nullifier: &Nullifier) -> Option<OwnedNote> {
+        let at = self.state.notes.iter().position(|owned| owned.nullifier == *nullifier)?;
+        Some(self.state.notes.remove(at))
     }
 
     fn journal(&mut self, entry: &JournalEntry) -> Result<(), EntryFault> {
@@ -268,6 +318,15 @@ impl Replay<'_> {
     }
 }
 
+/// Frees the other note of a merge that cannot be any more, since this one's note is gone.
+pub(super) fn free_partner(state: &mut WalletState, status: &NoteStatus) {
+    let NoteStatus::Merging { partner, .. } = status else { return };
+    let partner = state.notes.iter_mut().find(|owned| owned.nullifier == *partner);
+    if let Some(owned) = partner.filter(|owned| matches!(owned.status, NoteStatus::Merging { .. })) {
+        owned.status = NoteStatus::Free;
+    }
+}
+
 /// Whether a spend names no guardian: it is a withdrawal.
 pub(super) fn is_no_guardians(context: &SpendContext) -> bool {
     context.keyset_digest == Bytes32::default()
@@ -277,7 +336,7 @@ pub(super) fn is_no_guardians(context: &SpendContext) -> bool {
 pub(super) fn spend_item(state: &mut WalletState, nullifier: Nullifier) -> Option<&mut SpendItem> {
     state.history.iter_mut().rev().find_map(|item| match item {
         HistoryItem::Spend(item) if item.nullifier == nullifier => Some(item),
-        HistoryItem::Spend(_) | HistoryItem::Deposit(_) | HistoryItem::Claim(_) => None,
+        HistoryItem::Spend(_) | HistoryItem::Deposit(_) | HistoryItem::Claim(_) | HistoryItem::Merge(_) => None,
     })
 }
 
@@ -285,7 +344,7 @@ pub(super) fn spend_item(state: &mut WalletState, nullifier: Nullifier) -> Optio
 pub(super) fn remember(state: &mut WalletState, item: HistoryItem) {
     if state.history.len() >= HISTORY_ITEMS_MAX {
         let finished = |item: &HistoryItem| match item {
-            HistoryItem::Deposit(_) | HistoryItem::Claim(_) => true,
+            HistoryItem::Deposit(_) | HistoryItem::Claim(_) | HistoryItem::Merge(_) => true,
             // The text of a withdrawal that nobody has claimed is made from its item.
             HistoryItem::Spend(item) if is_no_guardians(&item.context) => item.progress == SpendProgress::Abandoned,
             HistoryItem::Spend(item) => !matches!(item.progress, SpendProgress::Pending | SpendProgress::Reserved),

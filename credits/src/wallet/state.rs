@@ -26,6 +26,8 @@ pub struct WalletState {
     pub(super) ledger_id: Bytes32,
     pub(super) ledger_key: Bytes32,
     pub(super) vk_digest: Bytes32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) merge_vk_digest: Option<Bytes32>,
     pub(super) grace_secs: u64,
     /// The lane of the next deposit.
     pub(super) next_lane: u64,
@@ -54,6 +56,7 @@ impl WalletState {
             ledger_id: ledger.ledger_id,
             ledger_key: ledger.ledger_key,
             vk_digest: ledger.vk_digest,
+            merge_vk_digest: ledger.merge_vk_digest(),
             grace_secs: ledger.grace_secs,
             next_lane: 0,
             lanes_minted: 0,
@@ -128,6 +131,13 @@ pub enum NoteStatus {
         /// `v'`: what stays in the successor whatever is charged.
         value_next: Credits,
     },
+    /// A merge with another note was prepared and may have been sent; the log does not show it.
+    Merging {
+        /// The other note.
+        partner: Nullifier,
+        /// Whether the successor continues this one.
+        leads: bool,
+    },
 }
 
 /// One thing that happened to the wallet's credits, oldest first in [`super::Wallet::history`].
@@ -140,6 +150,8 @@ pub enum HistoryItem {
     Claim(ClaimItem),
     /// A note was spent, or was about to be.
     Spend(SpendItem),
+    /// Two notes became one.
+    Merge(MergeItem),
 }
 
 /// A minted note.
@@ -164,6 +176,20 @@ pub struct ClaimItem {
     pub value: Credits,
     /// Who was paid.
     pub payee: Bytes32,
+    /// The log entry.
+    pub entry_index: u64,
+    /// The time of the checkpoint under which the wallet first saw it.
+    pub seen: u64,
+}
+
+/// A merge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MergeItem {
+    /// The notes.
+    pub nullifiers: [Nullifier; 2],
+    /// What both were worth.
+    pub value: Credits,
     /// The log entry.
     pub entry_index: u64,
     /// The time of the checkpoint under which the wallet first saw it.

@@ -2,6 +2,7 @@
 
 mod fake;
 mod linking;
+mod merges;
 mod refusals;
 mod schedule;
 mod withdrawals;
@@ -307,7 +308,7 @@ fn an_abandoned_spend_that_arrives_anyway_is_recognised() {
         .iter()
         .filter_map(|item| match item {
             HistoryItem::Spend(item) => Some((item.c_max.get(), item.progress)),
-            HistoryItem::Deposit(_) | HistoryItem::Claim(_) => None,
+            HistoryItem::Deposit(_) | HistoryItem::Claim(_) | HistoryItem::Merge(_) => None,
         })
         .collect();
     let abandoned = SpendProgress::Abandoned;

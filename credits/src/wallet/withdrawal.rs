@@ -31,7 +31,7 @@ pub struct OwnWithdrawal {
 const fn tried(item: &HistoryItem) -> Option<Nullifier> {
     match item {
         HistoryItem::Spend(item) => Some(item.nullifier),
-        HistoryItem::Deposit(_) | HistoryItem::Claim(_) => None,
+        HistoryItem::Deposit(_) | HistoryItem::Claim(_) | HistoryItem::Merge(_) => None,
     }
 }
 
@@ -68,7 +68,7 @@ impl Wallet {
                     Withdrawal { ledger_id: self.state.ledger_id, value: *c_max, key: self.withdrawal_key(*nullifier) };
                 Some(OwnWithdrawal { nullifier: *nullifier, progress: *progress, withdrawal })
             }
-            HistoryItem::Spend(_) | HistoryItem::Deposit(_) | HistoryItem::Claim(_) => None,
+            HistoryItem::Spend(_) | HistoryItem::Deposit(_) | HistoryItem::Claim(_) | HistoryItem::Merge(_) => None,
         };
         (0..).zip(self.history()).filter_map(own)
     }

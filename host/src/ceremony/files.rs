@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use ceremony::{Contribution, Hash, Verified};
 use credits::Bytes32;
-use credits::params::ProvingParams;
+use ledger::Parameters;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
@@ -66,14 +66,14 @@ impl Entry {
 }
 
 impl Summary {
-    pub(crate) fn of(verified: &Verified, ptau_digest: &Hash) -> Self {
+    pub(crate) fn of(verified: &Verified, ptau_digest: &Hash, vk_digest: Option<Bytes32>) -> Self {
         Self {
             version: SUMMARY_VERSION.to_owned(),
             ptau_digest: hex::encode(ptau_digest),
             circuit_hash: hex::encode(verified.circuit_hash()),
             contributions: verified.contributions().iter().zip(1..).map(Entry::of).collect(),
             transcript_digest: verified.transcript_digest(),
-            vk_digest: verified.proving_params().ok().map(|params| params.verifying().digest()),
+            vk_digest,
         }
     }
 
@@ -153,7 +153,7 @@ fn publish(partial: &Path, path: &Path) -> anyhow::Result<()> {
 /// Writes the directory of a finished ceremony.
 pub(crate) fn write_directory(
     directory: &Path,
-    params: &ProvingParams,
+    params: &Parameters,
     summary: &Summary,
     zkey: &[u8],
     r1cs: &[u8],
@@ -161,8 +161,8 @@ pub(crate) fn write_directory(
     let partial = partial(directory)?;
     let made = fs::create_dir(&partial);
     made.with_context(|| format!("make {}; remove what an earlier run left (ceremony.unwritable)", partial.display()))?;
-    write_all(&partial.join(PROVING_KEY_FILE), &params.to_bytes())?;
-    write_all(&partial.join(VERIFYING_KEY_FILE), &params.verifying().to_bytes())?;
+    write_all(&partial.join(PROVING_KEY_FILE), &params.proving_key)?;
+    write_all(&partial.join(VERIFYING_KEY_FILE), &params.verifying_key)?;
     write_all(&partial.join(SUMMARY_FILE), &serde_json::to_vec_pretty(summary)?)?;
     write_all(&partial.join(ZKEY_FILE), zkey)?;
     write_all(&partial.join(R1CS_FILE), r1cs)?;

@@ -40,7 +40,7 @@ impl Outside {
             Self { dir: dir.to_path_buf(), bins: bins.to_path_buf(), ledger_port: free_port()?, ledger: None };
         let ledger = outside.ledger_dir();
         if !ledger.exists() {
-            run(outside.program("cloister-host").args(["ledger", "init", "--dir"]).arg(&ledger))?;
+            run(outside.program("cloister-host").args(["ledger", "init", "--no-merges", "--dir"]).arg(&ledger))?;
         }
         let address = format!("127.0.0.1:{}", outside.ledger_port);
         let mut command = outside.program("cloister-host");

@@ -4,8 +4,9 @@ use credits::entry::{ClaimEntry, SettleEntry, VoidEntry};
 use credits::merkle::verify_inclusion;
 use credits::note::{Blind, inner, leaf, mint_rho};
 use credits::{
-    Bytes32, ClaimRequest, ClaimResponse, Credits, LedgerError, LogEntry, LogPage, MintEntry, MintOutput,
-    RedeemRequest, RedeemResponse, ReserveEntry, ReserveRequest, SettleRequest, SettleResponse, SettledBy, Voucher,
+    Bytes32, ClaimRequest, ClaimResponse, Credits, LedgerError, LogEntry, LogPage, MergeEntry, MergeRequest,
+    MergeResponse, MintEntry, MintOutput, RedeemRequest, RedeemResponse, ReserveEntry, ReserveRequest, SettleRequest,
+    SettleResponse, SettledBy, Voucher,
 };
 
 /// Whether an entry records the spend of a request, whatever its root and proof.
@@ -50,6 +51,21 @@ pub(crate) fn claim(ledger_id: &Bytes32, request: &ClaimRequest, response: &Clai
 pub(crate) fn claim_is_logged(response: &ClaimResponse) -> Result<(), LedgerError> {
     let ClaimResponse { entry, entry_index, inclusion, checkpoint } = response;
     let leaf = LogEntry::Claim(entry.clone()).leaf_hash();
+    verify_inclusion(leaf, *entry_index, checkpoint.log_size, inclusion, &checkpoint.log_root)
+        .map_err(|_| LedgerError::InclusionInvalid)
+}
+
+/// The entry is of this merge, whatever its root and proof, and its note is the successor.
+pub(crate) fn merge(request: &MergeRequest, response: &MergeResponse) -> Result<(), LedgerError> {
+    let MergeEntry { nullifiers, inner_next, leaf, .. } = &response.entry;
+    let is_asked = request.is_same_merge(nullifiers, inner_next) && *leaf == request.leaf();
+    if is_asked { Ok(()) } else { Err(LedgerError::AnswerMismatch) }
+}
+
+/// The log holds the entry.
+pub(crate) fn merge_is_logged(response: &MergeResponse) -> Result<(), LedgerError> {
+    let MergeResponse { entry, entry_index, inclusion, checkpoint } = response;
+    let leaf = LogEntry::Merge(entry.clone()).leaf_hash();
     verify_inclusion(leaf, *entry_index, checkpoint.log_size, inclusion, &checkpoint.log_root)
         .map_err(|_| LedgerError::InclusionInvalid)
 }

@@ -15,11 +15,11 @@ mod transport;
 use credits::checkpoint::ledger_id;
 use credits::ledger::LEDGER_VERSION;
 use credits::merkle::verify_inclusion;
-use credits::params::{VERIFYING_PARAMS_LEN, VerifyingParams};
+use credits::params::{MergeVerifyingParams, VERIFYING_PARAMS_LEN, VerifyingParams};
 use credits::{
     Bytes32, Checkpoint, CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError,
-    LedgerInfo, LogEntry, LogPage, PayeeAccount, RedeemRequest, RedeemResponse, Reservation, ReserveEntry,
-    ReserveRequest, SettleRequest, SettleResponse,
+    LedgerInfo, LogEntry, LogPage, MergeRequest, MergeResponse, PayeeAccount, RedeemRequest, RedeemResponse,
+    Reservation, ReserveEntry, ReserveRequest, SettleRequest, SettleResponse,
 };
 use serde::Deserialize;
 
@@ -119,6 +119,19 @@ impl LedgerClient {
     /// digest.
     pub async fn proving_key(&self) -> Result<Vec<u8>, LedgerError> {
         self.transport.get_bytes("/v1/params/proving-key", PROVING_KEY_BYTES_MAX).await
+    }
+
+    /// Downloads the proving key of merges; likewise judged, under the digest that the ledger's description has, which its id names.
+    pub async fn merge_proving_key(&self) -> Result<Vec<u8>, LedgerError> {
+        self.transport.get_bytes("/v1/params/merge-proving-key", PROVING_KEY_BYTES_MAX).await
+    }
+
+    /// Downloads the verifying key of merges; nothing where the ledger makes none.
+    pub async fn merge_verifying_key(&self) -> Result<Option<MergeVerifyingParams>, LedgerError> {
+        let Some(expected) = self.info().await?.merge_vk_digest() else { return Ok(None) };
+        let bytes = self.transport.get_bytes("/v1/params/merge-verifying-key", VERIFYING_PARAMS_LEN).await?;
+        let params = MergeVerifyingParams::from_bytes(&bytes).map_err(|_| LedgerError::AnswerMalformed)?;
+        if params.digest() == expected { Ok(Some(params)) } else { Err(LedgerError::IdentityMismatch) }
     }
 
     /// Downloads the verifying key and refuses any but the pinned one.
@@ -221,6 +234,15 @@ impl Ledger for LedgerClient {
         Ok(response)
     }
 
+    async fn merge(&self, request: MergeRequest) -> Result<MergeResponse, LedgerError> {
+        let size_at_send = self.history.size();
+        let response: MergeResponse = self.transport.post("/v1/merges", &request, ANSWER_BYTES_MAX).await?;
+        checks::merge(&request, &response)?;
+        self.accept(&response.checkpoint, size_at_send).await?;
+        checks::merge_is_logged(&response)?;
+        Ok(response)
+    }
+
     async fn payee(&self, payee: Bytes32) -> Result<PayeeAccount, LedgerError> {
         self.transport.get(&format!("/v1/payees/{payee}"), ANSWER_BYTES_MAX).await
     }
@@ -252,6 +274,6 @@ fn verify_info(info: &LedgerInfo, pins: &Pins) -> Result<(), LedgerError> {
     if info.version != LEDGER_VERSION {
         return Err(LedgerError::AnswerMalformed);
     }
-    let is_consistent = info.ledger_id == ledger_id(info.ledger_key, info.vk_digest);
+    let is_consistent = info.ledger_id == ledger_id(info.ledger_key, info.vk_digest, info.merge_vk_digest());
     if is_consistent && Pins::from(info) == *pins { Ok(()) } else { Err(LedgerError::IdentityMismatch) }
 }

@@ -187,6 +187,9 @@ impl Oracle {
                 Invariant::InTime.require(to > over, || format!("void at {to}, not after {over}"))?;
                 self.end(&end.nullifier, Credits::ZERO, end.refund, end.leaf, None)
             }
+            LogEntry::Merge(merge) => {
+                Err(Invariant::Conservation.violated(format!("nobody merges here, and {:?} were", merge.nullifiers)))
+            }
             LogEntry::Claim(claim) => {
                 Err(Invariant::Conservation.violated(format!("nobody claims here, and {} did", claim.payee)))
             }

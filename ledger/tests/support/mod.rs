@@ -13,12 +13,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use credits::checkpoint::ledger_id;
 use credits::ledger::LEDGER_VERSION;
 use credits::{
-    Bytes32, Credits, Fe, Inner, JournalRequest, Ledger, LedgerError, LedgerInfo, MintOutput, NotePublicKey, Nullifier,
-    RedeemRequest, ReserveRequest, Root, SettleRequest, SigningKey, SpendContext, SpendProof, SpendPublic, Voucher,
-    journal_message, settle_message,
+    Bytes32, Credits, Fe, Inner, JournalRequest, Ledger, LedgerError, LedgerInfo, MergeInfo, MergePublic, MintOutput,
+    NotePublicKey, Nullifier, RedeemRequest, ReserveRequest, Root, SettleRequest, SigningKey, SpendContext, SpendProof,
+    SpendPublic, Voucher, journal_message, settle_message,
 };
 use ledger::redb_store::create_database;
-use ledger::{Clock, DurableLedger, LedgerIdentity, PostgresServer, PublishedParams, SpendVerifier, VolatileLedger};
+use ledger::{
+    Clock, DurableLedger, LedgerIdentity, PostgresServer, PublishedKeys, PublishedParams, SpendVerifier, VolatileLedger,
+};
 use ledger_client::{LedgerClient, Pins};
 use ledger_testing::Postgres;
 use tokio::net::TcpListener;
@@ -27,6 +29,8 @@ pub(crate) const START: u64 = 1_000_000;
 pub(crate) const TAB_SECS_MAX: u64 = 600;
 pub(crate) const GRACE_SECS: u64 = 60;
 pub(crate) const ROOT_WINDOW: u64 = 8;
+/// Of the key of merges: no proof of a merge is real in these tests.
+const MERGE_VK_DIGEST: Bytes32 = Bytes32([10; 32]);
 
 /// A clock that stands still until it is moved.
 pub(crate) struct TestClock(AtomicU64);
@@ -73,6 +77,10 @@ impl SpendVerifier for FakeProofs {
         };
         spends.iter().map(verdict).collect()
     }
+
+    fn verify_merge(&self, _merge: &MergePublic, proof: &SpendProof) -> Result<(), LedgerError> {
+        if proof.as_bytes()[0] == 1 { Ok(()) } else { Err(LedgerError::ProofInvalid) }
+    }
 }
 
 pub(crate) fn ledger_key() -> SigningKey {
@@ -97,7 +105,7 @@ pub(crate) fn info(vk_digest: Bytes32) -> LedgerInfo {
     let ledger_key = ledger_key().public();
     LedgerInfo {
         version: LEDGER_VERSION.to_owned(),
-        ledger_id: ledger_id(ledger_key, vk_digest),
+        ledger_id: ledger_id(ledger_key, vk_digest, Some(MERGE_VK_DIGEST)),
         ledger_key,
         admin_key: admin_key().public(),
         vk_digest,
@@ -106,6 +114,7 @@ pub(crate) fn info(vk_digest: Bytes32) -> LedgerInfo {
         grace_secs: GRACE_SECS,
         root_window: ROOT_WINDOW,
         tab_secs_max: TAB_SECS_MAX,
+        merge: Some(MergeInfo { vk_digest: MERGE_VK_DIGEST, setup: "single-party".to_owned() }),
     }
 }
 
@@ -179,9 +188,15 @@ pub(crate) async fn http() -> World<LedgerClient> {
     World { ledger: Arc::new(client), clock, info, _home }
 }
 
+/// Parameters that are handed out and that nobody looks at.
+pub(crate) fn published() -> PublishedParams {
+    let spend = PublishedKeys { proving_key: "pk".into(), verifying_key: "vk".into() };
+    PublishedParams { spend, merge: None }
+}
+
 /// Serves a ledger on the loopback for as long as the test's runtime lives.
 pub(crate) async fn serve(ledger: DurableLedger) -> String {
-    let params = PublishedParams { proving_key: "pk".into(), verifying_key: "vk".into() };
+    let params = published();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, ledger::router(ledger, params)).await });

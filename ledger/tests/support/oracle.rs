@@ -3,12 +3,12 @@
 //! It plans requests from actions, says what the ledger must answer, and afterwards audits the log: every credit that was
 //! minted is in a note that exists, reserved, or charged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use credits::{
     Blind, Bytes32, ClaimRequest, Credits, Fe, JournalRequest, Ledger, LedgerError, LedgerInfo, LogEntry, LogFrontier,
-    MintOutput, Note, NoteTree, Nullifier, RedeemRequest, ReserveRequest, SettleRequest, SpendContext, SpendKey,
-    Voucher,
+    MergeRequest, MintOutput, Note, NoteTree, Nullifier, RedeemRequest, ReserveRequest, SettleRequest, SpendContext,
+    SpendKey, Voucher,
 };
 
 use super::{GRACE_SECS, TAB_SECS_MAX, admin_key, credits, good_proof, journal, payee_key, settle, settle_key};
@@ -32,6 +32,10 @@ pub(crate) enum Action {
     Claim { value: u64, before: u64 },
     /// Send the last claim again.
     RepeatClaim,
+    /// Merge two live notes, or one with itself.
+    Merge { first: usize, second: usize },
+    /// Send the last merge again, or the other way round.
+    RepeatMerge { swapped: bool },
     /// Let time pass.
     Advance { secs: u64 },
     /// End what is overdue.
@@ -46,6 +50,7 @@ pub(crate) enum Call {
     Journal(JournalRequest),
     Settle(SettleRequest),
     Claim(Box<ClaimRequest>),
+    Merge(Box<MergeRequest>),
     Finalise,
 }
 
@@ -76,6 +81,7 @@ pub(crate) async fn send_plain<L: Ledger>(ledger: &L, call: Call) -> Result<(), 
         Call::Journal(request) => ledger.journal(request).await,
         Call::Settle(request) => ledger.settle(request).await.map(|_| ()),
         Call::Claim(request) => ledger.claim(*request).await.map(|_| ()),
+        Call::Merge(request) => ledger.merge(*request).await.map(|_| ()),
         Call::Finalise => Ok(()),
     }
 }
@@ -104,6 +110,8 @@ pub(crate) struct Oracle {
     claimed: u64,
     claims: u64,
     last_claim: Option<ClaimRequest>,
+    last_merge: Option<MergeRequest>,
+    merges: u64,
 }
 
 impl Oracle {
@@ -111,8 +119,24 @@ impl Oracle {
         let key = SpendKey::from_secret(Fe::from(42));
         let (tree, live, spends) = (NoteTree::new(), Vec::new(), Vec::new());
         let (minted, charged, claimed, claims, last_claim) = (0, 0, 0, 0, None);
-        let (vouchers, mints) = (0, 0);
-        Self { info, key, now, tree, live, spends, vouchers, mints, minted, charged, claimed, claims, last_claim }
+        let (vouchers, mints, merges, last_merge) = (0, 0, 0, None);
+        Self {
+            info,
+            key,
+            now,
+            tree,
+            live,
+            spends,
+            vouchers,
+            mints,
+            minted,
+            charged,
+            claimed,
+            claims,
+            last_claim,
+            last_merge,
+            merges,
+        }
     }
 
     /// The call of an action and the answer the ledger owes; nothing when there is nothing to do it to. The oracle takes the
@@ -144,6 +168,15 @@ impl Oracle {
             }
             Action::Claim { value, before } => Some(self.claim(value, before)),
             Action::RepeatClaim => Some((Call::Claim(Box::new(self.last_claim.clone()?)), Ok(()))),
+            Action::Merge { first, second } => self.merge(first, second),
+            Action::RepeatMerge { swapped } => {
+                let mut request = self.last_merge.clone()?;
+                if swapped {
+                    request.nullifiers.swap(0, 1);
+                }
+                let expected = if swapped { Err(LedgerError::SpendConflict) } else { Ok(()) };
+                Some((Call::Merge(Box::new(request)), expected))
+            }
             Action::Advance { secs } => {
                 self.now += secs;
                 None
@@ -208,6 +241,28 @@ impl Oracle {
         self.last_claim = Some(request);
         self.append(Note { lane: 0, value: credits(value), rho, blind: Blind(b), refund: Credits::ZERO });
         (call, Ok(()))
+    }
+
+    fn merge(&mut self, first: usize, second: usize) -> Option<(Call, Result<(), LedgerError>)> {
+        let (first, second) = (first.checked_rem(self.live.len())?, second.checked_rem(self.live.len())?);
+        let (note, other) = (self.live[first].clone(), self.live[second].clone());
+        let value = note.balance().unwrap().checked_add(other.balance().unwrap()).unwrap();
+        let nullifiers = [note.nullifier(&self.key), other.nullifier(&self.key)];
+        let blind = Blind(Fe::from(2_000_000 + self.merges));
+        let merged = Note { lane: note.lane, value, rho: nullifiers[0].0, blind, refund: Credits::ZERO };
+        let inner_next = credits::note::inner(note.public_key(&self.key), value, nullifiers[0].0, blind);
+        let request = MergeRequest { root: self.tree.root(), nullifiers, inner_next, proof: good_proof() };
+        let call = Call::Merge(Box::new(request.clone()));
+        if first == second {
+            return Some((call, Err(LedgerError::MergeOneNote)));
+        }
+        for at in [first.max(second), first.min(second)] {
+            self.live.swap_remove(at);
+        }
+        self.merges += 1;
+        self.last_merge = Some(request);
+        self.append(merged);
+        Some((call, Ok(())))
     }
 
     fn append(&mut self, note: Note) {
@@ -319,6 +374,7 @@ impl Oracle {
         let (mut minted, mut charged, mut claimed, mut claims) = (0, 0, 0, 0);
         let mut reserved: BTreeMap<Nullifier, Credits> = BTreeMap::new();
         let mut ended: BTreeMap<Nullifier, u64> = BTreeMap::new();
+        let mut merged = BTreeSet::new();
         for entry in &entries {
             log.append(entry.leaf_hash());
             if let Some((index, leaf)) = entry.appended_note() {
@@ -335,6 +391,11 @@ impl Oracle {
                     claims += 1;
                     claimed += claim.value.get();
                     assert!(claimed <= charged, "no more is claimed than was charged");
+                }
+                LogEntry::Merge(merge) => {
+                    for nullifier in merge.nullifiers {
+                        assert!(merged.insert(nullifier), "one merge per nullifier");
+                    }
                 }
                 LogEntry::Settle(end) => {
                     charged += end.charge.get();
@@ -355,6 +416,8 @@ impl Oracle {
             self.spends.iter().filter_map(|spend| Some((spend.request.nullifier, spend.charged?))).collect();
         assert_eq!(ended, expected);
         assert_eq!(reserved.len(), self.spends.len());
+        assert_eq!(u64::try_from(merged.len()), Ok(2 * self.merges));
+        assert!(merged.iter().all(|nullifier| !reserved.contains_key(nullifier)), "what is merged is not spent");
 
         let live: u64 = self.live.iter().map(|note| note.balance().unwrap().get()).sum();
         let open = self.spends.iter().filter(|spend| spend.charged.is_none());

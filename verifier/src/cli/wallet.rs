@@ -18,6 +18,7 @@ pub(crate) enum Wallet {
     Withdraw(WalletWithdraw),
     Withdrawals(WalletWithdrawals),
     Claim(WalletClaim),
+    Merge(WalletMerge),
     Balance(WalletShow),
     History(WalletShow),
     Sync(WalletShow),
@@ -134,6 +135,19 @@ pub(crate) struct WalletClaim {
     /// Notes to split them into
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub(crate) notes: u32,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Make fewer and larger notes: a tab is paid from one note.
+///
+/// The ledger sees that the merged notes are one wallet's, and neither which they are nor what they are worth.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cloister wallet merge --at-least 4096\n  cloister wallet merge")]
+pub(crate) struct WalletMerge {
+    /// Stop once one note is worth as much [default: merge all notes into one]
+    #[arg(long, value_name = "CREDITS")]
+    pub(crate) at_least: Option<u64>,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }

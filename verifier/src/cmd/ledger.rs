@@ -47,9 +47,10 @@ pub(crate) async fn audit(args: LedgerAudit, out: Output, report: &mut Report) -
 
 async fn replay(client: &LedgerClient, info: &LedgerInfo, out: Output) -> Result<LogAudit, Error> {
     let verifying = client.verifying_key().await.map_err(PaymentError::Ledger)?;
+    let merging = client.merge_verifying_key().await.map_err(PaymentError::Ledger)?;
     let mut seed = [0; 32];
     OsRng.try_fill_bytes(&mut seed).map_err(|_| StoreError::Random)?;
-    let mut audit = LogAudit::new(info, verifying, WalletSeed::from_bytes(seed));
+    let mut audit = LogAudit::new(info, verifying, merging, WalletSeed::from_bytes(seed));
     let spinner = out.spinner("replaying the log");
     let replayed = loop {
         let page = match client.log(audit.next_entry(), LOG_PAGE_ENTRIES_MAX).await {
@@ -80,6 +81,7 @@ fn tell(audit: &LogAudit, info: &LedgerInfo, out: Output) {
         "spends    {}: settled {settled}, by the ledger {own}, void {void}, open {}",
         totals.spends, totals.open
     ));
+    out.line(&format!("merges    {}", totals.merges));
     out.line(&format!("minted    {}", totals.minted));
     out.line(&format!("charged   {}", totals.charged));
     out.line(&format!("claimed   {}", totals.claimed));

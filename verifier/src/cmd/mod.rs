@@ -4,6 +4,7 @@ pub(crate) mod appraise;
 pub(crate) mod audit;
 pub(crate) mod chat;
 pub(crate) mod ledger;
+pub(crate) mod merge;
 mod passphrase;
 pub(crate) mod proxy;
 pub(crate) mod receipt;

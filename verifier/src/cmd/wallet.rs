@@ -65,13 +65,15 @@ pub(crate) fn set_passphrase(args: &WalletPassphrase, out: Output, report: &mut 
 /// Parameters that one party made are refused for credits that are worth money: that party can forge spends, and what is
 /// withdrawn by them is missing from everybody's (docs/decisions/0030).
 fn require_ceremony(info: &LedgerInfo, accepted: bool) -> Result<(), Error> {
-    if info.holds_value && !info.setup.starts_with("ceremony:") && !accepted {
+    let merges = info.merge.as_ref().map(|merge| &merge.setup);
+    let alone = [Some(&info.setup), merges].into_iter().flatten().find(|setup| !setup.starts_with("ceremony:"));
+    if let Some(setup) = alone.filter(|_| info.holds_value && !accepted) {
         return Err(Error::Choice {
             code: "wallet.single_party",
             message: format!(
                 "the ledger's credits are worth money, but its parameters were made by: {}; who made them alone can forge spends. \
                 Choose another ledger, or give --accept-single-party",
-                info.setup
+                setup
             ),
         });
     }
@@ -205,6 +207,7 @@ fn history_line(item: &HistoryItem) -> String {
         HistoryItem::Claim(claim) => {
             format!("{}  claim  {}  payee {}", time(claim.seen), claim.value, claim.payee)
         }
+        HistoryItem::Merge(merge) => format!("{}  merge  {}", time(merge.seen), merge.value),
         HistoryItem::Spend(spend) => {
             let when = spend.seen.map_or_else(|| "-".to_owned(), time);
             let amount = |amount: Option<Credits>| amount.map_or_else(|| "-".to_owned(), |amount| amount.to_string());
@@ -224,7 +227,7 @@ fn history_line(item: &HistoryItem) -> String {
 #[cfg(test)]
 mod tests {
     use credits::Bytes32;
-    use credits::ledger::LEDGER_VERSION;
+    use credits::ledger::{LEDGER_VERSION, MergeInfo};
 
     use super::*;
 
@@ -240,6 +243,7 @@ mod tests {
             grace_secs: 1,
             root_window: 1,
             tab_secs_max: 1,
+            merge: None,
         }
     }
 
@@ -256,6 +260,12 @@ mod tests {
             let verdict = require_ceremony(&info(holds_value, setup), accepted);
             let got = verdict.as_ref().map_or_else(Error::code, |()| "");
             assert_eq!(got, code, "{holds_value} {setup} {accepted}");
+        }
+        // Those of its merges as well: who made them alone can forge notes as well.
+        let mut merging = info(true, &ceremony);
+        for (setup, code) in [(ceremony.as_str(), ""), ("single-party", "wallet.single_party")] {
+            merging.merge = Some(MergeInfo { vk_digest: Bytes32([6; 32]), setup: setup.to_owned() });
+            assert_eq!(require_ceremony(&merging, false).as_ref().map_or_else(Error::code, |()| ""), code, "{setup}");
         }
     }
 }

@@ -7,9 +7,14 @@ use crate::bytes::Bytes32;
 use crate::checkpoint::{Checkpoint, UnsignedCheckpoint, ledger_id};
 use crate::claim::ClaimRequest;
 use crate::context::SpendContextInputs;
-use crate::entry::{ClaimEntry, JournalEntry, LogEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry};
+use crate::entry::{
+    ClaimEntry, JournalEntry, LogEntry, MergeEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry,
+};
 use crate::keys::SigningKey;
-use crate::ledger::{LEDGER_VERSION, LedgerInfo, LogPage, MintOutput, SettleRequest, journal_message, settle_message};
+use crate::ledger::{
+    LEDGER_VERSION, LedgerInfo, LogPage, MergeInfo, MintOutput, SettleRequest, journal_message, settle_message,
+};
+use crate::merge::MergePublic;
 use crate::merkle::LogFrontier;
 use crate::note::{Blind, Inner, Nullifier, Root, inner, leaf, mint_rho};
 use crate::spend::SpendProof;
@@ -20,6 +25,7 @@ pub(super) const SEED: [u8; 32] = [0x5e; 32];
 pub(super) const GRACE_SECS: u64 = 60;
 /// Less than an anchor's life.
 const ROOT_WINDOW: u64 = 8;
+const MERGE_VK_DIGEST: Bytes32 = Bytes32([0x3e; 32]);
 
 /// What the ledger knows of a spend that is not over.
 #[derive(Clone)]
@@ -90,7 +96,7 @@ impl FakeLedger {
     pub(super) fn info(&self) -> LedgerInfo {
         LedgerInfo {
             version: LEDGER_VERSION.to_owned(),
-            ledger_id: ledger_id(self.key.public(), self.vk_digest),
+            ledger_id: ledger_id(self.key.public(), self.vk_digest, Some(MERGE_VK_DIGEST)),
             ledger_key: self.key.public(),
             admin_key: Bytes32([9; 32]),
             vk_digest: self.vk_digest,
@@ -99,6 +105,7 @@ impl FakeLedger {
             grace_secs: GRACE_SECS,
             root_window: ROOT_WINDOW,
             tab_secs_max: 3_600,
+            merge: Some(MergeInfo { vk_digest: MERGE_VK_DIGEST, setup: "single-party".to_owned() }),
         }
     }
 
@@ -207,6 +214,38 @@ impl FakeLedger {
         let entry = ClaimEntry { payee, claim_seq, mint_seq, value, pk, rho, b, leaf_index, leaf, signature };
         self.push(LogEntry::Claim(entry));
         self.mints += 1;
+    }
+
+    pub(super) fn merge(&mut self, public: &MergePublic) -> Result<(), &'static str> {
+        if public.nullifiers.iter().any(|nullifier| self.spent.contains_key(nullifier)) {
+            return Err("credits.spend_conflict");
+        }
+        if !self.roots.contains(&public.root) {
+            return Err("spend.root_unknown");
+        }
+        self.merge_anyway(public);
+        Ok(())
+    }
+
+    pub(super) fn merge_anyway(&mut self, public: &MergePublic) {
+        let MergePublic { root, nullifiers, inner_next, ctx } = *public;
+        self.spent.extend(nullifiers.map(|nullifier| (nullifier, ctx)));
+        let (leaf_index, leaf) = (self.tree.len(), leaf(inner_next, Credits::ZERO));
+        let proof = SpendProof::from_bytes([0; 128]);
+        self.push(LogEntry::Merge(MergeEntry { root, nullifiers, inner_next, leaf_index, leaf, proof }));
+    }
+
+    /// Takes the last entry back out of the log, and its note out of the tree.
+    pub(super) fn pop(&mut self) -> Option<LogEntry> {
+        let last = self.entries.pop();
+        (self.log, self.tree) = (LogFrontier::new(), NoteFrontier::new());
+        for entry in &self.entries {
+            self.log.append(entry.leaf_hash());
+            if let Some((_, leaf)) = entry.appended_note() {
+                self.tree.append(leaf).unwrap();
+            }
+        }
+        last
     }
 
     fn ended(
