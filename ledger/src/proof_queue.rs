@@ -37,7 +37,8 @@ pub(crate) struct ProofQueue {
 impl ProofQueue {
     pub(crate) fn start(verifier: impl SpendVerifier) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel(PROOFS_PENDING_MAX);
-        let (queue, verifier) = (Arc::new(Mutex::new(queue)), Arc::new(verifier) as Arc<dyn SpendVerifier>);
+        let queue = Arc::new(Mutex::new(queue));
+        let verifier: Arc<dyn SpendVerifier> = Arc::new(verifier);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         for _ in 0..processors {
             let (queue, verifier) = (Arc::clone(&queue), Arc::clone(&verifier));
