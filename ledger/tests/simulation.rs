@@ -33,6 +33,7 @@ mod support;
 mod simulation {
     pub(crate) mod books;
     pub(crate) mod checks;
+    pub(crate) mod claims;
     pub(crate) mod device;
     pub(crate) mod guardian;
     pub(crate) mod happened;
@@ -43,7 +44,10 @@ mod simulation {
     pub(crate) mod oracle;
     pub(crate) mod regressions;
     pub(crate) mod run;
+    pub(crate) mod schedule;
     pub(crate) mod secrets;
+    pub(crate) mod views;
+    pub(crate) mod withdrawals;
     pub(crate) mod world;
 }
 
@@ -53,9 +57,10 @@ use simulation::guardian::GuardianFlaw;
 use simulation::happened::HAPPENED;
 use simulation::invariant::Invariant;
 use simulation::line::Tally;
-use simulation::op::{Setup, schedule};
+use simulation::op::Setup;
 use simulation::regressions::{REGRESSIONS, Regression};
 use simulation::run::{report, run, runtime, seeds, shrink};
+use simulation::schedule::schedule;
 use simulation::world::Flaw;
 
 /// Seeds in an ordinary run and in a long one.
@@ -145,8 +150,10 @@ fn is_noticed(flaw: Flaw, expected: Invariant) -> String {
     // Seeds in memory: what the store is makes no difference here. Nobody is hostile unless it takes somebody: the flaw alone is
     // noticed.
     let hostile_wallet = expected == Invariant::FraudRefused;
+    let hostile_payee = matches!(expected, Invariant::ClaimsSigned | Invariant::ClaimsCovered);
     for seed in 0..SEEDS_TO_NOTICE {
-        let setup = Setup { on_disk: false, hostile_guardian: false, hostile_wallet, ..Setup::of(2 * seed + 1) };
+        let setup = Setup::of(2 * seed + 1);
+        let setup = Setup { on_disk: false, hostile_guardian: false, hostile_wallet, hostile_payee, ..setup };
         let ops = schedule(&setup);
         let Err(failure) = run(&setup, &ops, Some(flaw), &runtime) else { continue };
         assert_eq!(failure.violation.invariant, expected, "seed {seed}: {}", failure.violation.what);
@@ -266,4 +273,54 @@ fn a_proof_that_is_not_verified_is_noticed() {
 #[test]
 fn a_wallet_that_hides_what_is_pending_is_noticed() {
     println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::HidesPending), Invariant::WalletsExact));
+}
+
+#[test]
+fn a_claim_above_what_is_owed_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::ClaimsAboveOwed), Invariant::ClaimsCovered));
+}
+
+#[test]
+fn a_claim_that_a_restart_forgets_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::ForgetsClaims), Invariant::ClaimsCountedOnce));
+}
+
+#[test]
+fn a_claim_that_the_payee_did_not_sign_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::TakesAnyClaim), Invariant::ClaimsSigned));
+}
+
+#[test]
+fn an_account_that_owes_what_was_claimed_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::OwesWhatWasClaimed), Invariant::PayeesAreSums));
+}
+
+#[test]
+fn a_withdrawal_that_is_sent_before_it_is_saved_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::ForgetsWithdrawals), Invariant::OneSpendPerNote));
+}
+
+#[test]
+fn a_deposit_that_another_won_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::TellsOfLostClaims), Invariant::DepositsWon));
+}
+
+#[test]
+fn an_operator_that_reuses_a_claims_number_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::ReusesClaimNumbers), Invariant::EarningsKept));
+}
+
+#[test]
+fn a_text_that_is_shown_before_its_charge_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::HandsOutUncharged), Invariant::WithdrawalsKept));
+}
+
+#[test]
+fn a_wallet_that_forgets_its_withdrawals_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::HidesWithdrawals), Invariant::WithdrawalsKept));
+}
+
+#[test]
+fn one_payee_for_all_withdrawals_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::HasOnePayee), Invariant::WithdrawalsUnlinked));
 }
