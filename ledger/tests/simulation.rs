@@ -324,3 +324,8 @@ fn a_wallet_that_forgets_its_withdrawals_is_noticed() {
 fn one_payee_for_all_withdrawals_is_noticed() {
     println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::HasOnePayee), Invariant::WithdrawalsUnlinked));
 }
+
+#[test]
+fn a_wallet_that_asks_for_notes_again_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::AsksForNotesAgain), Invariant::NoteKeysUnlinked));
+}

@@ -128,6 +128,7 @@ impl World {
         self.oracle.judge(&page.checkpoint)?;
         self.end_withdrawals()?;
         self.end_earnings()?;
+        self.check_links()?;
         for at in 0..self.devices.len() {
             self.check_end(at)?;
         }

@@ -1,6 +1,8 @@
 //! What was charged becomes notes of whoever has the payee's key: the operators' programs, and those that deposit a withdrawal
 //! (`verifier/src/withdraw.rs`, `Payer::claim`).
 
+use std::collections::BTreeSet;
+
 use credits::{Bytes32, ClaimRequest, LedgerError, MintOutput, PayeeAccount, PayeeKey, SignatureBytes};
 
 use super::books::{Answer, Call};
@@ -73,6 +75,9 @@ impl World {
         let ledger_id = self.books.info.ledger_id;
         let claims = (first..).zip(outputs).map(|(number, output)| ClaimRequest::sign(key, &ledger_id, number, output));
         let (claims, life) = (claims.collect(), self.devices[device].life);
+        if self.devices[device].forgot {
+            self.count("claim: by a wallet that was put back");
+        }
         self.messages.push(Message::Claims { device, life, claims });
         Ok(true)
     }
@@ -149,6 +154,30 @@ impl World {
         self.check_texts()
     }
 
+    /// A device that forgot nothing asks for every note on a new key. Two with one seed do not, and make one claim of two.
+    pub(super) fn check_links(&mut self) -> Result<(), Violation> {
+        for owner in 0..=HOSTILE_OWNER {
+            let devices: Vec<_> = (0..OWNERS.len()).filter(|device| OWNERS[*device] == owner).collect();
+            let forgot = devices.iter().any(|device| self.devices[*device].forgot);
+            let reused = self.oracle.reused_note_keys(owner);
+            if let [_] = devices[..]
+                && !forgot
+            {
+                Invariant::NoteKeysUnlinked
+                    .require(reused == 0, || format!("owner {owner} has {reused} keys twice"))?;
+            }
+            for _ in 0..reused {
+                self.count(if forgot { "link: a key again after a loss" } else { "link: a key on two devices" });
+            }
+        }
+        let one_claim = |claim: &ClaimRequest| (claim.payee, claim.claim_seq);
+        let claims: BTreeSet<_> = self.told.iter().map(one_claim).collect();
+        for _ in claims.len()..self.told.len() {
+            self.count("claim: told of by two programs");
+        }
+        Ok(())
+    }
+
     /// Every operator claims what it is owed.
     pub(super) fn end_earnings(&mut self) -> Result<(), Violation> {
         for operator in 0..OPERATOR_OWNERS.len() {
@@ -174,7 +203,9 @@ impl World {
             return Ok(());
         }
         let device = OWNERS.iter().position(|owner| *owner == HOSTILE_OWNER).expect("a device of the hostile owner");
-        let (key, ledger_id) = (payee_key(HOSTILE_OPERATOR), self.books.info.ledger_id);
+        // It can also try that with a withdrawal that somebody deposited.
+        let of_text = (wrong == Misclaim::OtherTarget).then(|| self.deposited(pick)).flatten();
+        let (key, ledger_id) = (of_text.unwrap_or_else(|| payee_key(HOSTILE_OPERATOR)), self.books.info.ledger_id);
         let Ok(PayeeAccount { owed, claims }) = self.books.account(key.public()) else { return Ok(()) };
         let value = if wrong == Misclaim::AboveOwed { owed.get() + 1 + pick % 50 } else { 1 + pick % 20 };
         let Some(output) = self.devices[device].deposit(value, 1).and_then(|mut outputs| outputs.pop()) else {

@@ -47,6 +47,8 @@ pub(crate) enum WalletFlaw {
     HidesWithdrawals,
     /// All its withdrawals have one payee.
     HasOnePayee,
+    /// It forgets which notes it asked for.
+    AsksForNotesAgain,
 }
 
 /// What becomes of a withdrawal when it is asked for.
@@ -93,6 +95,8 @@ pub(crate) struct Device {
     ledger_time: u64,
     /// Entries of the newest checkpoint, and of the replayed log.
     seen: (u64, u64),
+    /// It was put back to an older copy, or to the seed alone.
+    pub(crate) forgot: bool,
     pub(crate) flaw: Option<WalletFlaw>,
 }
 
@@ -116,6 +120,7 @@ impl Device {
             sent: BTreeMap::new(),
             ledger_time: 0,
             seen: (0, 0),
+            forgot: false,
             flaw,
         }
     }
@@ -139,7 +144,11 @@ impl Device {
     }
 
     pub(crate) fn deposit(&mut self, value: u64, notes: u32) -> Option<Vec<MintOutput>> {
-        self.update(|wallet| wallet.deposit_outputs(Credits::new(value).unwrap(), notes)).ok()
+        let value = Credits::new(value).unwrap();
+        if self.flaw == Some(WalletFlaw::AsksForNotesAgain) {
+            return self.wallet.clone().deposit_outputs(value, notes).ok();
+        }
+        self.update(|wallet| wallet.deposit_outputs(value, notes)).ok()
     }
 
     /// Applies a page of the ledger's own log.
@@ -395,6 +404,7 @@ impl Device {
         self.tabs.clear();
         if from != Restored::Crash {
             // It has forgotten what it sent, and what it saw.
+            self.forgot = true;
             self.sent.clear();
             self.ledger_time = 0;
             self.seen = (0, 0);

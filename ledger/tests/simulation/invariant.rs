@@ -39,6 +39,8 @@ pub(crate) enum Invariant {
     WithdrawalsKept,
     /// What a program counts as claimed is in the log, in its own note.
     DepositsWon,
+    /// A wallet that is on one device, and has lost nothing, has no two notes opened on one key.
+    NoteKeysUnlinked,
     /// A withdrawal has keys that no other spend has, and names no guardian.
     WithdrawalsUnlinked,
     /// Answers are proved by what the ledger signed.

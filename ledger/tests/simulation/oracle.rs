@@ -132,6 +132,18 @@ impl Oracle {
         own.filter_map(|spend| Some((spend.context.payee, spend.ended?.0)).filter(|(_, charge)| *charge > 0)).collect()
     }
 
+    /// How often a note was opened in the clear on a key of this owner that an earlier one had: everybody sees that both are one
+    /// wallet's.
+    pub(crate) fn reused_note_keys(&self, owner: usize) -> usize {
+        let keys = self.entries.iter().filter_map(|entry| match entry {
+            LogEntry::Mint(mint) => Some(mint.pk),
+            LogEntry::Claim(claim) => Some(claim.pk),
+            LogEntry::Reserve(_) | LogEntry::Journal(_) | LogEntry::Settle(_) | LogEntry::Void(_) => None,
+        });
+        let keys: Vec<_> = keys.filter(|pk| self.secrets.owner_of(*pk) == Some(owner)).collect();
+        keys.len() - keys.iter().collect::<BTreeSet<_>>().len()
+    }
+
     pub(crate) fn log_size(&self) -> u64 {
         self.log.size()
     }

@@ -1,8 +1,8 @@
 //! The schedule that a seed gives.
 
 use super::op::{
-    Cut, Fraud, INTERVAL_CREDITS_MAX, Link, Misclaim, Misdeed, OPERATOR_OWNERS, OPERATORS, OWNERS, Op, Party, Restored,
-    Setup, TIERS,
+    Cut, Fraud, HOSTILE_GUARDIAN, INTERVAL_CREDITS_MAX, Link, Misclaim, Misdeed, OPERATOR_OWNERS, OPERATORS, OWNERS,
+    Op, Party, Restored, Setup, TIERS,
 };
 use crate::support::disk::Seeded;
 
@@ -54,6 +54,13 @@ fn session(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
         );
     }
     then(Op::Calm { link: link(seed) }, seed);
+    if setup.hostile_guardian && guardian == HOSTILE_GUARDIAN && seed.below(2) == 0 {
+        // It takes back what it signed, and takes everything, before or after its time is up.
+        then(Op::Misbehave { pick, misdeed: Misdeed::JournalLess }, seed);
+        then(Op::Pass { secs: 900 * seed.below(2) }, seed);
+        let misdeed = if seed.below(2) == 0 { Misdeed::ChargeEverything } else { Misdeed::JournalEverything };
+        then(Op::Misbehave { pick, misdeed }, seed);
+    }
     then(Op::Close { device, pick }, seed);
     then(Op::Calm { link: link(seed) }, seed);
 }
@@ -74,11 +81,11 @@ fn earnings(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
         }
     }
     ops.push(arrival(seed));
-    if setup.hostile_payee {
-        ops.push(misclaim(seed));
-    }
     ops.push(claim(seed, operator));
     ops.push(Op::Calm { link: link(seed) });
+    for _ in 0..if setup.hostile_payee { 1 + seed.below(3) } else { 0 } {
+        ops.push(misclaim(seed));
+    }
 }
 
 /// The oldest message arrives, the ledger ends and starts again, and a copy of the message arrives.
@@ -93,6 +100,13 @@ fn copy_after_restart(seed: &mut Seeded, ops: &mut Vec<Op>) {
 fn withdrawal(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
     let device = index(seed, OWNERS.len());
     withdrawn(setup, seed, ops, device);
+    if setup.hostile_view && seed.below(4) == 0 {
+        // Of before it was charged.
+        ops.push(Op::ShowOld { device, pick: seed.next() });
+    }
+    if seed.below(6) == 0 {
+        ops.push(Op::Restore { device, from: Restored::SeedAlone });
+    }
     if seed.below(2) == 0 {
         ops.push(Op::ListWithdrawals { device, link: link(seed) });
     }
@@ -113,6 +127,9 @@ fn withdrawal(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
         }
     }
     ops.push(Op::Calm { link: link(seed) });
+    if setup.hostile_payee {
+        ops.push(misclaim(seed));
+    }
 }
 
 fn withdrawn(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>, device: usize) {
@@ -169,12 +186,13 @@ fn arrival(seed: &mut Seeded) -> Op {
 }
 
 fn misclaim(seed: &mut Seeded) -> Op {
-    let wrong = match seed.below(6) {
+    let wrong = match seed.below(7) {
         0 => Misclaim::AboveOwed,
         1 => Misclaim::Anothers,
-        2 => Misclaim::OtherTarget,
-        3 => Misclaim::AheadOfTime,
-        4 => Misclaim::SmallOrder,
+        // For want of a claim before, sometimes nothing.
+        2 | 3 => Misclaim::OtherTarget,
+        4 => Misclaim::AheadOfTime,
+        5 => Misclaim::SmallOrder,
         _ => Misclaim::Nothing,
     };
     Op::Misclaim { wrong, pick: seed.next() }

@@ -17,6 +17,7 @@ use super::world::World;
 #[derive(Clone, Debug)]
 pub(super) struct HandedOut {
     pub(super) payee: Bytes32,
+    owner: usize,
     nullifier: Nullifier,
     value: u64,
     text: String,
@@ -125,7 +126,8 @@ impl World {
             return;
         }
         self.count("withdrawal: handed out");
-        self.texts.push(HandedOut { payee, nullifier, value, text: text.to_string() });
+        let owner = self.devices[device].owner;
+        self.texts.push(HandedOut { payee, owner, nullifier, value, text: text.to_string() });
     }
 
     /// Charges what was cut off after it was reserved, and shows the texts of what nobody has claimed.
@@ -148,6 +150,9 @@ impl World {
             let is_known = self.texts.iter().any(|text| text.payee == own.withdrawal.key.public());
             if self.left(&own.withdrawal)?.is_some_and(|left| left > 0) && !is_known {
                 self.count("withdrawal: its text was lost, and is shown");
+                if self.devices[device].forgot {
+                    self.count("withdrawal: its text is shown by a wallet that was put back");
+                }
                 self.hand_out(device, own.nullifier);
             }
         }
@@ -170,8 +175,9 @@ impl World {
         notes: u32,
         is_killed: bool,
     ) -> Result<(), Violation> {
-        let Some(HandedOut { text, payee, .. }) = choose(&self.texts, pick).cloned() else { return Ok(()) };
+        let Some(HandedOut { text, payee, owner, .. }) = choose(&self.texts, pick).cloned() else { return Ok(()) };
         let withdrawal = Withdrawal::from_text(&text).unwrap();
+        let is_own = self.devices[device].owner == owner;
         let is_raced = self.claims_under_way(&payee);
         match self.left(&withdrawal)? {
             None => Ok(()),
@@ -184,9 +190,20 @@ impl World {
                 if is_sent && is_raced {
                     self.count("withdrawal: two deposit it at once");
                 }
+                if is_sent && is_own {
+                    self.count("withdrawal: back into the same wallet");
+                }
                 Ok(())
             }
         }
+    }
+
+    /// The key of a withdrawal that somebody deposited.
+    pub(super) fn deposited(&self, pick: u64) -> Option<PayeeKey> {
+        let is_deposited =
+            |text: &&HandedOut| self.oracle.payees.get(&text.payee).is_some_and(|payee| !payee.claims.is_empty());
+        let texts: Vec<_> = self.texts.iter().filter(is_deposited).collect();
+        choose(&texts, pick).map(|text| Withdrawal::from_text(&text.text).unwrap().key)
     }
 
     /// Somebody pays into a withdrawal, which must keep nobody from depositing it.
