@@ -62,6 +62,11 @@ fn session(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
         then(Op::Misbehave { pick, misdeed }, seed);
     }
     then(Op::Close { device, pick }, seed);
+    if seed.below(8) == 0 {
+        // Nobody hears that it is closed, and it is used again.
+        then(Op::Calm { link: Link::ReplyLost }, seed);
+        then(Op::Call { device, pick, cost: 1 + seed.below(3 * INTERVAL_CREDITS_MAX) }, seed);
+    }
     then(Op::Calm { link: link(seed) }, seed);
 }
 
