@@ -3,17 +3,22 @@
 //! Real are the wallet ([`credits::wallet`]), the ledger with its stores ([`ledger::StoredLedger`] in memory, or on a disk that
 //! loses power) and all messages, signatures and statements between them. A small guardian follows the protocol (what
 //! `enclave/src/{admission,tabs,calls,settlement}.rs` decide about money); a small client keeps the account that
-//! `verifier/src/{payment,tab}.rs` keep. Proofs are not computed: each is the number of its witness, and the statement is
-//! computed again where one is verified.
+//! `verifier/src/{payment,tab}.rs` keep, and withdraws, deposits and claims as `verifier/src/{withdraw,payment/resume}.rs` do.
+//! Proofs are not computed: each is the number of its witness, and the statement is computed again where one is verified.
 //!
 //! A schedule is a list of [`Op`](simulation::op::Op)s. Messages wait until a step delivers, copies or drops one, so they arrive
 //! late, twice, in another order or never; calls to the ledger lose request or answer, or arrive twice or late; clocks of all
 //! parties jump both ways; devices and guardians are killed, devices come back from what they stored, from an older copy or from
 //! the seed alone, and two have one seed; the ledger is killed, on disk in the middle of a commit. In some seeds a guardian, a
-//! wallet, or somebody who shows the ledger's pages is hostile.
+//! wallet, a payee, or somebody who shows the ledger's pages is hostile.
+//!
+//! Two owners are operators and claim what their guardians charged, one of them on two devices that do not know of each other. A
+//! withdrawal is cut off before it is sent, before it is charged or before its text is shown; texts are deposited by anybody, its
+//! owner too, and by two at once; somebody pays into one on purpose.
 //!
 //! After every step the [invariants](simulation::invariant::Invariant) are checked by somebody who knows all secrets, and at the
-//! end, when faults have stopped, that everything ends and everybody has what is theirs.
+//! end, when faults have stopped, that everything ends and everybody has what is theirs: operators claim the rest of what they
+//! earned, and what is left of every withdrawal is deposited by its text.
 //!
 //! Failures: any invariant that does not hold. The schedule is then made shorter and printed with a command that shows it again.
 //!
@@ -21,8 +26,14 @@
 //! - A hostile guardian charges up to the whole reserve of a tab; the client sees that its receipts do not explain it.
 //! - What a guardian serves while the ledger does not answer is lost to it when it dies before the ledger is back.
 //! - Two devices with one seed, or one that was put back to an older copy, send two spends of one note: the ledger takes one.
+//! - Two devices with one seed ask for notes on the same keys, and so does one that was put back while a request was on its way:
+//!   whoever reads the log sees that such notes are one wallet's. Two that claim at once can make one and the same claim; both are
+//!   told of it, and the notes are there once.
+//! - Whoever has a text can claim it, also before whom it was meant for; who comes second is told so.
 //! - A ledger that shows two logs to two wallets, each of them growing, is not noticed before their checkpoints meet.
 //! - A spend that was given up is reserved after all, when the ledger's clock was set back by more than the grace.
+//!
+//! Not in it: a ledger that lies about what a payee is owed and about nothing else, and settlement on an EVM.
 //!
 //! Nothing here depends on time, threads or the order of maps. The threads of the ledger are asked one at a time.
 
@@ -33,6 +44,7 @@ mod support;
 mod simulation {
     pub(crate) mod books;
     pub(crate) mod checks;
+    pub(crate) mod claims;
     pub(crate) mod device;
     pub(crate) mod guardian;
     pub(crate) mod happened;
@@ -43,7 +55,10 @@ mod simulation {
     pub(crate) mod oracle;
     pub(crate) mod regressions;
     pub(crate) mod run;
+    pub(crate) mod schedule;
     pub(crate) mod secrets;
+    pub(crate) mod views;
+    pub(crate) mod withdrawals;
     pub(crate) mod world;
 }
 
@@ -53,9 +68,10 @@ use simulation::guardian::GuardianFlaw;
 use simulation::happened::HAPPENED;
 use simulation::invariant::Invariant;
 use simulation::line::Tally;
-use simulation::op::{Setup, schedule};
+use simulation::op::Setup;
 use simulation::regressions::{REGRESSIONS, Regression};
 use simulation::run::{report, run, runtime, seeds, shrink};
+use simulation::schedule::schedule;
 use simulation::world::Flaw;
 
 /// Seeds in an ordinary run and in a long one.
@@ -145,8 +161,10 @@ fn is_noticed(flaw: Flaw, expected: Invariant) -> String {
     // Seeds in memory: what the store is makes no difference here. Nobody is hostile unless it takes somebody: the flaw alone is
     // noticed.
     let hostile_wallet = expected == Invariant::FraudRefused;
+    let hostile_payee = matches!(expected, Invariant::ClaimsSigned | Invariant::ClaimsCovered);
     for seed in 0..SEEDS_TO_NOTICE {
-        let setup = Setup { on_disk: false, hostile_guardian: false, hostile_wallet, ..Setup::of(2 * seed + 1) };
+        let setup = Setup::of(2 * seed + 1);
+        let setup = Setup { on_disk: false, hostile_guardian: false, hostile_wallet, hostile_payee, ..setup };
         let ops = schedule(&setup);
         let Err(failure) = run(&setup, &ops, Some(flaw), &runtime) else { continue };
         assert_eq!(failure.violation.invariant, expected, "seed {seed}: {}", failure.violation.what);
@@ -266,4 +284,59 @@ fn a_proof_that_is_not_verified_is_noticed() {
 #[test]
 fn a_wallet_that_hides_what_is_pending_is_noticed() {
     println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::HidesPending), Invariant::WalletsExact));
+}
+
+#[test]
+fn a_claim_above_what_is_owed_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::ClaimsAboveOwed), Invariant::ClaimsCovered));
+}
+
+#[test]
+fn a_claim_that_a_restart_forgets_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::ForgetsClaims), Invariant::ClaimsCountedOnce));
+}
+
+#[test]
+fn a_claim_that_the_payee_did_not_sign_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::TakesAnyClaim), Invariant::ClaimsSigned));
+}
+
+#[test]
+fn an_account_that_owes_what_was_claimed_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::OwesWhatWasClaimed), Invariant::PayeesAreSums));
+}
+
+#[test]
+fn a_withdrawal_that_is_sent_before_it_is_saved_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::ForgetsWithdrawals), Invariant::OneSpendPerNote));
+}
+
+#[test]
+fn a_deposit_that_another_won_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::TellsOfLostClaims), Invariant::DepositsWon));
+}
+
+#[test]
+fn an_operator_that_reuses_a_claims_number_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::ReusesClaimNumbers), Invariant::EarningsKept));
+}
+
+#[test]
+fn a_text_that_is_shown_before_its_charge_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::HandsOutUncharged), Invariant::WithdrawalsKept));
+}
+
+#[test]
+fn a_wallet_that_forgets_its_withdrawals_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::HidesWithdrawals), Invariant::WithdrawalsKept));
+}
+
+#[test]
+fn one_payee_for_all_withdrawals_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::HasOnePayee), Invariant::WithdrawalsUnlinked));
+}
+
+#[test]
+fn a_wallet_that_asks_for_notes_again_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::AsksForNotesAgain), Invariant::NoteKeysUnlinked));
 }

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use credits::merkle::LogTree;
 use credits::note::leaf;
 use credits::{
-    Bytes32, Checkpoint, Credits, JournalRequest, Ledger, LedgerError, LedgerInfo, LogEntry, LogPage, NoteFrontier,
-    Nullifier, RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleEntry, SettleRequest, SettleResponse,
-    UnsignedCheckpoint,
+    Bytes32, Checkpoint, ClaimEntry, ClaimRequest, ClaimResponse, Credits, JournalRequest, Ledger, LedgerError,
+    LedgerInfo, LogEntry, LogPage, NoteFrontier, Nullifier, PayeeAccount, RedeemRequest, RedeemResponse, Reservation,
+    ReserveRequest, SettleEntry, SettleRequest, SettleResponse, UnsignedCheckpoint,
 };
 use ledger::{Clock, DurableLedger, StoreError, StoredLedger, Totals, VolatileLedger};
 use redb::Database;
@@ -46,6 +46,7 @@ pub(crate) enum Call {
     Reserve(Box<ReserveRequest>),
     Journal(JournalRequest),
     Settle(SettleRequest),
+    Claim(ClaimRequest),
 }
 
 /// Its answer.
@@ -55,6 +56,7 @@ pub(crate) enum Answer {
     Reserved(Reservation),
     Journalled,
     Settled(SettleResponse),
+    Claimed(Box<ClaimResponse>),
 }
 
 /// A ledger's program that is wrong on purpose.
@@ -86,6 +88,14 @@ pub(crate) enum LedgerFlaw {
     NeverFinalises,
     /// What is reserved is ended before its time.
     FinalisesEarly,
+    /// A payee claims more than it is owed.
+    ClaimsAboveOwed,
+    /// A restart forgets which claims were made: one that arrives again is made again.
+    ForgetsClaims,
+    /// Claims are not the payee's.
+    TakesAnyClaim,
+    /// What was claimed is owed still.
+    OwesWhatWasClaimed,
 }
 
 enum Store {
@@ -104,6 +114,9 @@ pub(crate) struct Books {
     shown: Shown,
     /// Nullifiers that were reserved, for a ledger that is wrong about them.
     reserved: BTreeSet<Nullifier>,
+    /// Claims that were made, for the same, and how many of them a restart made it forget.
+    claims: Vec<ClaimRequest>,
+    forgotten: usize,
     pub(crate) power_failures: u64,
 }
 
@@ -151,6 +164,8 @@ impl Books {
             flaw,
             shown,
             reserved: BTreeSet::new(),
+            claims: Vec::new(),
+            forgotten: 0,
             power_failures: 0,
         };
         books.start(0);
@@ -180,7 +195,28 @@ impl Books {
             self.read_shown();
             self.shown.append(LogEntry::Reserve(request.entry()));
         }
+        if let Call::Claim(request) = &call {
+            self.claim_wrongly(request, &answer);
+        }
         answer
+    }
+
+    /// What a ledger that is wrong about claims does besides.
+    fn claim_wrongly(&mut self, request: &ClaimRequest, answer: &Result<Answer, LedgerError>) {
+        let is_repeat = self.claims.contains(request);
+        let makes = match (self.flaw, answer) {
+            (Some(LedgerFlaw::ClaimsAboveOwed), Err(LedgerError::ClaimAboveCharges))
+            | (Some(LedgerFlaw::TakesAnyClaim), Err(LedgerError::ClaimSignature)) => true,
+            (Some(LedgerFlaw::ForgetsClaims), _) => self.claims[..self.forgotten].contains(request),
+            _ => false,
+        };
+        if answer.is_ok() && !is_repeat {
+            self.claims.push(request.clone());
+        }
+        if makes {
+            self.read_shown();
+            self.shown.append_claim(request);
+        }
     }
 
     pub(crate) fn finalise(&mut self) -> Result<usize, LedgerError> {
@@ -213,11 +249,16 @@ impl Books {
         totals.map(|totals| Totals { minted: Credits::new(totals.minted.get() + more).unwrap(), ..totals })
     }
 
-    pub(crate) fn payee_balance(&mut self, payee: Bytes32) -> Result<Credits, LedgerError> {
-        let balance = ask!(self, |ledger| ledger.payee(payee)).map(|account| account.owed);
+    pub(crate) fn account(&mut self, payee: Bytes32) -> Result<PayeeAccount, LedgerError> {
+        let account = ask!(self, |ledger| ledger.payee(payee));
         self.notice_failure();
-        let more = u64::from(self.flaw == Some(LedgerFlaw::PaysOneMore));
-        balance.map(|balance| Credits::new(balance.get() + more).unwrap())
+        let claimed = self.claims.iter().filter(|claim| claim.payee == payee).map(|claim| claim.output.value.get());
+        let more = match self.flaw {
+            Some(LedgerFlaw::PaysOneMore) => 1,
+            Some(LedgerFlaw::OwesWhatWasClaimed) => claimed.sum(),
+            _ => 0,
+        };
+        account.map(|account| PayeeAccount { owed: Credits::new(account.owed.get() + more).unwrap(), ..account })
     }
 
     /// The ledger ends: in memory it only stops answering.
@@ -226,6 +267,7 @@ impl Books {
             Store::Memory(_) => self.is_down = true,
             Store::Disk { disk, .. } => disk.arm(Fault::PowerAtSync(syncs)),
         }
+        self.forgotten = self.claims.len();
         if self.flaw == Some(LedgerFlaw::ForgetsLast) {
             self.shown.forget_last();
         }
@@ -329,6 +371,29 @@ impl Shown {
         }
     }
 
+    /// Makes a claim, whatever is to be said against it.
+    fn append_claim(&mut self, request: &ClaimRequest) {
+        let opens_note = |entry: &&LogEntry| matches!(entry, LogEntry::Mint(_) | LogEntry::Claim(_));
+        let mint_seq = u64::try_from(self.entries.iter().filter(opens_note).count()).unwrap();
+        let rho = credits::note::mint_rho(identity().info().ledger_id, mint_seq);
+        let ClaimRequest { payee, claim_seq, output, signature } = request.clone();
+        let credits::MintOutput { pk, value, b } = output;
+        let leaf = leaf(credits::note::inner(pk, value, rho, credits::Blind(b)), Credits::ZERO);
+        let leaf_index = self.notes.len();
+        self.append(LogEntry::Claim(ClaimEntry {
+            payee,
+            claim_seq,
+            mint_seq,
+            value,
+            pk,
+            rho,
+            b,
+            leaf_index,
+            leaf,
+            signature,
+        }));
+    }
+
     fn append(&mut self, entry: LogEntry) {
         self.log.append(entry.leaf_hash());
         if let Some((_, leaf)) = entry.appended_note() {
@@ -363,6 +428,7 @@ async fn carry_out<B: ledger::storage::Backend>(ledger: &StoredLedger<B>, call: 
         Call::Reserve(request) => ledger.reserve(*request).await.map(Answer::Reserved),
         Call::Journal(request) => ledger.journal(request).await.map(|()| Answer::Journalled),
         Call::Settle(request) => ledger.settle(request).await.map(Answer::Settled),
+        Call::Claim(request) => ledger.claim(request).await.map(|claimed| Answer::Claimed(Box::new(claimed))),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is looked at after every step, and at the end when faults have stopped.
 
+use std::collections::BTreeSet;
+
 use credits::LedgerError;
 use credits::wallet::WalletError;
 
@@ -24,7 +26,7 @@ impl World {
     }
 
     /// Reads what the ledger shows now and holds it against everything that is known.
-    fn look(&mut self) -> Result<(), Violation> {
+    pub(super) fn look(&mut self) -> Result<(), Violation> {
         let size = self.oracle.log_size();
         match self.books.log(size, 1000) {
             Ok(page) => self.oracle.read(&page, self.ledger_times)?,
@@ -32,24 +34,34 @@ impl World {
             Err(error) => return Err(Invariant::LogOnlyGrows.violated(format!("of {size} entries: {error}"))),
         }
         let Ok(totals) = self.books.totals() else { return Ok(()) };
-        let (told, ours) = ((totals.minted.get(), totals.owed.get()), (self.oracle.minted, self.oracle.charged));
-        Invariant::LogReplays.require(told == ours, || format!("minted and charged {told:?}, the log has {ours:?}"))?;
-        let payees: std::collections::BTreeSet<_> = self.guardians.iter().map(|guardian| guardian.payee).collect();
+        let claims: usize = self.oracle.payees.values().map(|payee| payee.claims.len()).sum();
+        let told = (totals.minted.get(), totals.owed.get(), totals.claims);
+        let ours = (self.oracle.minted, self.oracle.charged - self.oracle.claimed, u64::try_from(claims).unwrap());
+        Invariant::LogReplays
+            .require(told == ours, || format!("minted, owed and claims {told:?}, the log has {ours:?}"))?;
+        let guardians = self.guardians.iter().map(|guardian| guardian.payee);
+        let payees: BTreeSet<_> = guardians.chain(self.oracle.payees.keys().copied()).collect();
         for payee in payees {
-            let Ok(balance) = self.books.payee_balance(payee) else { return Ok(()) };
-            let sum = self.oracle.payees.get(&payee).copied().unwrap_or(0);
-            Invariant::PayeesAreSums.require(balance.get() == sum, || format!("{balance} is not {sum}"))?;
+            let Ok(account) = self.books.account(payee) else { return Ok(()) };
+            let told = (account.owed.get(), account.claims);
+            let ours = self.oracle.payees.get(&payee).cloned().unwrap_or_default();
+            let ours = (ours.owed(), u64::try_from(ours.claims.len()).unwrap());
+            Invariant::PayeesAreSums
+                .require(told == ours, || format!("{payee} is owed, after claims, {told:?} and not {ours:?}"))?;
         }
+        self.check_claims()?;
         self.touched = false;
         let now = ledger::Clock::now(&*self.books.clock);
         self.ledger_times = (now, now);
         Ok(())
     }
 
-    fn check_guardians(&self) -> Result<(), Violation> {
+    pub(super) fn check_guardians(&self) -> Result<(), Violation> {
         let hostile = self.setup.hostile_guardian.then(|| self.guardians[HOSTILE_GUARDIAN].payee);
+        let payees: BTreeSet<_> = self.guardians.iter().map(|guardian| guardian.payee).collect();
         for (nullifier, spend) in &self.oracle.spends {
-            if hostile == Some(spend.context.payee) {
+            // Nobody serves for a withdrawal, or for what is paid into one.
+            if hostile == Some(spend.context.payee) || !payees.contains(&spend.context.payee) {
                 continue;
             }
             let served = self.facts.served.get(nullifier).copied().unwrap_or_default();
@@ -114,6 +126,9 @@ impl World {
         let page = self.books.log(self.oracle.log_size(), 1).ok();
         let page = page.ok_or_else(|| Invariant::EverythingEnds.violated("the ledger does not answer".to_owned()))?;
         self.oracle.judge(&page.checkpoint)?;
+        self.end_withdrawals()?;
+        self.end_earnings()?;
+        self.check_links()?;
         for at in 0..self.devices.len() {
             self.check_end(at)?;
         }
@@ -127,18 +142,21 @@ impl World {
         self.check()
     }
 
-    /// A device in step has what was deposited and not charged, all of it free.
+    /// A device in step has what was deposited and claimed and not charged, all of it free, and knows its withdrawals.
     fn check_end(&mut self, at: usize) -> Result<(), Violation> {
         self.sync(at, 1000, Link::Whole)?;
         let device = &self.devices[at];
         let (wallet, owner) = (device.wallet(), device.owner);
         let balance = wallet.balance();
-        let owed = self.oracle.deposits(owner) - self.oracle.charges(owner);
+        let owed = self.oracle.deposits(owner) + self.oracle.claims(owner) - self.oracle.charges(owner);
         let free = balance.spendable.get() == owed && balance.reserved.is_zero() && balance.pending.is_zero();
         Invariant::EverythingEnds.require(free, || {
             let (size, read) = (self.oracle.log_size(), wallet.next_entry());
             format!("device {at} has {balance:?} after {read} of {size} entries and should have {owed}")
-        })
+        })?;
+        let (told, ours) = (device.withdrawals(), self.oracle.withdrawals(owner));
+        Invariant::WithdrawalsKept
+            .require(told == ours, || format!("device {at} tells of the withdrawals {told:?}, made were {ours:?}"))
     }
 }
 

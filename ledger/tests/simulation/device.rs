@@ -1,14 +1,16 @@
 //! A device with a wallet on it: the real wallet, stored after every change as the client stores it, and the client's account of
 //! its tabs (`verifier/src/{payment,tab,wallet_store}.rs`).
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use credits::wallet::{
-    Balance, HistoryItem, NoteStatus, PreparedSpend, SpendProgress, SyncProgress, Wallet, WalletError, WalletSeed,
-    WalletState,
+    Balance, HistoryItem, NoteStatus, OwnWithdrawal, PreparedSpend, SpendProgress, SyncProgress, Wallet, WalletError,
+    WalletSeed, WalletState,
 };
 use credits::{
-    Credits, LedgerInfo, LogPage, MintOutput, Nullifier, OpenTabRequest, Settlement, SpendContextInputs, TabKey,
+    Bytes32, Credits, LedgerInfo, LogPage, MintOutput, Nullifier, OpenTabRequest, Settlement, SigningKey,
+    SpendContextInputs, TabKey,
 };
 
 use super::invariant::{Invariant, Violation};
@@ -18,6 +20,9 @@ use crate::support::START;
 
 /// How many older copies of what it saved a device's owner has.
 const BACKUPS_MAX: usize = 4;
+
+/// What must be left of a cut off withdrawal's time for it to be taken up (`verifier/src/payment/resume.rs`).
+const WITHDRAWAL_SECS_LEFT_MIN: u64 = 120;
 
 /// A wallet's program that is wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,30 @@ pub(crate) enum WalletFlaw {
     HidesPending,
     /// It takes no notice of what a refused guardian may have done: every error frees the note.
     FreesOnAnyError,
+    /// A withdrawal is sent before it is stored.
+    ForgetsWithdrawals,
+    /// It takes another's claim for its own.
+    TellsOfLostClaims,
+    /// Every claim has the number of its first.
+    ReusesClaimNumbers,
+    /// It shows a withdrawal's text before it is charged.
+    HandsOutUncharged,
+    /// It tells of no withdrawal that was finished before.
+    HidesWithdrawals,
+    /// All its withdrawals have one payee.
+    HasOnePayee,
+    /// It forgets which notes it asked for.
+    AsksForNotesAgain,
+}
+
+/// What becomes of a withdrawal when it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begun {
+    Anew,
+    /// The note was to be withdrawn, or spent, by another amount before.
+    WithAnotherAmount,
+    /// One that was cut off is taken up.
+    Again,
 }
 
 /// This side's account of a tab.
@@ -66,13 +95,15 @@ pub(crate) struct Device {
     ledger_time: u64,
     /// Entries of the newest checkpoint, and of the replayed log.
     seen: (u64, u64),
-    flaw: Option<WalletFlaw>,
+    /// It was put back to an older copy, or to the seed alone.
+    pub(crate) forgot: bool,
+    pub(crate) flaw: Option<WalletFlaw>,
 }
 
 impl Device {
     pub(crate) fn new(owner: usize, info: &LedgerInfo, flaw: Option<WalletFlaw>) -> Self {
         let seed = [0x40 + u8::try_from(owner).unwrap(); 32];
-        let wallet = Wallet::new(WalletSeed::from_bytes(seed), info);
+        let wallet = fresh(seed, info);
         let saved = serde_json::to_vec(wallet.state()).unwrap();
         Self {
             owner,
@@ -89,6 +120,7 @@ impl Device {
             sent: BTreeMap::new(),
             ledger_time: 0,
             seen: (0, 0),
+            forgot: false,
             flaw,
         }
     }
@@ -112,7 +144,11 @@ impl Device {
     }
 
     pub(crate) fn deposit(&mut self, value: u64, notes: u32) -> Option<Vec<MintOutput>> {
-        self.update(|wallet| wallet.deposit_outputs(Credits::new(value).unwrap(), notes)).ok()
+        let value = Credits::new(value).unwrap();
+        if self.flaw == Some(WalletFlaw::AsksForNotesAgain) {
+            return self.wallet.clone().deposit_outputs(value, notes).ok();
+        }
+        self.update(|wallet| wallet.deposit_outputs(value, notes)).ok()
     }
 
     /// Applies a page of the ledger's own log.
@@ -137,7 +173,7 @@ impl Device {
             return Err(Invariant::HostileViewsRefused.violated(format!("a page of {:?} was taken", page.checkpoint)));
         };
         if self.flaw == Some(WalletFlaw::TrustsOldPages) {
-            self.wallet = Wallet::new(WalletSeed::from_bytes(self.seed), &self.info);
+            self.wallet = fresh(self.seed, &self.info);
             return Ok(error);
         }
         let unchanged = serde_json::to_vec(self.wallet.state()).unwrap() == before;
@@ -159,15 +195,71 @@ impl Device {
             self.update(|wallet| wallet.prepare_spend(c_max, inputs))
         };
         let Ok(prepared) = prepared else { return Ok(None) };
-        let nullifier = prepared.public.nullifier;
+        self.sends(prepared.public.nullifier, prepared.context.not_after)?;
+        Ok(Some(self.prove(secrets, &prepared)))
+    }
+
+    /// A spend that was just prepared is sent.
+    fn sends(&mut self, nullifier: Nullifier, not_after: u64) -> Result<(), Violation> {
         if let Some(not_after) = self.sent.get(&nullifier) {
             // Only what the ledger can no longer reserve is spent again.
             let has_lapsed = not_after.saturating_add(self.info.grace_secs) < self.ledger_time;
             Invariant::OneSpendPerNote
                 .require(has_lapsed, || format!("{nullifier} may be reserved until {not_after}"))?;
         }
-        self.sent.insert(nullifier, prepared.context.not_after);
-        Ok(Some(self.prove(secrets, &prepared)))
+        self.sent.insert(nullifier, not_after);
+        Ok(())
+    }
+
+    /// Takes up a withdrawal that was cut off, or prepares one and stores it (`verifier/src/{withdraw,payment/resume}.rs`).
+    pub(crate) fn withdraw(&mut self, amount: u64, life: u64) -> Result<Option<(PreparedSpend, Begun)>, Violation> {
+        let (amount, soonest) = (Credits::new(amount).unwrap(), self.clock.saturating_add(WITHDRAWAL_SECS_LEFT_MIN));
+        let is_begun = |own: &OwnWithdrawal| own.progress == SpendProgress::Pending && own.withdrawal.value == amount;
+        let begun = self.wallet.withdrawals().filter(is_begun);
+        let again = begun.filter_map(|own| self.wallet.prepared(own.nullifier).ok());
+        if let Some(prepared) = again.into_iter().find(|prepared| prepared.context.not_after > soonest) {
+            self.sent.insert(prepared.public.nullifier, prepared.context.not_after);
+            return Ok(Some((prepared, Begun::Again)));
+        }
+        let seen = self.wallet.state().newest_seen().map_or(0, |checkpoint| checkpoint.time);
+        let not_after = self.clock.max(seen).saturating_add(life);
+        let prepared = match self.flaw {
+            Some(WalletFlaw::ForgetsWithdrawals) => self.wallet.prepare_withdrawal(amount, not_after),
+            Some(WalletFlaw::HasOnePayee) => {
+                let (ledger_id, vk_digest, none) = (self.info.ledger_id, self.info.vk_digest, Bytes32::default());
+                let payee = SigningKey::from_seed(&self.seed).public();
+                let (settle_key, keyset_digest, price_sheet_digest) = (payee, none, none);
+                self.update(|wallet| {
+                    wallet.prepare_spend(
+                        amount,
+                        SpendContextInputs {
+                            ledger_id,
+                            vk_digest,
+                            keyset_digest,
+                            settle_key,
+                            payee,
+                            price_sheet_digest,
+                            not_after,
+                        },
+                    )
+                })
+            }
+            _ => self.update(|wallet| wallet.prepare_withdrawal(amount, not_after)),
+        };
+        let Ok(prepared) = prepared else { return Ok(None) };
+        let nullifier = prepared.public.nullifier;
+        self.sends(nullifier, prepared.context.not_after)?;
+        let with_another = |item: &HistoryItem| matches!(item, HistoryItem::Spend(item) if item.nullifier == nullifier && item.c_max != amount);
+        let begun = if self.wallet.history().iter().any(with_another) { Begun::WithAnotherAmount } else { Begun::Anew };
+        Ok(Some((prepared, begun)))
+    }
+
+    /// What its charged withdrawals are worth, by payee.
+    pub(crate) fn withdrawals(&self) -> BTreeMap<Bytes32, u64> {
+        let settled = |own: &OwnWithdrawal| own.progress == SpendProgress::Settled;
+        let all = self.wallet.withdrawals().filter(settled);
+        let hidden = self.flaw == Some(WalletFlaw::HidesWithdrawals);
+        all.filter(|_| !hidden).map(|own| (own.withdrawal.key.public(), own.withdrawal.value.get())).collect()
     }
 
     /// A pending spend once more.
@@ -300,7 +392,7 @@ impl Device {
             Restored::SeedAlone => None,
         };
         self.wallet = match stored {
-            None => Wallet::new(seed, &self.info),
+            None => fresh(self.seed, &self.info),
             Some(bytes) => {
                 let state: WalletState = serde_json::from_slice(&bytes).unwrap();
                 Wallet::from_state(seed, state).map_err(|error| {
@@ -312,6 +404,7 @@ impl Device {
         self.tabs.clear();
         if from != Restored::Crash {
             // It has forgotten what it sent, and what it saw.
+            self.forgot = true;
             self.sent.clear();
             self.ledger_time = 0;
             self.seen = (0, 0);
@@ -345,6 +438,15 @@ impl Device {
         let pending = if self.flaw == Some(WalletFlaw::HidesPending) { 0 } else { pending.get() };
         (spendable.get() + reserved.get() + pending, reserved.get())
     }
+}
+
+/// A wallet that has seen nothing yet. Its first lanes take time to derive, and every seed of a simulation has the same wallets.
+pub(crate) fn fresh(seed: [u8; 32], info: &LedgerInfo) -> Wallet {
+    thread_local! {
+        static FRESH: RefCell<BTreeMap<[u8; 32], Wallet>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    let new = || Wallet::new(WalletSeed::from_bytes(seed), info);
+    FRESH.with_borrow_mut(|wallets| wallets.entry(seed).or_insert_with(new).clone())
 }
 
 /// One of some, by any number.

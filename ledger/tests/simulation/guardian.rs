@@ -7,9 +7,9 @@ use credits::hash::sha256;
 use credits::settlement::SETTLEMENT_VERSION;
 use credits::tab::TAB_VERSION;
 use credits::{
-    Bytes32, JournalRequest, LedgerError, LedgerInfo, Nullifier, OpenTabRequest, OpenTabResponse, RequestHeaders,
-    ReserveRequest, SettleRequest, Settlement, SigningKey, SpendContext, SpendContextInputs, SpendPublic,
-    journal_message, settle_message, verify_request,
+    Bytes32, JournalRequest, LedgerError, LedgerInfo, Nullifier, OpenTabRequest, OpenTabResponse, PayeeKey,
+    RequestHeaders, ReserveRequest, SettleRequest, Settlement, SigningKey, SpendContext, SpendContextInputs,
+    SpendPublic, journal_message, settle_message, verify_request,
 };
 
 use super::books::{Answer, Call};
@@ -137,7 +137,7 @@ impl Guardian {
         secrets: Secrets,
         flaw: Option<GuardianFlaw>,
     ) -> Self {
-        let payee = Bytes32([0x60 + operator; 32]);
+        let payee = payee_key(operator).public();
         let settle_key = SigningKey::from_seed(&[0; 32]);
         let (keyset_digest, price_sheet_digest) = (Bytes32::default(), Bytes32([0x70 + operator; 32]));
         let (boot, clock, tabs) = (0, START, BTreeMap::new());
@@ -410,6 +410,11 @@ impl Guardian {
     pub(crate) fn signs_journal(&self, id: &Nullifier, total: u64) -> JournalRequest {
         journal_request(&self.settle_key, &self.info, id, total)
     }
+}
+
+/// The key with which an operator claims.
+pub(crate) fn payee_key(operator: u8) -> PayeeKey {
+    PayeeKey::from_seed(&[0x60 + operator; 32])
 }
 
 /// Where a tab is closed.

@@ -13,7 +13,7 @@ use super::world::World;
 
 impl World {
     /// A call that must be refused in one of these ways, unless the ledger is down.
-    fn refused(&mut self, what: &str, call: Call, refusals: &[LedgerError]) -> Result<(), Violation> {
+    pub(super) fn refused(&mut self, what: &str, call: Call, refusals: &[LedgerError]) -> Result<(), Violation> {
         match self.line(Link::Whole).call(call) {
             Err(LedgerError::Unavailable) => Ok(()),
             Err(error) if refusals.contains(&error) => {

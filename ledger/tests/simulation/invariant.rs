@@ -3,8 +3,8 @@
 /// What must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Invariant {
-    /// Minted = in notes + behind open reservations + charged, by secrets that the ledger does not know; and no more is minted
-    /// than vouchers were issued for.
+    /// Minted + claimed = in notes + behind open reservations + charged, by secrets that the ledger does not know; and no more is
+    /// minted than vouchers were issued for.
     Conservation,
     /// A nullifier and a successor are reserved once.
     OneReservation,
@@ -24,8 +24,25 @@ pub(crate) enum Invariant {
     LogOnlyGrows,
     /// The log gives the heads and sums that the ledger tells; a bystander's wallet accepts it.
     LogReplays,
-    /// A payee has the sum of the charges to it.
+    /// A payee is owed the sum of the charges to it less that of its claims.
     PayeesAreSums,
+    /// A claim is signed by its payee's key, which is none that anybody signs with.
+    ClaimsSigned,
+    /// A payee's claims are numbered without gap: each counts once.
+    ClaimsCountedOnce,
+    /// No claim is above what its payee is owed then.
+    ClaimsCovered,
+    /// What an operator earned becomes notes of its owner's and nobody else's, and at the end all of it does.
+    EarningsKept,
+    /// What is handed out is charged and can be claimed; every withdrawal is told of by the wallets of its owner, from the seed
+    /// alone too, and at the end it is in wallets or can be claimed by its text.
+    WithdrawalsKept,
+    /// What a program counts as claimed is in the log, in its own note.
+    DepositsWon,
+    /// A wallet that is on one device, and has lost nothing, has no two notes opened on one key.
+    NoteKeysUnlinked,
+    /// A withdrawal has keys that no other spend has, and names no guardian.
+    WithdrawalsUnlinked,
     /// Answers are proved by what the ledger signed.
     AnswersProved,
     /// A repeated call has the outcome that it had.
@@ -46,7 +63,7 @@ pub(crate) enum Invariant {
     /// What is not allowed is refused.
     FraudRefused,
     /// Once faults stop: every reservation ends, every device catches up, also from its seed alone, and every owner has what
-    /// was deposited and not charged.
+    /// was deposited and claimed and not charged.
     EverythingEnds,
 }
 

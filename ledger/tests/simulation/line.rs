@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use credits::merkle::verify_inclusion;
 use credits::{
-    Checkpoint, LedgerError, LogEntry, Nullifier, Reservation, ReserveRequest, SettleEntry, SettleRequest,
-    SettleResponse, SettledBy, VoidEntry,
+    Checkpoint, ClaimRequest, ClaimResponse, LedgerError, LogEntry, Nullifier, Reservation, ReserveRequest,
+    SettleEntry, SettleRequest, SettleResponse, SettledBy, VoidEntry,
 };
 
 use super::books::{Answer, Books, Call};
@@ -120,6 +120,7 @@ fn position(answer: &Answer) -> Option<u64> {
         Answer::Reserved(reservation) => Some(reservation.entry_index),
         Answer::Journalled => None,
         Answer::Settled(settled) => Some(settled.entry_index),
+        Answer::Claimed(claimed) => Some(claimed.entry_index),
     }
 }
 
@@ -142,6 +143,10 @@ fn check(books: &mut Books, call: &Call, answer: &Answer) -> Result<(), String> 
         (Call::Settle(request), Answer::Settled(settled)) => {
             signed(&settled.checkpoint, books)?;
             check_settlement(request, settled)
+        }
+        (Call::Claim(request), Answer::Claimed(claimed)) => {
+            signed(&claimed.checkpoint, books)?;
+            check_claim(request, claimed)
         }
         _ => Err("the answer is to something else".to_owned()),
     }
@@ -187,4 +192,12 @@ fn check_settlement(request: &SettleRequest, answer: &SettleResponse) -> Result<
     };
     let logged = candidates.into_iter().flatten().any(is_logged);
     logged.then_some(()).ok_or_else(|| "the settlement is not in the log".to_owned())
+}
+
+fn check_claim(request: &ClaimRequest, answer: &ClaimResponse) -> Result<(), String> {
+    let ClaimResponse { entry, entry_index, inclusion, checkpoint } = answer;
+    let leaf = LogEntry::Claim(entry.clone()).leaf_hash();
+    let logged = verify_inclusion(leaf, *entry_index, checkpoint.log_size, inclusion, &checkpoint.log_root);
+    logged.map_err(|_| "the claim is not in the log".to_owned())?;
+    (entry.request() == *request).then_some(()).ok_or_else(|| "another claim is told of".to_owned())
 }

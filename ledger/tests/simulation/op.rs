@@ -1,9 +1,7 @@
-//! What can happen in a simulation, and the schedule that a seed gives.
+//! What can happen in a simulation.
 //!
 //! Every number that a step depends on is in the step, reduced to what exists when it is taken: a schedule with steps left out
 //! is a schedule, and the same steps give the same run.
-
-use crate::support::disk::Seeded;
 
 /// Devices of the wallets' owners: the first two have one seed.
 pub(crate) const OWNERS: [usize; 4] = [0, 0, 1, 2];
@@ -11,15 +9,14 @@ pub(crate) const OWNERS: [usize; 4] = [0, 0, 1, 2];
 pub(crate) const HOSTILE_OWNER: usize = 2;
 /// Operators of the guardians: the first two are one's.
 pub(crate) const OPERATORS: [u8; 3] = [0, 0, 1];
+/// Who has the payee's key of an operator: the first on two devices. The second is hostile in some seeds.
+pub(crate) const OPERATOR_OWNERS: [usize; 2] = [0, HOSTILE_OWNER];
 /// The guardian that cheats in some seeds.
 pub(crate) const HOSTILE_GUARDIAN: usize = 2;
 /// Reserves that guardians offer.
 pub(crate) const TIERS: [u64; 3] = [16, 64, 256];
 /// Most credits served between two running totals.
 pub(crate) const INTERVAL_CREDITS_MAX: u64 = 8;
-
-const STEPS_MIN: usize = 50;
-const STEPS_SPREAD: usize = 50;
 
 /// What kind of world a seed has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +26,8 @@ pub(crate) struct Setup {
     pub(crate) on_disk: bool,
     pub(crate) hostile_guardian: bool,
     pub(crate) hostile_wallet: bool,
+    /// The second operator claims what is not its own.
+    pub(crate) hostile_payee: bool,
     /// Somebody shows wallets pages that are not the ledger's newest, with its signature.
     pub(crate) hostile_view: bool,
 }
@@ -40,6 +39,7 @@ impl Setup {
             on_disk: seed.is_multiple_of(8),
             hostile_guardian: seed % 3 == 1,
             hostile_wallet: seed % 5 < 2,
+            hostile_payee: seed % 7 < 3,
             hostile_view: seed % 2 == 1,
         }
     }
@@ -108,6 +108,33 @@ pub(crate) enum Fraud {
     SpendAnothers,
     /// A used voucher, for other notes.
     RedeemAgain,
+}
+
+/// Where a program that withdraws is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Never,
+    /// The spend is stored and was not sent.
+    Prepared,
+    /// It is reserved and not charged.
+    Reserved,
+    /// It is charged, and nobody has the text.
+    Charged,
+}
+
+/// What a hostile payee claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misclaim {
+    AboveOwed,
+    /// What another payee is owed, with its own key.
+    Anothers,
+    /// Its last claim once more, into another note.
+    OtherTarget,
+    /// With a number that is still to come.
+    AheadOfTime,
+    /// For a payee of small order, under which anybody signs.
+    SmallOrder,
+    Nothing,
 }
 
 /// One step.
@@ -210,6 +237,45 @@ pub(crate) enum Op {
         fraud: Fraud,
         pick: u64,
     },
+    /// A program of an operator asks what is owed and claims a part of it (0 for all) into so many notes. Killed, it has stored the
+    /// notes and sent nothing.
+    Claim {
+        operator: usize,
+        pick: u64,
+        part: u64,
+        notes: u32,
+        is_killed: bool,
+    },
+    Misclaim {
+        wrong: Misclaim,
+        pick: u64,
+    },
+    /// A withdrawal from beginning to end, or to where it is cut off. The links are those of reservation and charge.
+    Withdraw {
+        device: usize,
+        amount: u64,
+        life: u64,
+        cut: Cut,
+        links: [Link; 2],
+    },
+    /// Withdrawals that were cut off are charged, and the texts of those that nobody has claimed are shown again.
+    ListWithdrawals {
+        device: usize,
+        link: Link,
+    },
+    /// Somebody claims what a text is worth.
+    DepositWithdrawal {
+        device: usize,
+        pick: u64,
+        notes: u32,
+        is_killed: bool,
+    },
+    /// Somebody pays into a withdrawal on purpose.
+    PayInto {
+        device: usize,
+        pick: u64,
+        amount: u64,
+    },
     /// A page that was shown before, to a device that has seen more.
     ShowOld {
         device: usize,
@@ -248,152 +314,14 @@ impl Op {
             Self::Start { .. } => "op: start",
             Self::Misbehave { .. } => "op: misbehave",
             Self::Cheat { .. } => "op: cheat",
+            Self::Claim { .. } => "op: claim",
+            Self::Misclaim { .. } => "op: misclaim",
+            Self::Withdraw { .. } => "op: withdraw",
+            Self::ListWithdrawals { .. } => "op: list withdrawals",
+            Self::DepositWithdrawal { .. } => "op: deposit withdrawal",
+            Self::PayInto { .. } => "op: pay into",
             Self::ShowOld { .. } => "op: show old",
             Self::ShowFork { .. } => "op: show fork",
         }
     }
-}
-
-/// The schedule of a seed: everybody deposits, then anything happens.
-pub(crate) fn schedule(setup: &Setup) -> Vec<Op> {
-    let mut seed = Seeded::new(setup.seed);
-    let mut ops = Vec::new();
-    for device in 0..OWNERS.len() {
-        let (value, notes) = (100 + seed.below(900), number(&mut seed, 4) + 1);
-        ops.push(Op::Deposit { device, value, notes, link: Link::Whole });
-        ops.push(Op::Sync { device, limit: 1000, link: Link::Whole });
-    }
-    let end = ops.len() + STEPS_MIN + index(&mut seed, STEPS_SPREAD);
-    while ops.len() < end {
-        if seed.below(24) == 0 {
-            session(setup, &mut seed, &mut ops);
-        } else {
-            ops.push(step(setup, &mut seed));
-        }
-    }
-    ops
-}
-
-/// A tab as clients use one, with faults on the way and now and then something else in between.
-fn session(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
-    let (device, guardian, pick) = (index(seed, OWNERS.len()), index(seed, OPERATORS.len()), seed.next());
-    let (tier, life) = (index(seed, TIERS.len()), 120 + seed.below(400));
-    let mut then = |op: Op, seed: &mut Seeded| {
-        ops.push(op);
-        if seed.below(10) == 0 {
-            ops.push(step(setup, seed));
-        }
-    };
-    then(Op::Sync { device, limit: 1000, link: Link::Whole }, seed);
-    then(Op::Open { device, guardian, tier, life }, seed);
-    for turn in 0..2 + seed.below(4) {
-        then(Op::Calm { link: link(seed) }, seed);
-        then(
-            match seed.below(8) {
-                0 => Op::Repeat { device, pick },
-                1 if turn > 0 => Op::Close { device, pick },
-                _ => Op::Call { device, pick, cost: seed.below(3 * INTERVAL_CREDITS_MAX) },
-            },
-            seed,
-        );
-    }
-    then(Op::Calm { link: link(seed) }, seed);
-    then(Op::Close { device, pick }, seed);
-    then(Op::Calm { link: link(seed) }, seed);
-}
-
-fn number(seed: &mut Seeded, limit: u64) -> u32 {
-    u32::try_from(seed.below(limit)).unwrap()
-}
-
-fn index(seed: &mut Seeded, limit: usize) -> usize {
-    usize::try_from(seed.below(u64::try_from(limit).unwrap())).unwrap()
-}
-
-fn link(seed: &mut Seeded) -> Link {
-    match seed.below(16) {
-        0 => Link::RequestLost,
-        1 => Link::ReplyLost,
-        2 => Link::RequestTwice,
-        3 => Link::CopyLate,
-        4 => Link::RequestLate,
-        _ => Link::Whole,
-    }
-}
-
-fn step(setup: &Setup, seed: &mut Seeded) -> Op {
-    let device = index(seed, OWNERS.len());
-    let guardian = index(seed, OPERATORS.len());
-    let (pick, link) = (seed.next(), link(seed));
-    match seed.below(100) {
-        0..=1 => Op::Deposit { device, value: 20 + seed.below(600), notes: number(seed, 8) + 1, link },
-        2 => Op::RetryDeposit { device, link },
-        3..=15 => Op::Sync { device, limit: if seed.below(6) == 0 { 3 } else { 1000 }, link },
-        16..=27 => Op::Open { device, guardian, tier: index(seed, TIERS.len()), life: 60 + seed.below(460) },
-        28 => Op::Resend { device, pick },
-        29..=39 => Op::Call { device, pick, cost: seed.below(5 * INTERVAL_CREDITS_MAX) },
-        40..=41 => Op::Repeat { device, pick },
-        42..=47 => Op::Close { device, pick },
-        48..=61 => Op::Deliver { pick, link, killed: if seed.below(12) == 0 { 1 + seed.below(4) } else { 0 } },
-        62 | 63 => Op::DeliverCopy { pick },
-        64 | 65 => Op::Drop { pick },
-        66..=77 => Op::Calm { link },
-        78 => Op::Pass { secs: seed.below(120) },
-        79 | 80 => Op::Pass { secs: seed.below(900) },
-        81 => jump(seed, device, guardian),
-        82 => match seed.below(4) {
-            0 => Op::Restore { device, from: Restored::Backup },
-            1 => Op::Restore { device, from: Restored::SeedAlone },
-            _ => Op::Restore { device, from: Restored::Crash },
-        },
-        83 => Op::Reboot { guardian, gracefully: seed.below(2) == 0, link },
-        84 | 85 => Op::Expire { guardian, link },
-        86 | 87 => Op::Finalise,
-        88 => Op::Fail { syncs: 1 + seed.below(5) },
-        89..=91 => Op::Start { syncs: if seed.below(3) == 0 { 1 + seed.below(3) } else { 0 } },
-        92..=94 => hostile_guardian(setup, seed, pick),
-        95..=97 => hostile_wallet(setup, seed, pick),
-        _ if setup.hostile_view && seed.below(2) == 0 => Op::ShowOld { device, pick },
-        _ if setup.hostile_view => Op::ShowFork { device, pick },
-        _ => Op::Sync { device, limit: 1000, link },
-    }
-}
-
-fn jump(seed: &mut Seeded, device: usize, guardian: usize) -> Op {
-    let party = match seed.below(3) {
-        0 => Party::Ledger,
-        1 => Party::Guardian(guardian),
-        _ => Party::Device(device),
-    };
-    let secs = i64::try_from(seed.below(1200)).unwrap();
-    Op::Jump { party, secs: if seed.below(2) == 0 { secs } else { -secs } }
-}
-
-fn hostile_guardian(setup: &Setup, seed: &mut Seeded, pick: u64) -> Op {
-    if !setup.hostile_guardian {
-        return Op::Deliver { pick, link: Link::Whole, killed: 0 };
-    }
-    let misdeed = match seed.below(8) {
-        0 => Misdeed::ChargeAboveReserve,
-        1 => Misdeed::ChargeEverything,
-        2 => Misdeed::JournalEverything,
-        3..=5 => Misdeed::JournalLess,
-        6 => Misdeed::SettleAgain,
-        _ => Misdeed::SettleAnothers,
-    };
-    Op::Misbehave { pick, misdeed }
-}
-
-fn hostile_wallet(setup: &Setup, seed: &mut Seeded, pick: u64) -> Op {
-    if !setup.hostile_wallet {
-        return Op::Deliver { pick, link: Link::Whole, killed: 0 };
-    }
-    let fraud = match seed.below(6) {
-        0 | 1 => Fraud::SpendTwice,
-        2 => Fraud::SpendAgain,
-        3 => Fraud::SpendMore,
-        4 => Fraud::SpendAnothers,
-        _ => Fraud::RedeemAgain,
-    };
-    Op::Cheat { fraud, pick }
 }

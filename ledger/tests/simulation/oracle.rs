@@ -3,14 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use credits::claim::verify_claim;
 use credits::hash::sha256;
 use credits::note::{inner, leaf, mint_rho};
-use credits::wallet::{Wallet, WalletSeed};
 use credits::{
-    Blind, Bytes32, Checkpoint, Credits, Inner, Leaf, LedgerInfo, LogEntry, LogFrontier, LogPage, MintEntry, NoteTree,
-    Nullifier, ReserveEntry, Root, SettledBy, SpendPublic, journal_message, settle_message, verify_ed25519,
+    Blind, Bytes32, Checkpoint, ClaimEntry, Credits, Inner, Leaf, LedgerInfo, LogEntry, LogFrontier, LogPage,
+    MintEntry, MintOutput, NoteTree, Nullifier, ReserveEntry, Root, SettledBy, SpendPublic, journal_message,
+    settle_message, verify_ed25519,
 };
 
+use super::device::fresh;
 use super::invariant::{Invariant, Violation};
 use super::op::OWNERS;
 use super::secrets::Secrets;
@@ -38,6 +40,21 @@ pub(crate) struct Spend {
     pub(crate) ended: Option<(u64, Option<SettledBy>)>,
 }
 
+/// A payee.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Payee {
+    pub(crate) charged: u64,
+    pub(crate) claimed: u64,
+    /// Its claims, by number: the note, and whose it is.
+    pub(crate) claims: Vec<(MintOutput, usize)>,
+}
+
+impl Payee {
+    pub(crate) const fn owed(&self) -> u64 {
+        self.charged - self.claimed
+    }
+}
+
 pub(crate) struct Oracle {
     info: LedgerInfo,
     secrets: Secrets,
@@ -54,7 +71,10 @@ pub(crate) struct Oracle {
     mints: u64,
     pub(crate) minted: u64,
     pub(crate) charged: u64,
-    pub(crate) payees: BTreeMap<Bytes32, u64>,
+    pub(crate) claimed: u64,
+    pub(crate) payees: BTreeMap<Bytes32, Payee>,
+    /// Keys of spends, each of which must be the only one of its kind.
+    keys: BTreeSet<Bytes32>,
     /// By number of entries: the log's root, and what every owner has.
     history: Vec<(Bytes32, Vec<Worth>)>,
 }
@@ -78,7 +98,9 @@ impl Oracle {
             mints: 0,
             minted: 0,
             charged: 0,
+            claimed: 0,
             payees: BTreeMap::new(),
+            keys: BTreeSet::new(),
         }
     }
 
@@ -96,6 +118,34 @@ impl Oracle {
     pub(crate) fn charges(&self, owner: usize) -> u64 {
         let spends = self.spends.values().filter(|spend| spend.owner == owner);
         spends.filter_map(|spend| spend.ended).map(|(charge, _)| charge).sum()
+    }
+
+    /// What was claimed into an owner's notes.
+    pub(crate) fn claims(&self, owner: usize) -> u64 {
+        let claims = self.payees.values().flat_map(|payee| &payee.claims);
+        claims.filter(|(_, to)| *to == owner).map(|(output, _)| output.value.get()).sum()
+    }
+
+    /// An owner's withdrawals that were charged: what they are worth, by payee.
+    pub(crate) fn withdrawals(&self, owner: usize) -> BTreeMap<Bytes32, u64> {
+        let own = self.spends.values().filter(|spend| spend.owner == owner && is_withdrawal(&spend.context));
+        own.filter_map(|spend| Some((spend.context.payee, spend.ended?.0)).filter(|(_, charge)| *charge > 0)).collect()
+    }
+
+    /// How often a note was opened in the clear on a key of this owner that an earlier one had: everybody sees that both are one
+    /// wallet's.
+    pub(crate) fn reused_note_keys(&self, owner: usize) -> usize {
+        let keys = self.entries.iter().filter_map(|entry| match entry {
+            LogEntry::Mint(mint) => Some(mint.pk),
+            LogEntry::Claim(claim) => Some(claim.pk),
+            LogEntry::Reserve(_)
+            | LogEntry::Journal(_)
+            | LogEntry::Settle(_)
+            | LogEntry::Void(_)
+            | LogEntry::Merge(_) => None,
+        });
+        let keys: Vec<_> = keys.filter(|pk| self.secrets.owner_of(*pk) == Some(owner)).collect();
+        keys.len() - keys.iter().collect::<BTreeSet<_>>().len()
     }
 
     pub(crate) fn log_size(&self) -> u64 {
@@ -137,7 +187,7 @@ impl Oracle {
 
     /// Somebody who owns nothing judges the whole log, as every wallet and every auditor does.
     pub(crate) fn judge(&self, checkpoint: &Checkpoint) -> Result<(), Violation> {
-        let mut bystander = Wallet::new(WalletSeed::from_bytes(sha256(b"bystander").0), &self.info);
+        let mut bystander = fresh(sha256(b"bystander").0, &self.info);
         let page = LogPage { entries: self.entries.clone(), checkpoint: checkpoint.clone() };
         let judged = bystander.apply_page(&page);
         let agrees = judged.as_ref().is_ok_and(|progress| progress.remaining == 0);
@@ -190,9 +240,7 @@ impl Oracle {
             LogEntry::Merge(merge) => {
                 Err(Invariant::Conservation.violated(format!("nobody merges here, and {:?} were", merge.nullifiers)))
             }
-            LogEntry::Claim(claim) => {
-                Err(Invariant::Conservation.violated(format!("nobody claims here, and {} did", claim.payee)))
-            }
+            LogEntry::Claim(claim) => self.claim(claim),
         }
     }
 
@@ -215,6 +263,40 @@ impl Oracle {
         self.add_note(mint.leaf, owner, mint.value.get())
     }
 
+    fn claim(&mut self, claim: &ClaimEntry) -> Result<(), Violation> {
+        let (request, payee) = (claim.request(), claim.payee);
+        let signed = verify_claim(&self.info.ledger_id, &request).is_ok();
+        Invariant::ClaimsSigned.require(signed, || format!("a claim for {payee} is not signed by it"))?;
+        let account = self.payees.entry(payee).or_default();
+        let (made, owed, value) = (account.claims.len(), account.owed(), claim.value.get());
+        Invariant::ClaimsCountedOnce.require(usize::try_from(claim.claim_seq) == Ok(made), || {
+            format!("{} after {made} claims", claim.claim_seq)
+        })?;
+        Invariant::ClaimsCovered
+            .require((1..=owed).contains(&value), || format!("{value} is claimed of {owed} by {payee}"))?;
+        let expected = leaf(inner(claim.pk, claim.value, claim.rho, Blind(claim.b)), Credits::ZERO);
+        let opens = (claim.mint_seq, claim.rho) == (self.mints, mint_rho(self.info.ledger_id, self.mints));
+        let owner = self.secrets.owner_of(claim.pk).filter(|_| opens && claim.leaf == expected);
+        let Some(owner) = owner else {
+            return Err(Invariant::Conservation
+                .violated(format!("claim {made} of {payee} opens a note that was there, or nobody's")));
+        };
+        account.claims.push((request.output, owner));
+        account.claimed += value;
+        self.claimed += value;
+        self.mints += 1;
+        self.add_note(claim.leaf, owner, value)
+    }
+
+    /// A withdrawal's payee and settle key are one, of its own; no two spends have one tab key.
+    fn unlinked(&mut self, context: &credits::SpendContext) -> Result<(), Violation> {
+        let names_nobody = context.keyset_digest == Bytes32::default();
+        let is_shaped = names_nobody == is_withdrawal(context)
+            && (!names_nobody || context.price_sheet_digest == Bytes32::default());
+        let is_new = self.keys.insert(context.tab_key) && (!names_nobody || self.keys.insert(context.payee));
+        Invariant::WithdrawalsUnlinked.require(is_shaped && is_new, || format!("{context:?} has keys of another spend"))
+    }
+
     fn reserve(&mut self, entry: &ReserveEntry, from: u64) -> Result<(), Violation> {
         let ReserveEntry { root, nullifier, inner_next, c_max, context, proof } = entry.clone();
         let is_first = !self.spends.contains_key(&nullifier) && self.successors.insert(inner_next);
@@ -227,6 +309,7 @@ impl Oracle {
         let is_worth = note == Some((opened.owner, value_next + c_max.get()));
         Invariant::SpendsProved.require(is_worth, || format!("{nullifier} spends {note:?}"))?;
         Invariant::InTime.require(context.not_after > from, || format!("{nullifier} is reserved at {from}"))?;
+        self.unlinked(&context)?;
         let (owner, c_max) = (opened.owner, c_max.get());
         let spend = Spend { owner, c_max, context, inner_next, value_next, journalled: None, ended: None };
         self.spends.insert(nullifier, spend);
@@ -252,7 +335,7 @@ impl Oracle {
         let exact = charge.get() + refund.get() == spend.c_max && successor == leaf(spend.inner_next, refund);
         Invariant::SuccessorExact.require(exact, || format!("{nullifier}: {charge} charged, {refund} back"))?;
         self.charged += charge.get();
-        *self.payees.entry(payee).or_default() += charge.get();
+        self.payees.entry(payee).or_default().charged += charge.get();
         self.add_note(successor, owner, worth)
     }
 
@@ -276,9 +359,14 @@ impl Oracle {
     fn check_sums(&self) -> Result<(), Violation> {
         let (_, owners) = &self.history[self.history.len() - 1];
         let held: u64 = owners.iter().map(|worth| worth.total).sum();
-        let (minted, charged) = (self.minted, self.charged);
-        Invariant::Conservation.require(minted == held + charged, || {
-            format!("{minted} were minted, {held} are in notes or reserved, {charged} are charged")
+        let (minted, claimed, charged) = (self.minted, self.claimed, self.charged);
+        Invariant::Conservation.require(minted + claimed == held + charged, || {
+            format!("{minted} were minted, {claimed} claimed, {held} are in notes or reserved, {charged} are charged")
         })
     }
+}
+
+/// A spend whose wallet settles it for itself.
+pub(crate) fn is_withdrawal(context: &credits::SpendContext) -> bool {
+    context.keyset_digest == Bytes32::default() && context.settle_key == context.payee
 }

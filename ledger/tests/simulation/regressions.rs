@@ -14,8 +14,14 @@ pub(crate) struct Regression {
     pub(crate) was: Option<(Flaw, Invariant)>,
 }
 
-const QUIET: Setup =
-    Setup { seed: 0, on_disk: false, hostile_guardian: false, hostile_wallet: false, hostile_view: false };
+const QUIET: Setup = Setup {
+    seed: 0,
+    on_disk: false,
+    hostile_guardian: false,
+    hostile_wallet: false,
+    hostile_payee: false,
+    hostile_view: false,
+};
 const WHOLE: Link = Link::Whole;
 
 pub(crate) const REGRESSIONS: &[Regression] = &[

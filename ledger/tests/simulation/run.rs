@@ -7,7 +7,8 @@ use tokio::runtime::Runtime;
 
 use super::invariant::Violation;
 use super::line::Tally;
-use super::op::{Op, Setup, schedule};
+use super::op::{Op, Setup};
+use super::schedule::schedule;
 use super::world::{Flaw, World};
 
 /// Most runs that are spent on making a failing schedule shorter.

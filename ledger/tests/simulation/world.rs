@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use credits::{
-    Blind, Bytes32, Checkpoint, LedgerError, LogEntry, LogPage, MintEntry, MintOutput, Nullifier, UnsignedCheckpoint,
-    Voucher, sign_request,
-};
+use credits::{Bytes32, ClaimRequest, LedgerError, LogPage, MintOutput, Nullifier, Voucher, sign_request};
 use tokio::runtime::Runtime;
 
 use super::books::{Answer, Books, Call, LedgerFlaw};
-use super::checks::is_contradiction;
 use super::device::{Device, WalletFlaw, choose};
 use super::guardian::{CALL_PATH, Guardian, GuardianFlaw, Killed, Reply, Request, close_path};
 use super::invariant::{Invariant, Violation};
@@ -17,7 +13,8 @@ use super::line::{Facts, Line, Tally};
 use super::op::{HOSTILE_GUARDIAN, Link, OPERATORS, OWNERS, Op, Party, Setup, TIERS};
 use super::oracle::Oracle;
 use super::secrets::Secrets;
-use crate::support::{admin_key, credits, ledger_key};
+use super::withdrawals::HandedOut;
+use crate::support::{admin_key, credits};
 
 /// Messages on the way; beyond them the oldest are lost.
 const MESSAGES_MAX: usize = 64;
@@ -41,6 +38,8 @@ pub(super) enum Message {
     Request { guardian: usize, boot: u64, device: usize, life: u64, request: Request },
     /// Back.
     Reply { guardian: usize, device: usize, life: u64, tab: Nullifier, reply: Reply },
+    /// To the ledger, from a device's life: the first of some claims. Each is sent when the one before it was answered.
+    Claims { device: usize, life: u64, claims: Vec<ClaimRequest> },
     /// To the ledger; nobody waits.
     Late(Call),
 }
@@ -66,6 +65,10 @@ pub(crate) struct World {
     pub(super) messages: Vec<Message>,
     pub(super) deposits: Vec<Deposit>,
     pub(super) pages: Vec<LogPage>,
+    /// Texts of withdrawals that their owners handed out.
+    pub(super) texts: Vec<HandedOut>,
+    /// Claims that a program told its user of.
+    pub(super) told: Vec<ClaimRequest>,
     vouchers: u64,
     pub(super) now: u64,
     /// Whether the ledger was asked since it was last looked at.
@@ -98,6 +101,8 @@ impl World {
             messages: Vec::new(),
             deposits: Vec::new(),
             pages: Vec::new(),
+            texts: Vec::new(),
+            told: Vec::new(),
             vouchers: 0,
             now: crate::support::START,
             touched: true,
@@ -151,7 +156,11 @@ impl World {
             }
             Op::DeliverCopy { pick } => {
                 if let Some(at) = self.pick_message(pick) {
-                    let message = self.messages[at].clone();
+                    let message = match self.messages[at].clone() {
+                        // Who waits, waits for the answer to the other.
+                        Message::Claims { claims, .. } => Message::Late(Call::Claim(claims[0].clone())),
+                        message => message,
+                    };
                     if let Message::Request { device, request, .. } = &message {
                         self.devices[*device].becomes_unsure(request.tab());
                     }
@@ -165,6 +174,7 @@ impl World {
                     self.count(match dropped {
                         Message::Request { .. } => "network: request dropped",
                         Message::Reply { .. } => "network: reply dropped",
+                        Message::Claims { .. } => "network: claim dropped",
                         Message::Late(_) => "network: late call dropped",
                     });
                 }
@@ -200,6 +210,16 @@ impl World {
             }
             Op::Misbehave { pick, misdeed } => self.misbehave(pick, misdeed)?,
             Op::Cheat { fraud, pick } => self.cheat(fraud, pick)?,
+            Op::Claim { operator, pick, part, notes, is_killed } => {
+                self.claim(operator, pick, (part, notes), is_killed)?;
+            }
+            Op::Misclaim { wrong, pick } => self.misclaim(wrong, pick)?,
+            Op::Withdraw { device, amount, life, cut, links } => self.withdraw(device, amount, life, cut, links)?,
+            Op::ListWithdrawals { device, link } => self.list_withdrawals(device, link)?,
+            Op::DepositWithdrawal { device, pick, notes, is_killed } => {
+                self.deposit_withdrawal(device, pick, notes, is_killed)?;
+            }
+            Op::PayInto { device, pick, amount } => self.pay_into(device, pick, amount)?,
             Op::ShowOld { device, pick } => self.show_old(device, pick)?,
             Op::ShowFork { device, pick } => self.show_fork(device, pick)?,
         }
@@ -258,6 +278,10 @@ impl World {
     pub(super) fn sync(&mut self, device: usize, limit: u32, link: Link) -> Result<(), Violation> {
         if matches!(link, Link::RequestLost | Link::ReplyLost | Link::RequestLate) {
             return Ok(());
+        }
+        // Within a step that made calls before: what they did is judged by who knows all, before a wallet judges it.
+        if self.touched && !self.books.is_down() {
+            self.look()?;
         }
         let Ok(page) = self.books.log(self.devices[device].wallet().next_entry(), limit) else { return Ok(()) };
         let applied = self.devices[device].apply(&page);
@@ -343,8 +367,12 @@ impl World {
                 }
                 self.answered(guardian, device, tab, reply)
             }
+            Message::Claims { device, life, claims } => self.claims_arrive(device, life, claims, link, killed > 0),
             Message::Late(call) => {
                 self.count("network: late call");
+                if matches!(call, Call::Claim(_)) {
+                    self.count("network: late claim");
+                }
                 drop(self.line(Link::Whole).call(call));
                 Ok(())
             }
@@ -365,6 +393,11 @@ impl World {
                 self.count("tab: settled");
                 if let Some(what) = self.devices[device].settled(&settlement) {
                     self.count("tab: settlement disputed");
+                    // Of a settlement that this step made, who knows what was served judges first.
+                    if self.touched && !self.books.is_down() {
+                        self.look()?;
+                        self.check_guardians()?;
+                    }
                     let is_honest = !self.guardians[guardian].is_hostile;
                     Invariant::SettlementsExplained.require(!is_honest, || what)?;
                 }
@@ -389,7 +422,7 @@ impl World {
                 break;
             }
             let message = self.messages.remove(0);
-            let is_request = matches!(message, Message::Request { .. });
+            let is_request = matches!(message, Message::Request { .. } | Message::Claims { .. });
             let link = link.take_if(|_| is_request).unwrap_or(Link::Whole);
             self.deliver(message, link, 0)?;
             self.messages.extend(self.facts.late.drain(..).map(Message::Late));
@@ -438,55 +471,4 @@ impl World {
         }
         self.guardians[guardian].start();
     }
-
-    /// A page from before what the device has seen.
-    fn show_old(&mut self, device: usize, pick: u64) -> Result<(), Violation> {
-        let seen = self.devices[device].wallet().state().newest_seen().map_or(0, |newest| newest.log_size);
-        let old: Vec<_> = self.pages.iter().filter(|page| page.checkpoint.log_size < seen).cloned().collect();
-        let Some(page) = choose(&old, pick) else { return Ok(()) };
-        let page = page.clone();
-        self.show(device, &page)
-    }
-
-    /// The newest log that a device has seen, with one entry changed, and signed by the ledger.
-    fn show_fork(&mut self, device: usize, pick: u64) -> Result<(), Violation> {
-        let Some(seen) = self.devices[device].wallet().state().newest_seen().cloned() else { return Ok(()) };
-        let from = self.devices[device].wallet().next_entry();
-        let Ok(page) = self.books.log(from, 1000) else { return Ok(()) };
-        let mut entries: Vec<_> = page.entries;
-        entries.truncate(usize::try_from(seen.log_size - from).unwrap());
-        let mut log_root = seen.log_root;
-        log_root.0[0] ^= u8::try_from(1 + pick % 255).unwrap();
-        let mut unsigned = UnsignedCheckpoint {
-            ledger_id: seen.ledger_id,
-            log_size: seen.log_size,
-            log_root,
-            note_count: seen.note_count,
-            note_root: seen.note_root,
-            time: seen.time,
-        };
-        if pick.is_multiple_of(2) && !entries.is_empty() {
-            // Longer than what was seen, and not its continuation.
-            entries.remove(0);
-            entries.push(LogEntry::Mint(other_mint(&self.books.info.ledger_id, pick)));
-            unsigned.log_size += 1;
-        }
-        let page = LogPage { entries, checkpoint: Checkpoint::sign(unsigned, &ledger_key()) };
-        self.show(device, &page)
-    }
-
-    fn show(&mut self, device: usize, page: &LogPage) -> Result<(), Violation> {
-        let refused = self.devices[device].is_shown(page)?;
-        self.count(&format!("view: {}", refused.code()));
-        let code = refused.code();
-        Invariant::HostileViewsRefused.require(is_contradiction(&refused), || format!("refused as {code}"))
-    }
-}
-
-/// A mint that the ledger never made.
-fn other_mint(ledger_id: &Bytes32, mint_seq: u64) -> MintEntry {
-    let (pk, b) = (credits::NotePublicKey(credits::Fe::from(5)), credits::Fe::from(6));
-    let (value, rho) = (credits(7), credits::note::mint_rho(*ledger_id, mint_seq));
-    let leaf = credits::note::leaf(credits::note::inner(pk, value, rho, Blind(b)), credits::Credits::ZERO);
-    MintEntry { mint_seq, value, pk, rho, b, leaf_index: 0, leaf, voucher_id: Bytes32([0xee; 32]) }
 }
