@@ -12,6 +12,7 @@
 mod equation;
 mod proving;
 mod qap;
+mod subgroup;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 pub(crate) use self::equation::{Claim, Equation};
 pub use self::proving::{ProvingParams, setup};
 pub use self::qap::CircomQap;
+use self::subgroup::OnCurve;
 use crate::bytes::Bytes32;
 use crate::circuit::PUBLIC_INPUTS;
 use crate::hash::sha256;
@@ -188,11 +190,15 @@ fn decode(bytes: &[u8; VERIFYING_PARAMS_LEN]) -> Result<VerifyingKey<Bn254>, Par
 /// Takes one compressed point off the front of `bytes`: on the curve, in the subgroup, and in its canonical spelling.
 ///
 /// The library accepts a set infinity flag beside any coordinate, so a point is accepted only if it encodes back to the same bytes.
-pub(crate) fn compressed<P: CanonicalDeserialize + CanonicalSerialize, const LEN: usize>(
+pub(crate) fn compressed<P: CanonicalDeserialize + CanonicalSerialize + OnCurve, const LEN: usize>(
     bytes: &mut &[u8],
 ) -> Result<P, ParamsError> {
     let (head, tail) = bytes.split_first_chunk::<LEN>().ok_or(ParamsError::Point)?;
-    let point = P::deserialize_compressed(head.as_slice()).map_err(|_| ParamsError::Point)?;
+    // On the curve it is by how it is decoded: the second coordinate is computed from the first.
+    let point = P::deserialize_compressed_unchecked(head.as_slice()).map_err(|_| ParamsError::Point)?;
+    if !point.is_in_subgroup() {
+        return Err(ParamsError::Point);
+    }
     let mut again = Vec::with_capacity(LEN);
     put_compressed(&point, &mut again);
     *bytes = tail;
