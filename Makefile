@@ -101,12 +101,16 @@ lint: check-tools ## Format, clippy, house style, layering, licences
 claims: build ## Every claim and threat of SECURITY.md names a test that exists
 	@$(NEXTEST) --locked -E 'test(/^claims::/)'
 
-bench: peers engine postgres ## Ratios: to nginx and haproxy, to bare primitives, to other verifiers (takes root once for nginx and haproxy)
+# How many spends the ledger has that is restarted.
+NULLIFIERS := $(if $(FULL),10000000,1000000)
+
+bench: peers engine clients postgres ## Ratios: to nginx and haproxy, to bare primitives, to other verifiers and provers (takes root once for nginx and haproxy; FULL=1: a ledger of 10^7 spends)
 	@tests/benches/proxies/tools.sh
 	@echo "== build, optimised"
 	@cargo build --release --workspace --bins --locked
 	@cargo bench -p acceptance --bench proxies --locked --quiet
 	@cargo bench -p acceptance --bench ratios --locked --quiet
+	@cargo bench -p acceptance --bench credits --locked --quiet -- --nullifiers $(NULLIFIERS) --json target/bench-credits.json
 	@cargo bench $(PEERS) --bench appraise --quiet
 
 nightly: engine clients postgres build fuzz ## The large counts, and the image built twice from its sources

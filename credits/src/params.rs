@@ -13,6 +13,7 @@ mod equation;
 mod merge;
 mod proving;
 mod qap;
+mod subgroup;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(crate) use self::equation::{Claim, Equation};
 pub use self::merge::{MergeProvingParams, MergeVerifyingParams, setup_merge};
 pub use self::proving::{ProvingParams, setup};
 pub use self::qap::CircomQap;
+use self::subgroup::OnCurve;
 use crate::bytes::Bytes32;
 use crate::circuit::{PUBLIC_INPUTS, Statement};
 use crate::hash::sha256;
@@ -202,11 +204,15 @@ fn decode(statement: Statement, bytes: &[u8; VERIFYING_PARAMS_LEN]) -> Result<Ve
 /// Takes one compressed point off the front of `bytes`: on the curve, in the subgroup, and in its canonical spelling.
 ///
 /// The library accepts a set infinity flag beside any coordinate, so a point is accepted only if it encodes back to the same bytes.
-pub(crate) fn compressed<P: CanonicalDeserialize + CanonicalSerialize, const LEN: usize>(
+pub(crate) fn compressed<P: CanonicalDeserialize + CanonicalSerialize + OnCurve, const LEN: usize>(
     bytes: &mut &[u8],
 ) -> Result<P, ParamsError> {
     let (head, tail) = bytes.split_first_chunk::<LEN>().ok_or(ParamsError::Point)?;
-    let point = P::deserialize_compressed(head.as_slice()).map_err(|_| ParamsError::Point)?;
+    // On the curve it is by how it is decoded: the second coordinate is computed from the first.
+    let point = P::deserialize_compressed_unchecked(head.as_slice()).map_err(|_| ParamsError::Point)?;
+    if !point.is_in_subgroup() {
+        return Err(ParamsError::Point);
+    }
     let mut again = Vec::with_capacity(LEN);
     put_compressed(&point, &mut again);
     *bytes = tail;

@@ -105,6 +105,25 @@ fn no_program_links_powers_of_tau_whose_tau_is_known() {
     assert!(linking.is_empty(), "{linking:?}");
 }
 
+/// docs/decisions/0002-dependencies.md: wallets prove on all cores; guardians and ledgers only verify, and are built without a thread pool.
+/// Asked of each by itself, as their programs are built for use: together in one build, they would share features.
+#[test]
+fn only_wallets_link_a_thread_pool_for_proofs() {
+    let links_pool = |package: &str| {
+        let mut tree = std::process::Command::new(env!("CARGO"));
+        tree.args(["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none", "--package", package]);
+        let output = tree.current_dir(root()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let tree = String::from_utf8(output.stdout).unwrap();
+        assert!(tree.lines().any(|line| line.starts_with("ark-groth16 ")), "{package} has no proofs");
+        tree.lines().any(|line| line.starts_with("rayon "))
+    };
+    assert!(links_pool("verifier"));
+    for package in ["credits", "ledger", "enclave", "host"] {
+        assert!(!links_pool(package), "{package} links a thread pool");
+    }
+}
+
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
