@@ -10,6 +10,7 @@ mod full;
 mod gas;
 mod primitives;
 mod reorganised;
+mod rules;
 mod schedules;
 mod settlement;
 mod stake;
