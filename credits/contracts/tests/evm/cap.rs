@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use credits::Credits;
 
 use crate::chain::{START, account, number, word};
-use crate::world::{DEPOSITOR, Guardian, PAYEE, STRANGER, Terms, UNIT, World, address_word};
+use crate::world::{DEPOSITOR, Guardian, PAYEE, Purse, STRANGER, Terms, UNIT, World, address_word};
 
 const MAX: u64 = Credits::MAX.get();
 /// So often all credits go in and out that what was ever minted is no 64-bit number.
@@ -80,4 +80,26 @@ fn forged_proofs_take_nothing_that_is_reserved_or_owed_nor_more_than_there_is() 
     let out = world.made_up(7, Terms { c_max: 10, ..Terms::exit_whole(NOT_AFTER, account(HOLDER)) });
     world.send(STRANGER, "exit", &out.words()).unwrap();
     assert_eq!((world.totals(), world.tokens(account(HOLDER))), ([0; 3], 100 * UNIT));
+}
+
+/// The dearest note that there can be, with real proofs: the circuit has room for it, and for what is left of it.
+#[test]
+fn a_note_of_all_credits_is_spent_and_leaves() {
+    let mut world = World::new();
+    world.fund(account(DEPOSITOR), MAX);
+    let mut purse = Purse::new(52);
+    purse.deposit(&mut world, &[MAX]);
+    let spend = purse.spend(&mut world, MAX, Terms::new(NOT_AFTER));
+    world.reserve(&spend).unwrap();
+    let done = world.settle(&spend, 1, &Guardian::new(7)).unwrap();
+    purse.scan(&done);
+    purse.record(&mut world);
+    let part = purse.spend(&mut world, 1, Terms::exit(NOT_AFTER, account(HOLDER)));
+    let done = world.send(STRANGER, "exit", &part.words()).unwrap();
+    purse.scan(&done);
+    purse.record(&mut world);
+    assert_eq!((purse.balance(), world.totals()), (MAX - 2, [MAX - 1, 0, 1]));
+    let rest = purse.spend(&mut world, MAX - 2, Terms::exit_whole(NOT_AFTER, account(HOLDER)));
+    world.send(STRANGER, "exit", &rest.words()).unwrap();
+    assert_eq!((world.totals(), world.tokens(account(HOLDER))), ([1, 0, 1], (MAX - 1) * UNIT));
 }

@@ -1,9 +1,9 @@
 //! One note under two reservations: the chain took the first back, and its owner reserved it otherwise. Real proofs, and signatures of an honest
 //! guardian for both.
 
-use crate::chain::{START, Word};
+use crate::chain::{START, Word, word};
 use crate::stake::{Signed, Stakes};
-use crate::world::{Guardian, Purse, Spend, Terms, World};
+use crate::world::{Guardian, HOME, Purse, Spend, Terms, World};
 
 const NOT_AFTER: u64 = START + 1_000;
 const STAKE: u64 = 5_000;
@@ -89,4 +89,27 @@ fn a_note_served_in_two_contexts_over_a_reorganisation_slashes_nobody() {
 #[test]
 fn a_note_served_with_two_successors_over_a_reorganisation_slashes_nobody() {
     story(Change::Successor);
+}
+
+/// A chain that forks under an open reservation: each branch is settled by what was signed for it.
+#[test]
+fn a_reservation_is_settled_on_the_branch_that_was_signed_for() {
+    let mut world = World::credulous();
+    world.deposit(&[[word(1), word(500), word(2)]]).unwrap();
+    let spend = world.made_up(1, Terms { c_max: 256, ..Terms::new(NOT_AFTER) });
+    world.reserve(&spend).unwrap();
+    let guardian = Guardian::new(7);
+    let [home, other] = [HOME, HOME + 1].map(|chain_id| {
+        world.chain.fork(chain_id);
+        let digest = world.settle_digest(&spend, 9);
+        (chain_id, guardian.sign(digest))
+    });
+    let before = world.chain.state();
+    for ((chain_id, theirs), (_, others)) in [(home, other), (other, home)] {
+        world.chain.fork(chain_id);
+        world.chain.reorganise(&before);
+        world.settle_signed(&spend, 9, others).unwrap_err().is("SettleSignature()");
+        world.settle_signed(&spend, 9, theirs).unwrap();
+        assert_eq!(world.totals(), [500, 0, 9]);
+    }
 }
