@@ -5,8 +5,9 @@ use credits::{Fe, Inner, NoteFrontier};
 use revm::primitives::{U256, keccak256};
 use serde_json::{json, to_value};
 
-use crate::chain::{Contract, Done, START, Word, account, number, word};
+use crate::chain::{Chain, Contract, Done, START, Word, account, number, word};
 use crate::fixture::TestRng;
+use crate::primitives::tree;
 use crate::world::{
     DEPOSITOR, GRACE_SECS, Guardian, PAYEE, Purse, STRANGER, Spend, Terms, UNIT, World, address_word, credits,
 };
@@ -162,4 +163,16 @@ fn a_note_leaves_whole_and_takes_no_leaf() {
     let done = world.send(STRANGER, "exit", &part.words()).unwrap();
     purse.scan(&done);
     assert_eq!(purse.balance(), 200);
+}
+
+/// Whatever its owner does.
+#[test]
+fn the_tree_itself_takes_one_leaf_fewer_than_there_is_room_for() {
+    let mut chain = Chain::new();
+    let contract = tree(&mut chain, 8);
+    chain.store(contract, word(COUNT_SLOT), word(LEAVES_MAX - 1));
+    let done = chain.call(account(1), contract, "append", &[word(1), word(0)]).unwrap();
+    assert_eq!(done.output[..32], word(LEAVES_MAX - 1));
+    chain.call(account(1), contract, "append", &[word(1), word(0)]).unwrap_err().is("TreeFull()");
+    assert_eq!(number(&chain.read(contract, "count", &[])), LEAVES_MAX);
 }
