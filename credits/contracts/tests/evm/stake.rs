@@ -232,7 +232,9 @@ fn a_settlement_above_the_final_bill_loses_the_stake_once() {
     assert_eq!((stakes.staked_tokens(), stakes.liable_until()), (0, 0));
     stakes.slash("slashOvercharge", about, settled, billed).unwrap_err().is("NoStake()");
     stakes.send(OWNER, "release", &[key]).unwrap_err().is("NotOwner()");
-    // Of a stake too small to be shared all is burnt.
+    // Of a stake too small to be shared all is burnt, by a token too that moves no nothing.
+    let refuses_nothing = word(6);
+    stakes.world.chain.call(account(1), stakes.world.token, "misbehave", &[refuses_nothing]).unwrap();
     stakes.put(REWARD_DIVISOR - 1).unwrap();
     stakes.slash("slashOvercharge", about, settled, billed).unwrap();
     assert_eq!(stakes.tokens(burnt()), rest + REWARD_DIVISOR - 1);
