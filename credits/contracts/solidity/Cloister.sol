@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {CREDITS_MAX, EXIT_SHEET, Terms, contextDigest, ledgerIdentity, mintRho} from "./Hashes.sol";
+import {CREDITS_MAX, EXIT_SHEET, EXIT_WHOLE_SHEET, Terms, contextDigest, ledgerIdentity, mintRho} from "./Hashes.sol";
 import {HiddenPart} from "./HiddenPart.sol";
-import {NoteTree} from "./NoteTree.sol";
+import {LEAVES_MAX, NoteTree} from "./NoteTree.sol";
 import {SpendVerifier} from "./SpendVerifier.sol";
 import {IERC20, Tokens} from "./Tokens.sol";
 
 /// Deposits, spends and claims of credits in one ERC-20 token, by the rules of `credits::state`. `docs/protocol.md` §4.
 ///
 /// Nobody owns it, nothing in it can be changed, and credits leave by two ways alone: a payee claims what settled spends charged, or a note is spent to
-/// an address. At every moment the token balance covers `minted − claimed − exited`, which is what live notes, reservations and payees hold.
+/// an address. At every moment the token balance covers `outstanding`, which is what live notes, reservations and payees hold.
+///
+/// A leaf is kept free for every open reservation, so that each can be ended; when no other is left, notes leave whole, which takes none.
 contract Cloister {
     using Tokens for IERC20;
 
@@ -22,7 +24,7 @@ contract Cloister {
     uint256 private constant S_MAX = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
     bytes32 private constant DOMAIN_TYPE =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-    bytes32 private constant SETTLE_TYPE = keccak256("Settle(uint256 nullifier,uint64 charge)");
+    bytes32 private constant SETTLE_TYPE = keccak256("Settle(uint256 nullifier,uint256 innerNext,uint256 ctx,uint64 charge)");
 
     enum State {
         Absent,
@@ -38,14 +40,21 @@ contract Cloister {
         uint256 b;
     }
 
-    /// Sums of credits. Live notes are worth `minted − reserved − charged − exited`.
+    /// What the contract holds now, in one word. No sum over its whole life is among it: one day such a sum would be no amount, and who deposits and
+    /// exits again and again could bring that day about. Live notes, with what reserved notes have beyond their reserve, are worth
+    /// `outstanding − reserved − owed`.
     struct Totals {
-        uint64 minted;
+        /// Deposited and not gone by an exit or a claim: at most `CREDITS_MAX`, and so is every note, since none is worth more than all. 64 bits
+        /// are room enough for what a spend leaves.
+        uint64 outstanding;
+        /// Held by open reservations.
         uint64 reserved;
-        /// By settled spends, to payees, claimed or not.
-        uint64 charged;
-        /// By notes spent to addresses.
-        uint64 exited;
+        /// To payees, by settled spends, and not claimed.
+        uint64 owed;
+        /// Notes minted ever: numbers the next, which no other ever has. Each took a leaf, so 32 bits are enough.
+        uint32 mintSeq;
+        /// Open reservations, each of which has a leaf to come.
+        uint32 open;
     }
 
     IERC20 public immutable token;
@@ -63,8 +72,6 @@ contract Cloister {
     bytes32 private immutable homeLedgerId;
 
     Totals public totals;
-    uint64 public claimed;
-    uint64 public mintSeq;
     /// What payees can claim, in credits.
     mapping(address payee => uint64) public claimable;
     /// A spend's state in the two low bits of what identifies its terms.
@@ -77,6 +84,8 @@ contract Cloister {
     event Settled(uint256 indexed nullifier, uint64 charge, uint64 refund, uint64 leafIndex, uint256 leaf);
     event Voided(uint256 indexed nullifier, uint64 refund, uint64 leafIndex, uint256 leaf);
     event Exited(uint256 indexed nullifier, uint256 root, Terms terms, uint64 leafIndex, uint256 leaf);
+    /// A note left whole: there is no successor, whatever the proof left in it.
+    event ExitedWhole(uint256 indexed nullifier, uint256 root, Terms terms);
     event Claimed(address indexed payee, address to, uint64 amount);
 
     error Locked();
@@ -86,6 +95,8 @@ contract Cloister {
     error AmountZero();
     error AmountTooLarge();
     error CapExceeded();
+    error NoLeafLeft();
+    error AboveOutstanding();
     error SpendRepeated();
     error SpendConflict();
     error ReserveZero();
@@ -159,9 +170,9 @@ contract Cloister {
             if (outputs[i].value > CREDITS_MAX) revert AmountTooLarge();
             sum += outputs[i].value;
         }
-        uint256 minted = totals.minted + sum;
-        if (minted > CREDITS_MAX) revert CapExceeded();
-        totals.minted = uint64(minted);
+        if (totals.outstanding + sum > CREDITS_MAX) revert CapExceeded();
+        _keepLeaves(outputs.length);
+        totals.outstanding += uint64(sum);
         for (uint256 i = 0; i < outputs.length; ++i) _mint(outputs[i]);
         token.take(msg.sender, sum * unit);
     }
@@ -169,8 +180,9 @@ contract Cloister {
     /// Holds `cMax` of a note. Anyone may send it: the proof is bound to the terms.
     function reserve(uint256 root, uint256 nullifier, Terms calldata terms, uint256[8] calldata proof) external alone {
         if (terms.settleKey == address(0)) revert SettleKeyMissing();
-        _spend(root, nullifier, terms, proof, State.Reserved);
+        _spend(root, nullifier, terms, proof, State.Reserved, 1);
         totals.reserved += terms.cMax;
+        totals.open += 1;
         emit Reserved(nullifier, root, terms);
     }
 
@@ -181,9 +193,10 @@ contract Cloister {
         if (block.timestamp > uint256(terms.notAfter) + graceSecs) revert SettleTooLate();
         if (uint256(s) > S_MAX) revert SettleSignature();
         // An invalid signature recovers to zero, which is no settle key.
-        if (ecrecover(settleDigest(nullifier, charge), v, r, s) != terms.settleKey) revert SettleSignature();
+        bytes32 digest = settleDigest(nullifier, terms.innerNext, contextDigest(ledgerId(), keyDigest, terms), charge);
+        if (ecrecover(digest, v, r, s) != terms.settleKey) revert SettleSignature();
         uint64 refund = terms.cMax - charge;
-        totals.charged += charge;
+        totals.owed += charge;
         claimable[terms.payee] += charge;
         (uint64 leafIndex, uint256 leaf) = tree.append(terms.innerNext, refund);
         emit Settled(nullifier, charge, refund, leafIndex, leaf);
@@ -198,13 +211,20 @@ contract Cloister {
     }
 
     /// Spends `cMax` of a note to the address `payee`: reserved, settled and paid at once. Such terms name no guardian. Anyone may send it.
+    ///
+    /// By its price sheet its owner chose whether there is a successor. A whole note's exit has none and needs no leaf: so a full tree locks nothing.
     function exit(uint256 root, uint256 nullifier, Terms calldata terms, uint256[8] calldata proof) external alone {
+        bool whole = terms.priceSheetDigest == EXIT_WHOLE_SHEET;
         bool named = terms.keysetDigest != 0 || terms.settleKey != address(0) || terms.tabKey != 0;
-        if (named || terms.priceSheetDigest != EXIT_SHEET) revert SettleKeyMissing();
-        _spend(root, nullifier, terms, proof, State.Settled);
-        totals.exited += terms.cMax;
-        (uint64 leafIndex, uint256 leaf) = tree.append(terms.innerNext, 0);
-        emit Exited(nullifier, root, terms, leafIndex, leaf);
+        if (named || !(whole || terms.priceSheetDigest == EXIT_SHEET)) revert SettleKeyMissing();
+        _spend(root, nullifier, terms, proof, State.Settled, whole ? 0 : 1);
+        totals.outstanding -= terms.cMax;
+        if (whole) {
+            emit ExitedWhole(nullifier, root, terms);
+        } else {
+            (uint64 leafIndex, uint256 leaf) = tree.append(terms.innerNext, 0);
+            emit Exited(nullifier, root, terms, leafIndex, leaf);
+        }
         token.give(terms.payee, terms.cMax * unit);
     }
 
@@ -214,29 +234,38 @@ contract Cloister {
         if (amount == 0) revert NothingToClaim();
         if (to == address(0)) revert PayeeMissing();
         claimable[msg.sender] = 0;
-        claimed += amount;
+        totals.owed -= amount;
+        totals.outstanding -= amount;
         emit Claimed(msg.sender, to, amount);
         token.give(to, amount * unit);
     }
 
-    /// What the settle key signs.
-    function settleDigest(uint256 nullifier, uint64 charge) public view returns (bytes32) {
+    /// What the settle key signs. It names the whole reservation: a chain that takes one back can have another of the same note.
+    function settleDigest(uint256 nullifier, uint256 innerNext, uint256 ctx, uint64 charge) public view returns (bytes32) {
         bytes32 domain =
             keccak256(abi.encode(DOMAIN_TYPE, keccak256("Cloister"), keccak256("1"), block.chainid, address(this)));
-        return keccak256(abi.encodePacked(hex"1901", domain, keccak256(abi.encode(SETTLE_TYPE, nullifier, charge))));
+        bytes32 message = keccak256(abi.encode(SETTLE_TYPE, nullifier, innerNext, ctx, charge));
+        return keccak256(abi.encodePacked(hex"1901", domain, message));
     }
 
     function _mint(Output calldata output) private {
         if (!verifier.isScalar(output.pk) || !verifier.isScalar(output.b)) revert OutputNotCanonical();
-        uint64 number = mintSeq++;
+        uint64 number = totals.mintSeq++;
         uint256 rho = mintRho(ledgerId(), number);
         uint256 inner = hiddenPart.hash(output.pk, output.value, rho, output.b);
         (uint64 leafIndex, uint256 leaf) = tree.append(inner, 0);
         emit Minted(number, output.value, output.pk, rho, output.b, leafIndex, leaf);
     }
 
-    /// The rules of a reservation, cheap ones first; the proof decides last.
-    function _spend(uint256 root, uint256 nullifier, Terms calldata terms, uint256[8] calldata proof, State state) private {
+    /// The rules of a reservation, cheap ones first; the proof decides last. `leaves` is how many it will append.
+    function _spend(
+        uint256 root,
+        uint256 nullifier,
+        Terms calldata terms,
+        uint256[8] calldata proof,
+        State state,
+        uint256 leaves
+    ) private {
         uint256 known = spends[nullifier];
         uint256 mark = _mark(terms);
         if (known != 0) {
@@ -249,7 +278,10 @@ contract Cloister {
         if (terms.notAfter <= block.timestamp) revert Expired();
         if (terms.notAfter > block.timestamp + tabSecsMax) revert NotAfterTooFar();
         if (innerUsed[terms.innerNext]) revert InnerReused();
+        _keepLeaves(leaves);
         if (!tree.accepts(root)) revert RootUnknown();
+        // Sound proofs never come to this. Forged ones cannot take what is reserved or owed, nor more than there is.
+        if (uint256(totals.reserved) + totals.owed + terms.cMax > totals.outstanding) revert AboveOutstanding();
         spends[nullifier] = mark | uint256(state);
         innerUsed[terms.innerNext] = true;
         uint256 digest = contextDigest(ledgerId(), keyDigest, terms);
@@ -265,6 +297,12 @@ contract Cloister {
         if (known & ~uint256(3) != mark) revert SpendConflict();
         spends[nullifier] = mark | uint256(state);
         totals.reserved -= terms.cMax;
+        totals.open -= 1;
+    }
+
+    /// Refuses what would take a leaf that open reservations need.
+    function _keepLeaves(uint256 wanted) private view {
+        if (tree.count() + totals.open + wanted > LEAVES_MAX) revert NoLeafLeft();
     }
 
     /// What identifies terms in a word whose two low bits are free. One word holds what four would.

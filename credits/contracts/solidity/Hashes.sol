@@ -8,6 +8,8 @@ uint64 constant CREDITS_MAX = (1 << 53) - 1;
 
 // The price sheet of a spend to an address: SHA-256 of "cloister/exit/v1".
 bytes32 constant EXIT_SHEET = 0x73ae4453fc55f05793687ad636ebc7d28281d3e211a0411b2ee768247842bd9b;
+// That of a whole note's spend to an address, which leaves no successor: SHA-256 of "cloister/exit-whole/v1".
+bytes32 constant EXIT_WHOLE_SHEET = 0xac0b6699cb284342527c64ff746b81debcef71e65fd455a68540d20de919d2b4;
 
 /// What a spend is bound to, but for ledger and verifying key, which are the contract's own.
 struct Terms {

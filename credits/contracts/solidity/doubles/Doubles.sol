@@ -14,7 +14,9 @@ contract TestToken {
         /// Moves nothing and answers true.
         Lies,
         /// Calls back into the contract that it pays or takes for.
-        Reenters
+        Reenters,
+        /// Refuses to move nothing, as some tokens do.
+        RefusesNothing
     }
 
     Fault public fault;
@@ -47,6 +49,7 @@ contract TestToken {
     function _move(address from, address to, uint256 amount) private returns (bool) {
         if (fault == Fault.AnswersFalse) return false;
         if (fault == Fault.Lies) return true;
+        if (fault == Fault.RefusesNothing) require(amount != 0, "nothing to move");
         if (fault == Fault.Reenters) {
             (bool done, bytes memory answer) = msg.sender.call(reentry);
             require(!done, "the call back was let in");

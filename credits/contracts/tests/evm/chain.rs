@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use revm::context::{BlockEnv, CfgEnv, Context, TxEnv};
+use revm::context_interface::ContextTr;
 use revm::context_interface::result::ExecutionResult;
 use revm::database::{CacheDB, EmptyDB};
 use revm::handler::{MainBuilder, MainContext, MainnetContext, MainnetEvm};
@@ -107,6 +108,9 @@ pub(crate) struct Contract {
     pub(crate) address: Address,
 }
 
+/// What a chain holds at some time.
+pub(crate) struct State(CacheDB<EmptyDB>);
+
 pub(crate) struct Chain {
     evm: MainnetEvm<MainnetContext<CacheDB<EmptyDB>>>,
     pub(crate) now: u64,
@@ -130,6 +134,22 @@ impl Chain {
         cfg.disable_nonce_check = true;
         self.evm.ctx.cfg = cfg;
         self.chain_id = chain_id;
+    }
+
+    /// The state as it is, to go back to.
+    pub(crate) fn state(&self) -> State {
+        State(self.evm.ctx.db().clone())
+    }
+
+    /// Goes back to a state, as a reorganisation of the chain does: what came after it did not happen.
+    pub(crate) fn reorganise(&mut self, to: &State) {
+        self.evm.ctx.db_mut().clone_from(&to.0);
+    }
+
+    /// Writes a word of a contract's storage, for states that no test can reach by calls.
+    pub(crate) fn store(&mut self, contract: Contract, slot: Word, value: Word) {
+        let (slot, value) = (U256::from_be_bytes(slot), U256::from_be_bytes(value));
+        self.evm.ctx.db_mut().insert_account_storage(contract.address, slot, value).unwrap();
     }
 
     fn transact(&mut self, from: Address, kind: TxKind, data: Vec<u8>, gas: u64) -> ExecutionResult {

@@ -16,6 +16,12 @@ fn written(method: &str) -> u64 {
         .unwrap_or_else(|| panic!("no row {method}"))
 }
 
+/// The decision's table is true to a hundredth.
+pub(crate) fn is_written(method: &str, measured: u64) {
+    let written = written(method) * 1_000;
+    assert!(measured.abs_diff(written) <= written / 100 + 500, "{method}: {measured} measured, {written} written");
+}
+
 #[test]
 fn gas_of_every_call() {
     let mut world = World::new();
@@ -60,8 +66,29 @@ fn gas_of_every_call() {
     ];
     println!("{}", world.chain.gas_table("settlement, a transaction each", &methods));
     for method in methods {
-        let (measured, written) = (world.chain.gas_median(method), written(method) * 1_000);
-        assert!(measured.abs_diff(written) <= written / 100 + 500, "{method}: {measured} measured, {written} written");
+        is_written(method, world.chain.gas_median(method));
     }
     assert_eq!(usize::try_from(purse.tree.len()), Ok(4 * ROUNDS));
+}
+
+/// What is rarer: a note that leaves whole, an anchor.
+#[test]
+fn gas_of_whole_exits_and_anchors() {
+    let mut world = World::new();
+    let mut purse = Purse::new(41);
+    let mut out = Vec::new();
+    for value in [100, 200, 300] {
+        purse.deposit(&mut world, &[value]);
+        let spend = purse.spend(&mut world, value, Terms::exit_whole(START + 1_000, account(9)));
+        out.push(world.send(STRANGER, "exit", &spend.words()).unwrap().gas);
+    }
+    out.sort_unstable();
+    for _ in 0..8 {
+        let outputs: Vec<_> = (0..8).map(|_| purse.output(1)).collect();
+        world.deposit(&outputs).unwrap();
+    }
+    let [first, again] = [(); 2].map(|()| world.chain.call(account(9), world.tree, "recordAnchor", &[]).unwrap().gas);
+    println!("exit of a whole note: {} gas\nrecordAnchor: {first} gas, once it is recorded {again}", out[1]);
+    is_written("Cloister: exit, whole", out[1]);
+    is_written("NoteTree: recordAnchor", first);
 }

@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod anchors;
+mod cap;
 mod chain;
 mod fixture;
+mod full;
 mod gas;
 mod primitives;
+mod reorganised;
+mod rules;
 mod schedules;
 mod settlement;
 mod stake;

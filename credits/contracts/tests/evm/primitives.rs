@@ -8,7 +8,6 @@ use credits::note::{Leaf, leaf};
 use credits::params::{VerifyingParams, setup};
 use credits::spend::SpendWitness;
 use credits::spend::prove;
-use credits::tree::{ANCHOR_LIFE, ANCHOR_STEP};
 use credits::{Blind, Credits, Fe, Inner, Note, NoteFrontier, NoteTree, SpendKey, SpendProof, SpendPublic};
 use revm::primitives::U256;
 
@@ -68,7 +67,7 @@ fn the_hashes_are_those_of_credits() {
     }
 }
 
-fn tree(chain: &mut Chain, window: u64) -> Contract {
+pub(crate) fn tree(chain: &mut Chain, window: u64) -> Contract {
     chain.deploy("NoteTree", &[word(window)]).unwrap()
 }
 
@@ -86,47 +85,12 @@ fn the_tree_is_that_of_credits() {
         let done = chain.call(account(1), contract, "append", &[*inner.as_bytes(), word(refund.get())]).unwrap();
         assert_eq!(done.output, [word(index), *leaf.as_bytes()].concat());
         let root = *ours.root().as_bytes();
-        if (index + 1) % ANCHOR_STEP == 0 {
-            let (topics, data) = done.event("RootRecorded(uint256,uint64)");
-            assert_eq!((topics[0].0, number(&data)), (root, index + 1));
-        } else {
-            assert!(done.logs.is_empty());
-        }
+        assert!(done.logs.is_empty());
         if index < 24 || index % 16 == 15 {
             assert_eq!(chain.read(contract, "root", &[]), root, "{index}");
         }
     }
     chain.call(account(2), contract, "append", &[word(1), word(0)]).unwrap_err().is("NotOwner()");
-}
-
-#[test]
-fn n30_recorded_roots_and_anchors_are_accepted_for_a_while() {
-    let mut chain = Chain::new();
-    let window = 8;
-    let contract = tree(&mut chain, window);
-    let mut ours = NoteTree::new();
-    let mut roots = Vec::new();
-    for index in 0..2 * ANCHOR_STEP + ANCHOR_LIFE {
-        ours.append(leaf(Inner(Fe::from(index)), Credits::ZERO)).unwrap();
-        chain.call(account(1), contract, "append", &[word(index), word(0)]).unwrap();
-        roots.push(*ours.root().as_bytes());
-        let len = index + 1;
-        // Every third root is recorded by a stranger.
-        if len % 3 == 0 {
-            chain.call(account(9), contract, "recordRoot", &[]).unwrap();
-        }
-        // Asked of the newest two hundred now and then: each call is an EVM's.
-        if len % 61 != 0 && len % 64 != 0 {
-            continue;
-        }
-        for (under, root) in (1..).zip(&roots).skip(roots.len().saturating_sub(200)) {
-            let following = len - under;
-            let recorded = under % 3 == 0 || under % ANCHOR_STEP == 0;
-            let lives = following < window || (under % ANCHOR_STEP == 0 && following < ANCHOR_LIFE);
-            assert_eq!(number(&chain.read(contract, "accepts", &[*root])) == 1, recorded && lives, "{under} of {len}");
-        }
-    }
-    assert_eq!(number(&chain.read(contract, "accepts", &[word(5)])), 0);
 }
 
 /// A note of 1,024 credits among others, spent for 512 in a context that is any element.

@@ -15,7 +15,7 @@ use crate::world::{
     address_word, credits,
 };
 
-const SCHEDULES: u64 = 8;
+const SCHEDULES: u64 = 10;
 const STEPS: usize = 300;
 const PAYEES: [u8; 3] = [0x51, 0x52, 0x53];
 const GUARDIANS: [u8; 2] = [7, 8];
@@ -38,12 +38,15 @@ struct Model {
     held: Vec<Held>,
     claimable: BTreeMap<u8, u64>,
     minted: u64,
+    notes_minted: u64,
     charged: u64,
     exited: u64,
     claimed: u64,
     tree: NoteTree,
     /// Recorded roots, and over how many leaves each is.
     roots: Vec<(Word, u64)>,
+    /// The newest anchor's root, recorded or not.
+    anchor: Word,
 }
 
 impl Model {
@@ -54,12 +57,17 @@ impl Model {
     fn append(&mut self, made: Leaf, index: u64) {
         assert_eq!(self.tree.append(made), Ok(index));
         if self.tree.len().is_multiple_of(ANCHOR_STEP) {
-            self.record();
+            self.anchor = *self.tree.root().as_bytes();
         }
     }
 
-    fn record(&mut self) {
-        self.roots.push((*self.tree.root().as_bytes(), self.tree.len()));
+    /// Records a root over so many leaves, unless it is; says whether it was not.
+    fn record(&mut self, root: Word, leaves: u64) -> bool {
+        let new = !self.roots.iter().any(|(recorded, _)| *recorded == root);
+        if new {
+            self.roots.push((root, leaves));
+        }
+        new
     }
 
     fn accepts(&self, root: Word) -> bool {
@@ -85,8 +93,10 @@ impl Model {
         let (live, unclaimed): (u64, u64) = (self.live.iter().sum(), self.claimable.values().sum());
         let contract = world.cloister.address;
         assert_eq!(world.tokens(contract), (live + held + unclaimed) * UNIT, "{at}: tokens");
-        let totals = [self.minted, reserved, self.charged, self.exited, self.claimed];
+        let totals = [self.minted - self.exited - self.claimed, reserved, unclaimed];
         assert_eq!(world.totals(), totals, "{at}: totals");
+        let open = u64::try_from(self.reserved().count()).unwrap();
+        assert_eq!(world.counts(), [self.notes_minted, open], "{at}: counts");
         assert_eq!(self.minted, live + held + self.charged + self.exited, "{at}: the model itself");
         for (payee, amount) in &self.claimable {
             let claimable = world.read("claimable", &[address_word(account(*payee))]);
@@ -183,6 +193,7 @@ impl Schedule {
             self.model.live.push(worth.get());
         }
         self.model.minted += sum;
+        self.model.notes_minted += count;
     }
 
     /// A reservation or an exit, now and then of nothing, too late, too early, or under a root that is old.
@@ -192,13 +203,16 @@ impl Schedule {
         }
         let at = self.index(self.model.live.len());
         let worth = self.model.live[at];
-        let c_max = self.rng.below(worth + 1);
+        let exit = self.rng.below(4) == 0;
+        let whole = exit && self.rng.below(3) == 0;
+        let c_max = if whole { worth } else { self.rng.below(worth + 1) };
         let now = self.world.chain.now;
         let not_after = now + self.rng.below(TAB_SECS_MAX * 11 / 10);
-        let exit = self.rng.below(4) == 0;
         let guardian = self.pick(&GUARDIANS).unwrap();
         let payee = self.pick(&PAYEES).unwrap();
-        let terms = if exit {
+        let terms = if whole {
+            Terms::exit_whole(not_after, account(OUTSIDE))
+        } else if exit {
             Terms::exit(not_after, account(OUTSIDE))
         } else {
             Terms { settle_key: Guardian::new(guardian).address(), payee: account(payee), ..Terms::new(not_after) }
@@ -227,7 +241,11 @@ impl Schedule {
         let Some(done) = self.judge(method, answer, error) else { return };
         self.model.live.swap_remove(at);
         let remainder = worth - c_max;
-        if exit {
+        if whole {
+            done.event(&format!("ExitedWhole(uint256,uint256,{})", crate::world::TERMS));
+            *self.done.entry("exit whole").or_default() += 1;
+            self.model.exited += c_max;
+        } else if exit {
             let (_, data) = done.event(&format!("Exited(uint256,uint256,{},uint64,uint256)", crate::world::TERMS));
             let leaf = self.model.end(inner_next, remainder, 0, number(&data[288..320]));
             assert_eq!(data[320..352], leaf);
@@ -299,12 +317,18 @@ impl Schedule {
     }
 
     fn record(&mut self) {
-        let answer = self.world.chain.call(account(STRANGER), self.world.tree, "recordRoot", &[]);
-        let done = self.judge("recordRoot", answer, None).unwrap();
-        assert_eq!(done.output, *self.model.tree.root().as_bytes());
-        if !self.model.roots.iter().any(|(root, _)| *root == *self.model.tree.root().as_bytes()) {
-            self.model.record();
+        if self.rng.below(2) == 0 {
+            let answer = self.world.chain.call(account(STRANGER), self.world.tree, "recordRoot", &[]);
+            let done = self.judge("recordRoot", answer, None).unwrap();
+            assert_eq!(done.output, *self.model.tree.root().as_bytes());
+            self.model.record(*self.model.tree.root().as_bytes(), self.model.tree.len());
+            return;
         }
+        let answer = self.world.chain.call(account(STRANGER), self.world.tree, "recordAnchor", &[]);
+        let done = self.judge("recordAnchor", answer, None).unwrap();
+        let leaves = self.model.tree.len() - self.model.tree.len() % ANCHOR_STEP;
+        let new = leaves != 0 && self.model.record(self.model.anchor, leaves);
+        assert_eq!(done.logs.len(), usize::from(new), "recorded once");
     }
 
     /// A spend that is known, as it was or with another payee.
@@ -340,7 +364,7 @@ fn n37_no_credit_is_made_or_lost_on_an_evm() {
     }
     println!("done {done:?}\nrefused {refused:?}");
     // Schedules that never came to something would say nothing of it.
-    for what in ["deposit", "reserve", "settle", "void", "exit", "claim", "recordRoot"] {
+    for what in ["deposit", "reserve", "settle", "void", "exit", "exit whole", "claim", "recordRoot", "recordAnchor"] {
         assert!(done.get(what).is_some_and(|count| *count >= 20), "{what}: {done:?}");
     }
     let errors = [

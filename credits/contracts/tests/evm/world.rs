@@ -10,7 +10,7 @@ use credits::{
     SpendPublic,
 };
 use k256::ecdsa::SigningKey;
-use revm::primitives::{Address, B256, keccak256};
+use revm::primitives::{Address, B256, U256, keccak256};
 
 use crate::chain::{CHAIN_ID, Chain, Contract, Done, Failure, Word, account, number, word};
 use crate::fixture::{TestRng, key_words, params, proof_words};
@@ -58,6 +58,13 @@ impl Guardian {
     }
 }
 
+/// The same signature with the other s, which the curve accepts as well.
+pub(crate) fn other_form([v, r, s]: [Word; 3]) -> [Word; 3] {
+    let order = hex::decode("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141").unwrap();
+    let flipped = U256::from_be_slice(&order) - U256::from_be_bytes(s);
+    [word(27 + 28 - number(&v)), r, flipped.to_be_bytes()]
+}
+
 /// What a spend is bound to, as the contract takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
@@ -95,6 +102,11 @@ impl Terms {
             tab_key: [0; 32],
             ..Self::new(not_after)
         }
+    }
+
+    /// Terms of a whole note's spend to an address, which has no successor.
+    pub(crate) fn exit_whole(not_after: u64, to: Address) -> Self {
+        Self { price_sheet_digest: sha256(b"cloister/exit-whole/v1").0, ..Self::exit(not_after, to) }
     }
 
     pub(crate) fn words(&self) -> Vec<Word> {
@@ -194,12 +206,21 @@ impl World {
         number(&self.chain.read(self.token, "balanceOf", &[address_word(of)]))
     }
 
-    /// `minted, reserved, charged, exited`, and what payees have claimed.
-    pub(crate) fn totals(&mut self) -> [u64; 5] {
+    /// `outstanding, reserved, owed`.
+    pub(crate) fn totals(&mut self) -> [u64; 3] {
+        let [outstanding, reserved, owed, ..] = self.all_totals();
+        [outstanding, reserved, owed]
+    }
+
+    /// How many notes were minted, and how many reservations are open.
+    pub(crate) fn counts(&mut self) -> [u64; 2] {
+        let [.., mint_seq, open] = self.all_totals();
+        [mint_seq, open]
+    }
+
+    fn all_totals(&mut self) -> [u64; 5] {
         let done = self.send(STRANGER, "totals", &[]).unwrap();
-        let claimed = number(&self.read("claimed", &[]));
-        let at = |index: usize| number(&done.output[index * WORD..(index + 1) * WORD]);
-        [at(0), at(1), at(2), at(3), claimed]
+        std::array::from_fn(|index| number(&done.output[index * WORD..(index + 1) * WORD]))
     }
 
     pub(crate) fn deposit(&mut self, outputs: &[[Word; 3]]) -> Result<Done, Failure> {
@@ -208,9 +229,34 @@ impl World {
     }
 
     pub(crate) fn settle(&mut self, spend: &Spend, charge: u64, guardian: &Guardian) -> Result<Done, Failure> {
-        let digest = self.read("settleDigest", &[spend.nullifier, word(charge)]);
-        let signature = guardian.sign(digest);
-        self.settle_signed(spend, charge, signature)
+        let digest = self.settle_digest(spend, charge);
+        self.settle_signed(spend, charge, guardian.sign(digest))
+    }
+
+    /// What settles a reservation when its settle key signed it.
+    pub(crate) fn settle_digest(&mut self, spend: &Spend, charge: u64) -> Word {
+        let [nullifier, inner_next, ctx] = self.reservation(spend);
+        self.read("settleDigest", &[nullifier, inner_next, ctx, word(charge)])
+    }
+
+    /// What a reservation is named by: nullifier, successor and context.
+    pub(crate) fn reservation(&mut self, spend: &Spend) -> [Word; 3] {
+        [spend.nullifier, spend.terms.inner_next, self.read("context", &spend.terms.words())]
+    }
+
+    pub(crate) fn reserve(&mut self, spend: &Spend) -> Result<Done, Failure> {
+        self.send(STRANGER, "reserve", &spend.words())
+    }
+
+    /// A root that spends are accepted under.
+    pub(crate) fn recorded_root(&mut self) -> Word {
+        self.chain.call(account(STRANGER), self.tree, "recordRoot", &[]).unwrap().output.try_into().unwrap()
+    }
+
+    /// For a verifier that takes every proof: a spend of up to `terms.c_max`, its nullifier and successor of this number.
+    pub(crate) fn made_up(&mut self, nullifier: u64, terms: Terms) -> Spend {
+        let terms = Terms { inner_next: word(nullifier), ..terms };
+        Spend { root: self.recorded_root(), nullifier: word(nullifier), terms, proof: vec![[0; 32]; 8] }
     }
 
     pub(crate) fn settle_signed(&mut self, spend: &Spend, charge: u64, signature: [Word; 3]) -> Result<Done, Failure> {
@@ -356,6 +402,11 @@ impl Purse {
         let done = world.deposit(&outputs).unwrap();
         self.scan(&done);
         self.record(world);
+    }
+
+    /// Has the newest anchor recorded, as a wallet does whose note is older.
+    pub(crate) fn record_anchor(&mut self, world: &mut World) {
+        world.chain.call(account(STRANGER), world.tree, "recordAnchor", &[]).unwrap();
     }
 
     /// Has the newest root recorded, as a wallet does whose note is younger than the newest anchor.
