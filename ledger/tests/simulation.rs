@@ -33,7 +33,7 @@
 //! - A ledger that shows two logs to two wallets, each of them growing, is not noticed before their checkpoints meet.
 //! - A spend that was given up is reserved after all, when the ledger's clock was set back by more than the grace.
 //!
-//! Not in it: a ledger that lies about what a payee is owed and about nothing else, and settlement on an EVM.
+//! Not in it: merges of notes, a ledger that lies about what a payee is owed and about nothing else, and settlement on an EVM.
 //!
 //! Nothing here depends on time, threads or the order of maps. The threads of the ledger are asked one at a time.
 
