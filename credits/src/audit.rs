@@ -76,13 +76,13 @@ pub enum AuditFault {
     /// What every wallet refuses, too.
     #[error(transparent)]
     Replay(#[from] WalletError),
-    /// A nullifier was reserved before, perhaps long ago: a note was spent twice.
+    /// A nullifier was reserved or merged before, perhaps long ago: a note was spent twice.
     #[error("entry {index}: the note was spent before")]
     SpentTwice {
         /// Position of the entry.
         index: u64,
     },
-    /// Two spends have one successor.
+    /// Two spends or merges have one successor.
     #[error("entry {index}: the successor was used before")]
     SuccessorTwice {
         /// Position of the entry.
@@ -94,13 +94,13 @@ pub enum AuditFault {
         /// Position of the entry.
         index: u64,
     },
-    /// A spend's root was never a root of the note tree.
+    /// The root of a spend or a merge was never a root of the note tree.
     #[error("entry {index}: the root never was the note tree's")]
     Root {
         /// Position of the entry.
         index: u64,
     },
-    /// A spend's proof does not verify.
+    /// The proof of a spend or a merge does not verify.
     #[error("entry {index}: the proof does not verify")]
     Proof {
         /// Position of the entry.
@@ -158,7 +158,8 @@ pub struct LogAudit {
 impl LogAudit {
     /// An audit of the ledger with this description and verifying key, from its first entry on. The seed is drawn for this audit
     /// and forgotten: somebody who knew it could make notes on it, spend them as no wallet does, and have good logs fail.
-    /// `merging` is the verifying key of its merges; a merge that is logged where there is none does not verify.
+    /// `merging` is the verifying key of its merges, and counts only if it is the described one; a merge that is logged where there
+    /// is none does not verify.
     pub fn new(
         info: &LedgerInfo,
         verifying: VerifyingParams,
@@ -169,7 +170,7 @@ impl LogAudit {
         Self {
             replay: Wallet::new(drawn, info),
             verifying,
-            merging,
+            merging: merging.filter(|merging| Some(merging.digest()) == info.merge_vk_digest()),
             ledger_id: info.ledger_id,
             roots: BTreeSet::from([notes.root()]),
             notes,

@@ -2,7 +2,8 @@
 //! finalise. `docs/protocol.md` §4.1; `design/credits.md` §1.4.
 //!
 //! Every store applies these decisions inside one transaction, on facts read in that transaction. The invariant they
-//! keep: a spend in a terminal state has exactly one successor leaf, and `c_max = charge + refund`.
+//! keep: a spend in a terminal state has exactly one successor leaf, and `c_max = charge + refund`; a merge has one for its two
+//! nullifiers.
 
 use serde::{Deserialize, Serialize};
 

@@ -58,7 +58,7 @@ pub struct RedeemedVoucher {
 pub trait Facts {
     /// The record of a nullifier.
     fn spend(&self, nullifier: &Nullifier) -> Result<Option<SpendState>, StoreError>;
-    /// Whether a spend used this hidden part of a successor note.
+    /// Whether a spend or a merge used this hidden part of a successor note.
     fn inner_used(&self, inner: &Inner) -> Result<bool, StoreError>;
     /// Whether this is the root of a committed state that fewer than `window` notes follow, or an anchor that is still accepted.
     fn root_recent(&self, root: &Root, window: u64) -> Result<bool, StoreError>;
@@ -72,7 +72,7 @@ pub trait Book: Facts {
     fn put_voucher(&mut self, voucher_id: &Bytes32, redeemed: &RedeemedVoucher) -> Result<(), StoreError>;
     /// Records a spend's state.
     fn put_spend(&mut self, nullifier: &Nullifier, state: &SpendState) -> Result<(), StoreError>;
-    /// Records that a spend used this hidden part of a successor note.
+    /// Records that a spend, or a merge, whose first nullifier this is, used this hidden part of a successor note.
     fn use_inner(&mut self, inner: &Inner, nullifier: &Nullifier) -> Result<(), StoreError>;
     /// Reserved spends whose `not_after` is below `before`, earliest first.
     fn due(&self, before: u64, limit: usize) -> Result<Vec<Nullifier>, StoreError>;

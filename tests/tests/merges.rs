@@ -1,6 +1,10 @@
 //! Notes become fewer and larger, by the command that people use.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use acceptance::World;
@@ -23,7 +27,7 @@ fn small_notes_are_merged_and_pay_together() {
     let dir = funded_wallet(&world, "w", 2_000).unwrap();
     let refused = chat(&world, &dir, "Hello.", &["--max-tokens", "2", "--reserve", "1"]).unwrap();
     assert_eq!((refused.code, refused.error_code()), (40, "wallet.fragmented"), "{}", refused.json);
-    assert!(refused.json.to_string().contains("cloister wallet merge --at-least 1024"), "{}", refused.json);
+    assert!(refused.json.to_string().contains("cloister wallet merge --at-least"), "{}", refused.json);
     let refused = wallet(&world, &dir, &["merge", "--at-least", "2001"]);
     assert_eq!((refused.code, refused.error_code()), (40, "wallet.insufficient_balance"), "{}", refused.json);
 
@@ -87,6 +91,128 @@ fn a_merge_that_is_killed_loses_nothing() {
     assert_eq!(merged.number("/notes").unwrap(), 1);
     assert_eq!(balance(&world, &dir).unwrap(), (10_000 + u64::from(STEPS) * 10, 0, 0));
     assert!(merges_in_the_log(&world) >= u64::from(STEPS));
+}
+
+/// Stands between wallet and ledger and does something to the next merge.
+struct Gate {
+    url: String,
+    next: Arc<AtomicU8>,
+}
+
+/// What becomes of a merge at the gate.
+const PASSED: u8 = 0;
+const NOT_TOLD: u8 = 1;
+const ANSWER_LOST: u8 = 2;
+const REFUSED: u8 = 3;
+
+impl Gate {
+    fn before(ledger_url: &str) -> Self {
+        let ledger = ledger_url.trim_start_matches("http://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let next = Arc::new(AtomicU8::new(PASSED));
+        let fate = Arc::clone(&next);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (ledger, fate) = (ledger.clone(), Arc::clone(&fate));
+                std::thread::spawn(move || pass(client, &ledger, &fate));
+            }
+        });
+        Self { url, next }
+    }
+
+    fn next(&self, fate: u8) {
+        self.next.store(fate, Ordering::SeqCst);
+    }
+}
+
+/// One request and its answer; then the connection is closed.
+fn pass(mut client: TcpStream, ledger: &str, next: &AtomicU8) {
+    let mut request = Vec::new();
+    let head = loop {
+        let mut chunk = [0; 4096];
+        let Ok(count @ 1..) = client.read(&mut chunk) else { return };
+        request.extend_from_slice(&chunk[..count]);
+        if let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") {
+            break String::from_utf8(request[..end].to_vec()).unwrap().to_ascii_lowercase();
+        }
+    };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
+    while request.len() < head.len() + 4 + length {
+        let mut chunk = [0; 4096];
+        let Ok(count @ 1..) = client.read(&mut chunk) else { return };
+        request.extend_from_slice(&chunk[..count]);
+    }
+    let is_merge = head.starts_with("post /v1/merges ");
+    let fate = if is_merge { next.swap(PASSED, Ordering::SeqCst) } else { PASSED };
+    let refusal = |status: &str, code: &str| {
+        let body = format!(r#"{{"error":{{"code":"{code}","message":"no"}}}}"#);
+        let head = format!("HTTP/1.1 {status} No\r\nconnection: close\r\ncontent-type: application/json\r\n");
+        format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    };
+    let answer = match fate {
+        NOT_TOLD => refusal("503", "ledger.unavailable"),
+        REFUSED => refusal("403", "spend.root_unknown"),
+        _ => {
+            let mut server = TcpStream::connect(ledger).unwrap();
+            let line_end = request.windows(2).position(|window| window == b"\r\n").unwrap() + 2;
+            let (line, rest) = request.split_at(line_end);
+            server.write_all(&[line, b"connection: close\r\n", rest].concat()).unwrap();
+            let mut answer = Vec::new();
+            server.read_to_end(&mut answer).unwrap();
+            answer
+        }
+    };
+    if fate != ANSWER_LOST {
+        // Who has gone reads no answer.
+        drop(client.write_all(&answer));
+    }
+}
+
+/// A merge that was not answered is sent again before any other; one that was refused frees its notes; one can be given up.
+#[test]
+fn merges_that_are_lost_or_refused_lose_nothing() {
+    let world = World::builder().with_merges().start().unwrap();
+    let gate = Gate::before(&world.ledger_url());
+    let dir = world.dir().join("w");
+    let dir = dir.to_str().unwrap();
+    wallet(&world, dir, &["new", "--ledger", &gate.url, "--no-passphrase"]).success().unwrap();
+    let deposit = |value: u64, notes: &str| {
+        let voucher = world.voucher(value).unwrap();
+        wallet(&world, dir, &["deposit", &voucher, "--notes", notes]).success().unwrap();
+    };
+    deposit(400, "4");
+    let merge = |args: &[&str]| wallet(&world, dir, &[&["merge"], args].concat());
+
+    gate.next(NOT_TOLD);
+    let lost = merge(&[]);
+    assert_eq!(lost.error_code(), "ledger.unavailable", "{}", lost.json);
+    assert_eq!(balance(&world, dir).unwrap(), (200, 0, 200), "two notes wait");
+    assert_eq!(merges_in_the_log(&world), 0);
+    // The same pair first, then the others: never more merges than that takes.
+    assert_eq!(merge(&[]).success().unwrap().number("/merges").unwrap(), 3);
+    assert_eq!((balance(&world, dir).unwrap(), merges_in_the_log(&world)), ((400, 0, 0), 3));
+
+    deposit(100, "1");
+    gate.next(ANSWER_LOST);
+    assert!(merge(&[]).code != 0);
+    // It was recorded: the log says so before anything is sent again.
+    assert_eq!(merge(&[]).success().unwrap().number("/merges").unwrap(), 0);
+    assert_eq!((balance(&world, dir).unwrap(), merges_in_the_log(&world)), ((500, 0, 0), 4));
+
+    deposit(100, "1");
+    gate.next(REFUSED);
+    let refused = merge(&[]);
+    assert_eq!(refused.error_code(), "spend.root_unknown", "{}", refused.json);
+    assert_eq!(balance(&world, dir).unwrap(), (600, 0, 0), "its notes are free");
+
+    gate.next(NOT_TOLD);
+    assert_eq!(merge(&[]).error_code(), "ledger.unavailable");
+    assert_eq!(balance(&world, dir).unwrap(), (0, 0, 600));
+    assert_eq!(merge(&["--give-up"]).success().unwrap().number("/given_up").unwrap(), 1);
+    assert_eq!(balance(&world, dir).unwrap(), (600, 0, 0));
+    assert_eq!(merge(&[]).success().unwrap().number("/merges").unwrap(), 1);
+    assert_eq!((balance(&world, dir).unwrap(), merges_in_the_log(&world)), ((600, 0, 0), 5));
 }
 
 #[test]

@@ -253,8 +253,9 @@ impl Error {
                 "add credits with: cloister wallet deposit VOUCHER, or ask for less with --max-tokens or --reserve"
             }
             "wallet.fragmented" => {
-                "a tab is paid by one note: ask for less with --max-tokens or --reserve, or deposit a voucher with --notes 1"
+                "a tab is paid by one note: cloister wallet merge --at-least CREDITS makes a large one; or ask for less with --max-tokens or --reserve"
             }
+            "wallet.merge_not_offered" => "this ledger has no parameters for merges: deposit vouchers with --notes 1",
             "wallet.passphrase_needed" => "give --passphrase-file FILE, or answer on a terminal",
             "vault.passphrase_wrong" => {
                 "try again; who forgot it restores the wallet: cloister wallet restore --wallet NEW"

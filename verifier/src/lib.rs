@@ -27,6 +27,7 @@ pub mod logged;
 pub mod merge;
 pub mod open;
 pub mod payment;
+mod proving_keys;
 pub mod proxy;
 pub mod receipts;
 pub mod release;

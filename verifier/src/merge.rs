@@ -1,8 +1,9 @@
 //! Merging a wallet's notes into fewer. `docs/protocol.md` §4.9.
 //!
-//! Decides: when notes are merged (only when asked to: a merge tells the ledger that two notes are one wallet's). Trusts on entry: the
-//! wallet's own replay of the ledger. Holds on exit: every merge was on disk before it was sent. One that is cut off is given up
-//! by the next command; whether it was recorded all the same, the log tells.
+//! Decides: when notes are merged (only when asked to: a merge tells everybody who reads the log that two notes are one wallet's).
+//! Trusts on entry: the wallet's own replay of the ledger. Holds on exit: every merge was on disk before it was sent. One that is
+//! cut off is sent again by the next merge: given up instead, its notes would be spent apart, which tells a ledger that saw it
+//! which two spends are one wallet's.
 
 use std::sync::Arc;
 
@@ -10,14 +11,16 @@ use credits::ledger::{Ledger, LedgerError};
 use credits::merge::prove_merge;
 use credits::params::MergeProvingParams;
 use credits::wallet::{PreparedMerge, WalletError};
-use credits::{Bytes32, Credits, SpendProof};
+use credits::{Credits, SpendProof};
 use rand_core::OsRng;
 
 use crate::payment::{Payer, PaymentError, Stage};
-use crate::wallet_store::{CachedKey, StoreError};
+use crate::proving_keys;
+use crate::wallet_store::StoreError;
 
 impl Payer {
-    /// Merges notes until one is worth `needed`, or without an amount until there is one note. Answers how many merges it took.
+    /// Finishes merges that were cut off, then merges notes until one is worth `needed`, or without an amount until there is one
+    /// note. Answers how many merges that took.
     ///
     /// # Errors
     /// When all notes together are worth less, the ledger makes no merges, or it refuses or does not answer: what was merged until
@@ -34,53 +37,68 @@ impl Payer {
         let vk_digest = vk_digest.map_err(PaymentError::Store)?;
         let mut params = None;
         let mut merges = 0;
-        while let Some(prepared) = self.prepare_merge(needed)? {
+        while let Some(prepared) = self.next_merge(needed)? {
             let params = match &params {
                 Some(params) => Arc::clone(params),
                 None => {
                     on_stage(Stage::ProvingKey, merges);
-                    let key = self.merge_params(vk_digest).await;
-                    let key = self.or_give_up(&prepared, key)?;
-                    Arc::clone(params.insert(key))
+                    let key = proving_keys::load(self.store(), vk_digest, self.ledger().merge_proving_key()).await;
+                    Arc::clone(params.insert(self.or_give_up(&prepared, key)?))
                 }
             };
             on_stage(Stage::Prove, merges);
             let proof = prove(params, &prepared).await;
             let proof = self.or_give_up(&prepared, proof)?;
             on_stage(Stage::Open, merges);
-            let merged = self.ledger().merge(prepared.request(proof)).await;
-            if merged.as_ref().is_err_and(|error| matches!(error.http_status(), 400 | 403)) {
-                self.give_up(&prepared)?;
-            }
-            // After a conflict, the log tells what another device did with the notes.
-            self.sync().await?;
-            merged.map_err(PaymentError::Ledger)?;
-            if self.store().wallet().merging().next().is_some() {
-                // The log was replayed past the merge: the ledger acknowledged what it does not show.
-                return Err(PaymentError::Ledger(LedgerError::AnswerMismatch));
-            }
+            self.send_merge(&prepared, proof).await?;
             merges = merges.saturating_add(1);
         }
         Ok(merges)
     }
 
-    /// Gives up what another process, which is gone, was merging.
-    pub(crate) fn give_up_merges(&mut self) -> Result<(), PaymentError> {
-        let cut_off: Vec<_> = self.store().wallet().merging().collect();
-        if cut_off.is_empty() {
-            return Ok(());
+    async fn send_merge(&mut self, prepared: &PreparedMerge, proof: SpendProof) -> Result<(), PaymentError> {
+        let [first, _] = prepared.public.nullifiers;
+        let merged = self.ledger().merge(prepared.request(proof)).await;
+        if merged.as_ref().is_err_and(|error| matches!(error.http_status(), 400 | 403)) {
+            self.give_up(prepared)?;
         }
+        // After a conflict, the log tells what another device did with the notes.
+        let synced = self.sync().await;
+        merged.map_err(PaymentError::Ledger)?;
+        synced?;
+        if self.store().wallet().merging().any(|merging| merging == first) {
+            // The log was replayed past the merge: the ledger acknowledged what it does not show.
+            return Err(PaymentError::Ledger(LedgerError::AnswerMismatch));
+        }
+        Ok(())
+    }
+
+    /// A merge that was cut off, or a new one.
+    fn next_merge(&mut self, needed: Option<Credits>) -> Result<Option<PreparedMerge>, PaymentError> {
+        let cut_off = self.store().wallet().merging().next();
+        let next = match cut_off {
+            Some(first) => self.store().wallet().prepared_merge(first).map(Some).map_err(StoreError::Wallet),
+            None => self.store_mut().update(|wallet| wallet.prepare_merge(needed)),
+        };
+        next.map_err(PaymentError::Store)
+    }
+
+    /// Frees the notes of merges that were cut off. Answers how many there were.
+    ///
+    /// # Errors
+    /// When the wallet cannot be stored.
+    pub fn give_up_merges(&mut self) -> Result<u32, PaymentError> {
+        let cut_off: Vec<_> = self.store().wallet().merging().collect();
+        let count = u32::try_from(cut_off.len()).unwrap_or(u32::MAX);
         let abandoned = self.store_mut().update(|wallet| {
             cut_off.into_iter().for_each(|first| wallet.abandon_merge(first));
             Ok(())
         });
-        abandoned.map_err(PaymentError::Store)
+        abandoned.map_err(PaymentError::Store)?;
+        Ok(count)
     }
 
-    fn prepare_merge(&mut self, needed: Option<Credits>) -> Result<Option<PreparedMerge>, PaymentError> {
-        self.store_mut().update(|wallet| wallet.prepare_merge(needed)).map_err(PaymentError::Store)
-    }
-
+    /// A merge that could not be sent has told nobody anything.
     fn or_give_up<T>(&mut self, prepared: &PreparedMerge, result: Result<T, PaymentError>) -> Result<T, PaymentError> {
         if result.is_err() {
             self.give_up(prepared)?;
@@ -96,27 +114,6 @@ impl Payer {
         });
         abandoned.map_err(PaymentError::Store)
     }
-
-    async fn merge_params(&mut self, vk_digest: Bytes32) -> Result<Arc<MergeProvingParams>, PaymentError> {
-        if let Some(bytes) = self.store().cached_key(CachedKey::Merge)
-            && let Ok((params, _)) = judge(bytes, vk_digest).await
-        {
-            return Ok(Arc::new(params));
-        }
-        let bytes = self.ledger().merge_proving_key().await.map_err(PaymentError::Ledger)?;
-        let (params, bytes) = judge(bytes, vk_digest).await?;
-        // Only what is good is kept.
-        self.store().cache_key(CachedKey::Merge, &bytes).map_err(PaymentError::Store)?;
-        Ok(Arc::new(params))
-    }
-}
-
-/// Judges a proving key, on a thread that may block, and gives its bytes back.
-async fn judge(bytes: Vec<u8>, vk_digest: Bytes32) -> Result<(MergeProvingParams, Vec<u8>), PaymentError> {
-    let failed = |detail: String| PaymentError::ProvingKey { detail };
-    let judged = tokio::task::spawn_blocking(move || (MergeProvingParams::from_bytes(&bytes, vk_digest), bytes)).await;
-    let (params, bytes) = judged.map_err(|error| failed(error.to_string()))?;
-    Ok((params.map_err(|error| failed(error.to_string()))?, bytes))
 }
 
 /// Proves a merge on a thread that may block.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::{AssuranceClass, Clock};
+use credits::Credits;
 use credits::ledger::{LOG_PAGE_ENTRIES_MAX, Ledger, LedgerError, LedgerInfo};
 use credits::offer::Offer;
 use credits::params::ProvingParams;
@@ -23,15 +24,15 @@ use credits::settlement::Settlement;
 use credits::spend::{SpendProof, prove};
 use credits::tab::{OpenTabRequest, TAB_VERSION};
 use credits::wallet::{HistoryItem, PreparedSpend, SpendItem, SpendProgress, SyncProgress, WalletError};
-use credits::{Bytes32, Credits};
 use ledger_client::{ConnectError, LedgerClient, Pins};
 use rand_core::OsRng;
 
 use crate::estimate::tiers_to_try;
 use crate::fetch::NodeError;
+use crate::proving_keys;
 use crate::session::{Session, SessionError};
 use crate::tab::Tab;
-use crate::wallet_store::{CachedKey, StoreError, WalletStore};
+use crate::wallet_store::{StoreError, WalletStore};
 
 /// Longest tab this side asks for.
 pub const TAB_SECS_MAX: u64 = 3600;
@@ -182,9 +183,7 @@ impl Payer {
             // A ledger that went back while this side was not looking is noticed now.
             ledger.remember(newest).await.map_err(PaymentError::Ledger)?;
         }
-        let mut payer = Self { store, ledger, params: None, clock };
-        payer.give_up_merges()?;
-        Ok(payer)
+        Ok(Self { store, ledger, params: None, clock })
     }
 
     /// The wallet.
@@ -394,32 +393,10 @@ impl Payer {
             return Ok(Arc::clone(params));
         }
         on_stage(Stage::ProvingKey);
-        // A cached key that is no good, such as one of an older version, is fetched again.
-        let cached = match self.store.cached_key(CachedKey::Spend) {
-            Some(bytes) => judge(bytes, info.vk_digest).await.ok(),
-            None => None,
-        };
-        let params = match cached {
-            Some((params, _)) => Arc::new(params),
-            None => {
-                let bytes = self.ledger.proving_key().await.map_err(PaymentError::Ledger)?;
-                let (params, bytes) = judge(bytes, info.vk_digest).await?;
-                // Only what is good is kept.
-                self.store.cache_key(CachedKey::Spend, &bytes).map_err(PaymentError::Store)?;
-                Arc::new(params)
-            }
-        };
+        let params = proving_keys::load(&self.store, info.vk_digest, self.ledger.proving_key()).await?;
         self.params = Some(Arc::clone(&params));
         Ok(params)
     }
-}
-
-/// Judges a proving key, on a thread that may block, and gives its bytes back.
-async fn judge(bytes: Vec<u8>, vk_digest: Bytes32) -> Result<(ProvingParams, Vec<u8>), PaymentError> {
-    let failed = |detail: String| PaymentError::ProvingKey { detail };
-    let judged = tokio::task::spawn_blocking(move || (ProvingParams::from_bytes(&bytes, vk_digest), bytes)).await;
-    let (params, bytes) = judged.map_err(|error| failed(error.to_string()))?;
-    Ok((params.map_err(|error| failed(error.to_string()))?, bytes))
 }
 
 /// Proves a spend on a thread that may block.

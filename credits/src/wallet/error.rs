@@ -83,9 +83,7 @@ pub enum WalletError {
         spendable: Credits,
     },
     /// The free notes are worth enough, but none alone.
-    #[error(
-        "{needed} credits are needed from one note, the largest has {largest}: cloister wallet merge --at-least {needed} makes one"
-    )]
+    #[error("{needed} credits are needed from one note, the largest has {largest}")]
     Fragmented {
         /// The amount to reserve.
         needed: Credits,

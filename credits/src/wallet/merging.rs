@@ -1,7 +1,10 @@
 //! Merging: two notes of the wallet become one. `docs/protocol.md` §3.6, §4.9.
 //!
-//! A merge has no deadline. One that was sent and not answered may be given up all the same: whether it is recorded afterwards or
-//! not, the wallet has one note or the other two, and the log tells which.
+//! A merge has no deadline. One that was sent and not answered is best sent again. It may be given up all the same and loses
+//! nothing: whether it is recorded afterwards or not, the wallet has one note or the other two, and the log tells which. But who saw
+//! it knows that later spends of the two are one wallet's.
+
+use std::cmp::Reverse;
 
 use super::scan::free_partner;
 use super::{NoteStatus, OwnedNote, Wallet, WalletError};
@@ -33,7 +36,8 @@ impl Wallet {
     /// and sending the merge.
     ///
     /// With an amount that one note is to be worth, the largest two are taken, until one is worth as much. Without one the smallest
-    /// two are, until there is one note.
+    /// two are, until there is one note, and those that the newest anchor has before all others, whose root would say when they
+    /// were made. Which of two comes first is nothing but the order of their nullifiers, so that it tells nothing.
     ///
     /// # Errors
     ///
@@ -45,22 +49,27 @@ impl Wallet {
         if !self.in_step() {
             return Err(WalletError::NotSynced);
         }
+        let len = self.state.tree.len();
         let free = self.state.notes.iter().filter(|owned| owned.status == NoteStatus::Free);
-        let mut worths: Vec<_> =
-            free.filter_map(|owned| Some((owned.note.balance()?, owned.leaf_index, owned.nullifier))).collect();
-        worths.sort_unstable();
+        let worths = free.filter_map(|owned| {
+            let is_young = spent_under(len, owned.leaf_index) == len;
+            Some((owned.note.balance()?, is_young, owned.leaf_index, owned.nullifier))
+        });
+        let mut worths: Vec<_> = worths.collect();
         if let Some(needed) = needed {
             let spendable = self.balance().spendable;
             if spendable < needed {
                 return Err(WalletError::InsufficientBalance { needed, spendable });
             }
-            if worths.last().is_some_and(|(worth, ..)| *worth >= needed) {
+            worths.sort_unstable_by_key(|(worth, is_young, index, _)| (Reverse(*worth), *is_young, *index));
+            if worths.first().is_some_and(|(worth, ..)| *worth >= needed) {
                 return Ok(None);
             }
-            worths.reverse();
+        } else {
+            worths.sort_unstable_by_key(|(worth, is_young, index, _)| (*is_young, *worth, *index));
         }
-        let Some([(.., first), (.., second)]) = worths.first_chunk() else { return Ok(None) };
-        let (first, second) = (*first, *second);
+        let Some([(.., one), (.., other)]) = worths.first_chunk() else { return Ok(None) };
+        let (first, second) = (*one.min(other), *one.max(other));
         self.mark_merging(first, NoteStatus::Merging { partner: second, leads: true });
         self.mark_merging(second, NoteStatus::Merging { partner: first, leads: false });
         self.prepared_merge(first).map(Some)

@@ -141,13 +141,20 @@ pub(crate) struct WalletClaim {
 
 /// Make fewer and larger notes: a tab is paid from one note.
 ///
-/// The ledger sees that the merged notes are one wallet's, and neither which they are nor what they are worth.
+/// Everybody who reads the ledger's log sees that the merged notes are one wallet's, not which deposits or refunds they came from, nor
+/// what they are worth. Merges in one run, and a payment soon after one, are told to be one wallet's by their order and time.
+///
+/// A merge that was cut off is finished first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloister wallet merge --at-least 4096\n  cloister wallet merge")]
 pub(crate) struct WalletMerge {
     /// Stop once one note is worth as much [default: merge all notes into one]
-    #[arg(long, value_name = "CREDITS")]
+    #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) at_least: Option<u64>,
+    /// Free the notes of a merge that was cut off, and merge nothing: who saw that merge can tell that later spends of them are one
+    /// wallet's
+    #[arg(long, conflicts_with = "at_least")]
+    pub(crate) give_up: bool,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }

@@ -1,6 +1,7 @@
 //! `cloister wallet merge`.
 
 use credits::Credits;
+use credits::wallet::{NoteStatus, OwnedNote};
 use serde_json::json;
 use verifier::{Error, Exit, Stage};
 
@@ -24,16 +25,25 @@ pub(crate) async fn merge(args: WalletMerge, out: Output, report: &mut Report) -
             Stage::Open => format!("recording merge {number}"),
         });
     };
+    if args.give_up {
+        let given_up = payer.give_up_merges()?;
+        spinner.finish_and_clear();
+        report.put("given_up", json!(given_up));
+        out.say(&format!("merges given up: {given_up}"));
+        show_balance(payer.store().wallet(), out, report);
+        return Ok(Exit::Ok);
+    }
     let merges = payer.merge(needed, &on_stage).await;
     spinner.finish_and_clear();
     let merges = merges?;
-    let notes = payer.store().wallet().state().notes().len();
+    let free = |owned: &&OwnedNote| owned.status == NoteStatus::Free;
+    let notes = payer.store().wallet().state().notes().iter().filter(free).count();
     report.put("merges", json!(merges));
     report.put("notes", json!(notes));
     out.say(&match (merges, needed) {
         (0, Some(needed)) => format!("nothing to merge: one note is worth {needed} already"),
         (0, None) => "nothing to merge: there are no two notes that are free".to_owned(),
-        (_, _) => format!("{merges} merges, {notes} notes"),
+        (_, _) => format!("merges: {merges}; free notes: {notes}"),
     });
     show_balance(payer.store().wallet(), out, report);
     Ok(Exit::Ok)

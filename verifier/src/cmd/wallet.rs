@@ -71,7 +71,7 @@ fn require_ceremony(info: &LedgerInfo, accepted: bool) -> Result<(), Error> {
         return Err(Error::Choice {
             code: "wallet.single_party",
             message: format!(
-                "the ledger's credits are worth money, but its parameters were made by: {}; who made them alone can forge spends. \
+                "the ledger's credits are worth money, but its parameters were made by: {}; who made them alone can forge credits. \
                 Choose another ledger, or give --accept-single-party",
                 setup
             ),
@@ -96,6 +96,9 @@ async fn create(
     let value = if info.holds_value { "its credits are worth money" } else { "its credits are play money" };
     require_ceremony(&info, risks.accept_single_party)?;
     out.say(&format!("ledger {} at {url}; {value}; proving key made by: {}", info.ledger_id, info.setup));
+    if let Some(merge) = &info.merge {
+        out.say(&format!("it makes merges; their proving key made by: {}", merge.setup));
+    }
     report.put("ledger_id", json!(info.ledger_id));
     report.put("wallet", json!(directory.display().to_string()));
     let passphrase = passphrase::new(args.passphrase_file.as_deref(), risks.no_passphrase)?;
@@ -198,6 +201,10 @@ pub(super) fn show_balance(wallet: &Wallet, out: Output, report: &mut Report) {
     out.line(&format!("spendable {spendable}"));
     out.line(&format!("reserved  {reserved}"));
     out.line(&format!("pending   {pending}"));
+    let cut_off = wallet.merging().count();
+    if cut_off > 0 {
+        out.say("a merge was cut off: cloister wallet merge finishes it");
+    }
 }
 
 fn history_line(item: &HistoryItem) -> String {

@@ -26,6 +26,8 @@ fn two_notes_become_one_that_pays() {
     let mut rounds = 0;
     while let Some(prepared) = wallet.prepare_merge(needed).unwrap() {
         assert_eq!(amounts(wallet.balance()).iter().sum::<u64>(), 1_000);
+        let [first, second] = prepared.public.nullifiers;
+        assert!(first < second, "their order tells nothing");
         merge(&mut ledger, &prepared);
         ledger.sync(&mut wallet);
         assert_eq!(amounts(wallet.balance()), [1_000, 0, 0]);
@@ -72,6 +74,31 @@ fn merges_of_spent_and_merged_notes_are_provable() {
     assert_eq!(keys.verifying().verify(&prepared.public, &proof), Ok(()));
     let request = prepared.request(proof);
     assert_eq!(request.public(prepared.public.ctx), prepared.public);
+}
+
+#[test]
+fn notes_that_the_newest_anchor_has_are_merged_first_and_under_it() {
+    let mut ledger = FakeLedger::new();
+    let mut wallet = funded(&mut ledger, 200, 2);
+    // Notes of others up to the anchor, then a smaller note of the wallet.
+    let anchor = crate::tree::ANCHOR_STEP;
+    let others = (2..anchor).map(|lane| MintOutput {
+        pk: crate::note::SpendKey::from_secret(crate::Fe::from(9)).public_key(lane),
+        value: credits(1),
+        b: crate::Fe::from(lane),
+    });
+    ledger.redeem(&others.collect::<Vec<_>>());
+    let root = ledger.checkpoint().note_root;
+    let young = wallet.deposit_outputs(credits(1), 1).unwrap();
+    ledger.redeem(&young);
+    ledger.sync(&mut wallet);
+    let prepared = wallet.prepare_merge(None).unwrap().unwrap();
+    assert_eq!(prepared.public.root, root);
+    merge(&mut ledger, &prepared);
+    ledger.sync(&mut wallet);
+    assert_eq!(statuses(&wallet), [(1, true), (200, true)]);
+    let prepared = wallet.prepare_merge(None).unwrap().unwrap();
+    assert_eq!(prepared.public.root, ledger.checkpoint().note_root);
 }
 
 #[test]
