@@ -101,7 +101,7 @@ lint: check-tools ## Format, clippy, house style, layering, licences
 claims: build ## Every claim and threat of SECURITY.md names a test that exists
 	@$(NEXTEST) --locked -E 'test(/^claims::/)'
 
-# How many spends the ledger has that is restarted.
+# How many spends the ledger has that is restarted. Each takes five kilobytes of a temporary directory, once for each store.
 NULLIFIERS := $(if $(FULL),10000000,1000000)
 
 bench: peers engine clients postgres ## Ratios: to nginx and haproxy, to bare primitives, to other verifiers and provers (takes root once for nginx and haproxy; FULL=1: a ledger of 10^7 spends)

@@ -57,7 +57,7 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
 #[derive(Clone)]
 enum Call {
     Redeem(RedeemRequest),
-    Reserve(ReserveRequest),
+    Reserve(Box<ReserveRequest>),
     Journal(JournalRequest),
     Settle(SettleRequest),
 }
@@ -65,7 +65,7 @@ enum Call {
 async fn make<L: Ledger>(ledger: &L, call: Call) {
     match call {
         Call::Redeem(request) => drop(ledger.redeem(request).await.unwrap()),
-        Call::Reserve(request) => drop(ledger.reserve(request).await.unwrap()),
+        Call::Reserve(request) => drop(ledger.reserve(*request).await.unwrap()),
         Call::Journal(request) => ledger.journal(request).await.unwrap(),
         Call::Settle(request) => drop(ledger.settle(request).await.unwrap()),
     }
@@ -111,7 +111,7 @@ fn store<L: Ledger + 'static>(
         goal,
     );
     let root = runtime.block_on(ledger.checkpoint(0)).unwrap().checkpoint.note_root;
-    let reserve = |number| Call::Reserve(spend(&info, root, number));
+    let reserve = |number| Call::Reserve(Box::new(spend(&info, root, number)));
     // No more proofs may wait, so batches stay smaller than the raw log's.
     let waiting = PROOFS_PENDING_MAX.min(AT_ONCE);
     measure(report, "reservations", waiting, &mut |round| of_round(round).map(reserve).collect(), None);

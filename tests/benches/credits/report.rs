@@ -142,7 +142,8 @@ impl Report {
         println!("\n{subject}");
     }
 
-    /// Ours beside a peer: the median of the ratios of rounds, and the same of processor time.
+    /// Ours beside a peer: the median of the ratios of rounds, and the same of processor time. Both compute and wait for nothing, so the
+    /// goal is judged by processor time, of which neighbours take nothing.
     pub(crate) fn compare(&mut self, what: &str, ours: &[Times], peer: &str, peers: &[Times], goal: Option<Goal>) {
         let peer = Peer {
             name: peer.to_owned(),
@@ -152,16 +153,17 @@ impl Report {
             processor_ratio: ratio(ours, peers, |times| times.processor),
         };
         let milliseconds = median(ours, |times| times.wall) * 1e3;
-        let told = goal.map(|goal| format!("; {}", goal.told(peer.ratio))).unwrap_or_default();
+        let told = goal.map(|goal| format!("; {}", goal.told(peer.processor_ratio))).unwrap_or_default();
         println!(
             "  {what:<46} {milliseconds:>10.3} ms  {:>6.2} x {} ({:.3} ms; processor {:.2} x){told}",
             peer.ratio, peer.name, peer.milliseconds, peer.processor_ratio
         );
-        let met = goal.map(|goal| goal.is_met(peer.ratio));
+        let met = goal.map(|goal| goal.is_met(peer.processor_ratio));
         self.push(what, ours, Some(peer), goal, met);
     }
 
-    /// How many of ours in a second, as a part of what the peer does; times are of one.
+    /// How many of ours in a second, as a part of what the peer does; times are of one. The goal is judged by the time that passes: both
+    /// wait for the disk.
     pub(crate) fn rate(&mut self, what: &str, ours: &[Times], peer: &str, peers: &[Times], goal: Option<Goal>) {
         let (each, each_of_peer) = (median(ours, |times| times.wall), median(peers, |times| times.wall));
         let peer = Peer {

@@ -8,13 +8,13 @@ use credits::{
     Bytes32, Leaf, Ledger, LedgerInfo, LogEntry, LogPage, MintOutput, NotePublicKey, NoteTree, RedeemRequest, Root,
     Voucher,
 };
-use ledger::{OpenLedger, PublishedKeys, PublishedParams, VolatileLedger};
+use ledger::{OpenLedger, PublishedKeys, PublishedParams};
 use ledger_client::{LedgerClient, Pins};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::report::{Report, Times, Work, in_turns, work};
-use crate::world::{Believing, admin_key, clock, credits, element, identity, info, open_file};
+use crate::world::{admin_key, credits, element, identity, info, open_file};
 
 const ROUNDS: usize = 3;
 const LEAVES: usize = 100_000;
@@ -22,27 +22,25 @@ const LEAVES: usize = 100_000;
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     report.begin("a wallet scans 100,000 leaves");
     let runtime = Runtime::new()?;
-    let ledger = VolatileLedger::volatile(identity(), Believing, clock())?;
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("ledger.redb");
+    ledger::redb_store::create_database(&path, &identity())?;
+    let ledger = open_file(&path);
     runtime.block_on(mint(&ledger, LEAVES));
     let pages = runtime.block_on(pages(&ledger));
     let leaves: Vec<Leaf> = pages.iter().flat_map(|page| &page.entries).filter_map(leaf).collect();
     assert_eq!(leaves.len(), LEAVES);
-    let replay = || replayed(&info(), &pages);
-    let whole: Work<'_> = Box::new(|| Times::of(|| scan(&runtime, &ledger)));
-    let [replay, whole, hashes] = in_turns(ROUNDS, [work(replay), whole, work(|| tree(&leaves))]);
-    report.compare("replay of pages that are there", &replay, "the tree's hashes alone", &hashes, None);
-    report.compare("with a ledger in the process", &whole, "the tree's hashes alone", &hashes, None);
-
-    let directory = tempfile::tempdir()?;
-    let path = directory.path().join("ledger.redb");
-    ledger::redb_store::create_database(&path, &identity())?;
-    let stored = open_file(&path);
-    runtime.block_on(mint(&stored, LEAVES));
-    let url = runtime.block_on(serve(stored))?;
+    let url = runtime.block_on(serve(ledger.clone()))?;
     let client = runtime.block_on(LedgerClient::connect(&url, Pins::from(&info())))?;
+    let replay = || replayed(&info(), &pages);
+    let in_process: Work<'_> = Box::new(|| Times::of(|| scan(&runtime, &ledger)));
     let over_http: Work<'_> = Box::new(|| Times::of(|| scan(&runtime, &client)));
-    let [over_http, hashes] = in_turns(ROUNDS, [over_http, work(|| tree(&leaves))]);
-    report.compare("over HTTP, from a ledger on a file", &over_http, "the tree's hashes alone", &hashes, None);
+    let [replay, in_process, over_http, hashes] =
+        in_turns(ROUNDS, [work(replay), in_process, over_http, work(|| tree(&leaves))]);
+    let peer = "the tree's hashes alone";
+    report.compare("replay of pages that are there", &replay, peer, &hashes, None);
+    report.compare("from a ledger in the process, on a file", &in_process, peer, &hashes, None);
+    report.compare("from the same over HTTP", &over_http, peer, &hashes, None);
     Ok(())
 }
 
