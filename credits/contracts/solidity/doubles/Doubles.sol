@@ -16,7 +16,9 @@ contract TestToken {
         /// Calls back into the contract that it pays or takes for.
         Reenters,
         /// Refuses to move nothing, as some tokens do.
-        RefusesNothing
+        RefusesNothing,
+        /// Moves all and answers two, which is no boolean.
+        AnswersTwo
     }
 
     Fault public fault;
@@ -57,6 +59,12 @@ contract TestToken {
         }
         balanceOf[from] -= amount;
         balanceOf[to] += fault == Fault.TakesAFee ? amount - 1 : amount;
+        if (fault == Fault.AnswersTwo) {
+            assembly {
+                mstore(0, 2)
+                return(0, 32)
+            }
+        }
         if (fault == Fault.AnswersNothing) {
             assembly {
                 return(0, 0)

@@ -413,6 +413,7 @@ fn tokens_that_misbehave_move_nothing() {
         (2, None),
         (3, Some("TransferInexact()")),
         (4, Some("TransferInexact()")),
+        (7, Some("TransferRefused()")),
         (5, None),
     ] {
         world.chain.call(account(1), world.token, "misbehave", &[word(fault)]).unwrap();
