@@ -66,7 +66,8 @@ impl ProofQueue {
         verdict.await.map_err(|_| LedgerError::Unavailable)?
     }
 
-    /// Verifies the proof of a merge, alone: they are rare beside spends. No more are under way than there are processors. `ctx` is [`crate::merging::context`].
+    /// Verifies the proof of a merge, alone: they are rare beside spends. No more are under way than there are processors.
+    /// `ctx` is [`crate::merging::context`].
     pub(crate) async fn verify_merge(
         &self,
         request: MergeRequest,

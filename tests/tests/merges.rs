@@ -93,10 +93,10 @@ fn a_merge_that_is_killed_loses_nothing() {
     assert!(merges_in_the_log(&world) >= u64::from(STEPS));
 }
 
-/// Stands between wallet and ledger and does something to the next merge.
+/// Stands between wallet and ledger and does something to merges. A client asks again when it is not answered, so it does it to all.
 struct Gate {
     url: String,
-    next: Arc<AtomicU8>,
+    fate: Arc<AtomicU8>,
 }
 
 /// What becomes of a merge at the gate.
@@ -110,24 +110,28 @@ impl Gate {
         let ledger = ledger_url.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let next = Arc::new(AtomicU8::new(PASSED));
-        let fate = Arc::clone(&next);
+        let fate = Arc::new(AtomicU8::new(PASSED));
+        let of_merges = Arc::clone(&fate);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let (ledger, fate) = (ledger.clone(), Arc::clone(&fate));
+                let (ledger, fate) = (ledger.clone(), Arc::clone(&of_merges));
                 std::thread::spawn(move || pass(client, &ledger, &fate));
             }
         });
-        Self { url, next }
+        Self { url, fate }
     }
 
-    fn next(&self, fate: u8) {
-        self.next.store(fate, Ordering::SeqCst);
+    /// What `wallet merge` ends with while merges meet this fate.
+    fn merge(&self, world: &World, dir: &str, fate: u8) -> Run {
+        self.fate.store(fate, Ordering::SeqCst);
+        let run = wallet(world, dir, &["merge"]);
+        self.fate.store(PASSED, Ordering::SeqCst);
+        run
     }
 }
 
 /// One request and its answer; then the connection is closed.
-fn pass(mut client: TcpStream, ledger: &str, next: &AtomicU8) {
+fn pass(mut client: TcpStream, ledger: &str, of_merges: &AtomicU8) {
     let mut request = Vec::new();
     let head = loop {
         let mut chunk = [0; 4096];
@@ -144,7 +148,7 @@ fn pass(mut client: TcpStream, ledger: &str, next: &AtomicU8) {
         request.extend_from_slice(&chunk[..count]);
     }
     let is_merge = head.starts_with("post /v1/merges ");
-    let fate = if is_merge { next.swap(PASSED, Ordering::SeqCst) } else { PASSED };
+    let fate = if is_merge { of_merges.load(Ordering::SeqCst) } else { PASSED };
     let refusal = |status: &str, code: &str| {
         let body = format!(r#"{{"error":{{"code":"{code}","message":"no"}}}}"#);
         let head = format!("HTTP/1.1 {status} No\r\nconnection: close\r\ncontent-type: application/json\r\n");
@@ -184,8 +188,7 @@ fn merges_that_are_lost_or_refused_lose_nothing() {
     deposit(400, "4");
     let merge = |args: &[&str]| wallet(&world, dir, &[&["merge"], args].concat());
 
-    gate.next(NOT_TOLD);
-    let lost = merge(&[]);
+    let lost = gate.merge(&world, dir, NOT_TOLD);
     assert_eq!(lost.error_code(), "ledger.unavailable", "{}", lost.json);
     assert_eq!(balance(&world, dir).unwrap(), (200, 0, 200), "two notes wait");
     assert_eq!(merges_in_the_log(&world), 0);
@@ -194,20 +197,17 @@ fn merges_that_are_lost_or_refused_lose_nothing() {
     assert_eq!((balance(&world, dir).unwrap(), merges_in_the_log(&world)), ((400, 0, 0), 3));
 
     deposit(100, "1");
-    gate.next(ANSWER_LOST);
-    assert!(merge(&[]).code != 0);
+    assert!(gate.merge(&world, dir, ANSWER_LOST).code != 0);
     // It was recorded: the log says so before anything is sent again.
     assert_eq!(merge(&[]).success().unwrap().number("/merges").unwrap(), 0);
     assert_eq!((balance(&world, dir).unwrap(), merges_in_the_log(&world)), ((500, 0, 0), 4));
 
     deposit(100, "1");
-    gate.next(REFUSED);
-    let refused = merge(&[]);
+    let refused = gate.merge(&world, dir, REFUSED);
     assert_eq!(refused.error_code(), "spend.root_unknown", "{}", refused.json);
     assert_eq!(balance(&world, dir).unwrap(), (600, 0, 0), "its notes are free");
 
-    gate.next(NOT_TOLD);
-    assert_eq!(merge(&[]).error_code(), "ledger.unavailable");
+    assert_eq!(gate.merge(&world, dir, NOT_TOLD).error_code(), "ledger.unavailable");
     assert_eq!(balance(&world, dir).unwrap(), (0, 0, 600));
     assert_eq!(merge(&["--give-up"]).success().unwrap().number("/given_up").unwrap(), 1);
     assert_eq!(balance(&world, dir).unwrap(), (600, 0, 0));

@@ -109,16 +109,15 @@ impl Filled {
     }
 }
 
-/// Fills a file that the store made. The last transaction ends as the store's own do; if the file is to be `quick` to open, it also says
-/// which pages are free. The database is not closed.
-pub(crate) fn fill_file(path: &Path, spends: u64, quick: bool) -> anyhow::Result<()> {
+/// Fills a file that the store made. The last transaction ends as the store's own do; the database is not closed.
+pub(crate) fn fill_file(path: &Path, spends: u64) -> anyhow::Result<()> {
     let database = Database::builder().set_cache_size(CACHE_BYTES).open(path)?;
     let mut filled = Filled::new();
     while filled.spends < spends {
         let mut transaction = database.begin_write()?;
         transaction.set_two_phase_commit(true);
         // Only the last, on which opening depends: what the others say about free pages nobody reads.
-        transaction.set_quick_repair(quick && spends - filled.spends <= TRANSACTION);
+        transaction.set_quick_repair(spends - filled.spends <= TRANSACTION);
         {
             let mut entries = transaction.open_table(ENTRIES)?;
             let mut nodes = transaction.open_table(NODES)?;

@@ -46,9 +46,6 @@ struct Args {
     /// Fill the empty ledger in this file and end without closing it, as a killed process does.
     #[arg(long, hide = true)]
     fill: Option<PathBuf>,
-    /// Let its last transaction say which pages are free, which the store's do not.
-    #[arg(long, hide = true)]
-    quick: bool,
     /// What `cargo bench` says to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -67,7 +64,7 @@ enum Subject {
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if let Some(file) = &args.fill {
-        fill::fill_file(file, args.nullifiers, args.quick)?;
+        fill::fill_file(file, args.nullifiers)?;
         // Without running what closes the database.
         std::process::exit(0);
     }

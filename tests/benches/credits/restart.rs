@@ -39,7 +39,7 @@ pub(crate) fn run(report: &mut Report, spends: u64) -> anyhow::Result<()> {
 fn on_file(report: &mut Report, runtime: &Runtime, spends: u64) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("ledger.redb");
-    let took = fill(&path, spends, &[])?;
+    let took = fill(&path, spends)?;
     let length = path.metadata()?.len();
     report.note(&format!("file of {spends} spends: {} MB, filled in {took:.0} s", length >> 20));
     let killed = opened(runtime, &path, spends)?;
@@ -51,23 +51,16 @@ fn on_file(report: &mut Report, runtime: &Runtime, spends: u64) -> anyhow::Resul
     }
     report.compare("file, killed before", &[killed], "reading the file once", &reading[..1], None);
     report.compare("file, closed before", &closed, "reading the file once", &reading, None);
-    std::fs::remove_file(&path)?;
-
-    // The database reads all of a file that was not closed, unless the last commit said which pages are free. The store's commits do not
-    // say so; this is what it would be worth.
-    fill(&path, spends, &["--quick"])?;
-    let quick = opened(runtime, &path, spends)?;
-    report.compare("file, killed before, free pages known", &[quick], "free pages unknown", &[killed], None);
     report.note(&format!("memory of this process at most: {} MB", memory_most()? >> 20));
     Ok(())
 }
 
 /// Fills a new file in another process, which ends without closing it. Seconds that it took.
-fn fill(path: &Path, spends: u64, more: &[&str]) -> anyhow::Result<f64> {
+fn fill(path: &Path, spends: u64) -> anyhow::Result<f64> {
     create_database(path, &identity())?;
     let began = Instant::now();
     let mut fill = Command::new(std::env::current_exe()?);
-    fill.arg("--fill").arg(path).args(["--nullifiers", &spends.to_string()]).args(more);
+    fill.arg("--fill").arg(path).args(["--nullifiers", &spends.to_string()]);
     anyhow::ensure!(fill.status()?.success(), "the file was not filled");
     Ok(began.elapsed().as_secs_f64())
 }
