@@ -259,4 +259,6 @@ fn domain(domain: Domain) -> Wire {
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

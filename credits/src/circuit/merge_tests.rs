@@ -5,13 +5,11 @@
 
 use std::sync::OnceLock;
 
-use super::super::{PUBLIC_INPUTS, Relation, Statement, row};
+use super::super::testing::{NONE, assert_no_cell_is_free, bits_of, broken_by_values, tag};
+use super::super::{PUBLIC_INPUTS, Relation, Statement};
 use super::*;
-use crate::fixture::TestRng;
 use crate::hash::poseidon_fr;
 use crate::tree::DEPTH;
-
-const NONE: [usize; 0] = [];
 
 fn relation() -> &'static Relation {
     static RELATION: OnceLock<Relation> = OnceLock::new();
@@ -20,21 +18,7 @@ fn relation() -> &'static Relation {
 
 /// The numbers of the constraints that an assignment does not satisfy.
 fn broken(assignment: &MergeAssignment) -> Vec<usize> {
-    broken_by_values(&relation().assign(assignment.clone()).unwrap())
-}
-
-fn broken_by_values(values: &[Fr]) -> Vec<usize> {
-    let [a, b, c] = relation().matrices() else { panic!("a rank-1 system has three matrices") };
-    let holds = |at: usize| row(&a[at], values) * row(&b[at], values) == row(&c[at], values);
-    (0..relation().constraints()).filter(|at| !holds(*at)).collect()
-}
-
-fn tag(domain: Domain) -> Fr {
-    domain.constant().to_fr()
-}
-
-fn bits_of<const N: usize>(number: u128) -> [Fr; N] {
-    std::array::from_fn(|at| Fr::from(number.checked_shr(u32::try_from(at).unwrap()).unwrap_or(0) & 1 == 1))
+    broken_by_values(relation(), &relation().assign(assignment.clone()).unwrap())
 }
 
 impl MergedNote {
@@ -251,23 +235,5 @@ fn n20_the_successor_is_the_first_notes_and_worth_both() {
 
 #[test]
 fn n22_no_cell_of_a_merge_is_free() {
-    let honest = relation().assign(honest()).unwrap();
-    assert_eq!(broken_by_values(&honest), NONE);
-    let mut rows_of = vec![Vec::new(); relation().variables()];
-    for matrix in relation().matrices() {
-        for (at, terms) in matrix.iter().enumerate() {
-            terms.iter().for_each(|(_, cell)| rows_of[*cell].push(at));
-        }
-    }
-    let [a, b, c] = relation().matrices() else { panic!("a rank-1 system has three matrices") };
-    let mut rng = TestRng::new(22);
-    // Cell 0 is the constant one. Public inputs are cells too: each takes part in some constraint.
-    for cell in 1..relation().variables() {
-        for change in [Fr::ONE, -Fr::ONE, <Fr as ark_ff::UniformRand>::rand(&mut rng)] {
-            let mut values = honest.clone();
-            values[cell] += change;
-            let holds = |at: &usize| row(&a[*at], &values) * row(&b[*at], &values) == row(&c[*at], &values);
-            assert!(!rows_of[cell].iter().all(holds), "cell {cell} is free");
-        }
-    }
+    assert_no_cell_is_free(relation(), &relation().assign(honest()).unwrap());
 }
