@@ -33,6 +33,16 @@ pub enum Statement {
     Merge,
 }
 
+/// The statement's circuit without a witness: its shape is what keys are made of.
+impl ConstraintSynthesizer<Fr> for Statement {
+    fn generate_constraints(self, system: ConstraintSystemRef<Fr>) -> SynthesisResult<()> {
+        match self {
+            Self::Spend => Assignment::blank().generate_constraints(system),
+            Self::Merge => MergeAssignment::blank().generate_constraints(system),
+        }
+    }
+}
+
 /// Values for a path from a leaf to the root.
 #[derive(Clone)]
 pub(crate) struct PathCells {
@@ -182,20 +192,7 @@ impl std::fmt::Debug for Relation {
 }
 
 impl Relation {
-    /// Synthesises the spend circuit once.
-    pub fn new() -> SynthesisResult<Self> {
-        Self::of(Assignment::blank())
-    }
-
-    /// Synthesises the circuit of a statement once.
-    pub fn of_statement(statement: Statement) -> SynthesisResult<Self> {
-        match statement {
-            Statement::Spend => Self::of(Assignment::blank()),
-            Statement::Merge => Self::of(MergeAssignment::blank()),
-        }
-    }
-
-    /// Synthesises a circuit once; its values are not asked for.
+    /// Synthesises a circuit once, such as a [`Statement`]'s; its values are not asked for.
     pub fn of(circuit: impl ConstraintSynthesizer<Fr>) -> SynthesisResult<Self> {
         let system = ConstraintSystem::new_ref();
         // As the key generator does; it orders and inlines linear combinations, so both must agree.

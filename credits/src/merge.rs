@@ -1,13 +1,12 @@
 //! Merges: two notes of one wallet become one that is worth both. `docs/protocol.md` §3.6, §4.9.
 //!
 //! Nobody is paid and nothing is charged, so a merge has no deadline, no tab and no second step: the ledger records both nullifiers
-//! and appends the successor at once. It tells that the two notes were one wallet's, and neither of what worth.
-
-use rand_core::{CryptoRng, RngCore};
-use serde::{Deserialize, Serialize};
+//! and appends the successor at once. It tells that the two notes were one wallet's, and not what they are worth.
 
 use ark_bn254::Fr;
 use ark_ff::{AdditiveGroup, Field};
+use rand_core::{CryptoRng, RngCore};
+use serde::{Deserialize, Serialize};
 
 use crate::bytes::{Bytes32, LengthPrefixed};
 use crate::checkpoint::Checkpoint;
@@ -125,8 +124,7 @@ pub fn prove_merge(
         return Err(ProveError::InnerMismatch);
     }
     let assignment = witness.assignment(public).ok_or(ProveError::Circuit)?;
-    let points = params.params().prove(assignment, rng)?.ok_or(ProveError::Circuit)?;
-    let proof = SpendProof::from_points(&points.a, &points.b, &points.c).ok_or(ProveError::ProvingKey)?;
+    let proof = SpendProof::make(params.params(), assignment, rng)?;
     params.verifying().verify(public, &proof).map_err(|_| ProveError::ProvingKey)?;
     Ok(proof)
 }

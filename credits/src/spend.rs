@@ -207,8 +207,7 @@ pub fn prove(
         return Err(ProveError::InnerMismatch);
     }
     let assignment = witness.assignment(public).ok_or(ProveError::Circuit)?;
-    let points = params.prove(assignment, rng)?.ok_or(ProveError::Circuit)?;
-    let proof = SpendProof::from_points(&points.a, &points.b, &points.c).ok_or(ProveError::ProvingKey)?;
+    let proof = SpendProof::make(params, assignment, rng)?;
     // What does not verify never leaves: see the module of the parameters on hostile proving keys.
     params.verifying().verify(public, &proof).map_err(|_| ProveError::ProvingKey)?;
     Ok(proof)
@@ -227,6 +226,16 @@ impl SpendProof {
     /// The bytes.
     pub const fn as_bytes(&self) -> &[u8; SPEND_PROOF_LEN] {
         &self.0
+    }
+
+    /// A proof for an assignment, which its maker must verify before it leaves.
+    pub(crate) fn make(
+        params: &ProvingParams,
+        assignment: impl ConstraintSynthesizer<Fr>,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Self, ProveError> {
+        let points = params.prove(assignment, rng)?.ok_or(ProveError::Circuit)?;
+        Self::from_points(&points.a, &points.b, &points.c).ok_or(ProveError::ProvingKey)
     }
 
     pub(crate) fn from_points(a: &G1Affine, b: &G2Affine, c: &G1Affine) -> Option<Self> {

@@ -178,7 +178,7 @@ struct Origin {
 fn origin(statement: Statement, ptau: &Path) -> anyhow::Result<Origin> {
     output::note(&format!("checking the powers of tau in {} (some ten seconds)", ptau.display()));
     let bytes = files::read(ptau, PTAU_BYTES_MAX)?;
-    let circuit = Relation::of_statement(statement).map_err(|_| coded(CeremonyError::CircuitTooLarge))?;
+    let circuit = Relation::of(statement).map_err(|_| coded(CeremonyError::CircuitTooLarge))?;
     let powers = Ptau::read(&bytes, &circuit, &mut OsRng).map_err(coded);
     let powers = powers.with_context(|| format!("{} cannot be used", ptau.display()))?;
     drop(bytes);

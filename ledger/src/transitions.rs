@@ -265,7 +265,8 @@ fn apply_journal(book: &mut impl Book, rules: &Rules, now: u64, journal: &Verifi
             spend.journalled = Some(total);
             book.put_spend(&nullifier, &SpendState::Reserved(spend))?;
         }
-        (JournalDecision::Repeat, _) | (JournalDecision::Record, _) => {}
+        (JournalDecision::Repeat, _) => {}
+        (JournalDecision::Record, _) => return Err(StoreError::Missing { record: "reservation" }.into()),
     }
     Ok(Outcome::Recorded)
 }
@@ -273,10 +274,14 @@ fn apply_journal(book: &mut impl Book, rules: &Rules, now: u64, journal: &Verifi
 fn apply_settle(book: &mut impl Book, rules: &Rules, now: u64, settle: &VerifiedSettle) -> Result<Outcome, Abort> {
     let request = settle.request();
     let state = current_state(book, rules, now, &request.nullifier)?;
-    // Only what is reserved is settled by a record.
-    if let (SettleDecision::Record { refund }, SpendState::Reserved(spend)) = (decide_settle(&state, settle)?, state) {
-        let how = Ending::Guardian(request.signature);
-        end(book, &request.nullifier, spend, request.charge, refund, how)?;
+    match (decide_settle(&state, settle)?, state) {
+        (SettleDecision::Record { refund }, SpendState::Reserved(spend)) => {
+            let how = Ending::Guardian(request.signature);
+            end(book, &request.nullifier, spend, request.charge, refund, how)?;
+        }
+        (SettleDecision::Repeat(_), _) => {}
+        // Nothing is acknowledged that was not recorded.
+        (SettleDecision::Record { .. }, _) => return Err(StoreError::Missing { record: "reservation" }.into()),
     }
     Ok(Outcome::Recorded)
 }

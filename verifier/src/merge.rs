@@ -2,8 +2,8 @@
 //!
 //! Decides: when notes are merged (only when asked to: a merge tells everybody who reads the log that two notes are one wallet's).
 //! Trusts on entry: the wallet's own replay of the ledger. Holds on exit: every merge was on disk before it was sent. One that is
-//! cut off is sent again by the next merge: given up instead, its notes would be spent apart, which tells a ledger that saw it
-//! which two spends are one wallet's.
+//! cut off or refused is sent again by the next merge: given up instead, its notes would be spent apart, which tells a ledger that
+//! saw it which two spends are one wallet's.
 
 use std::sync::Arc;
 
@@ -37,18 +37,18 @@ impl Payer {
         let vk_digest = vk_digest.map_err(PaymentError::Store)?;
         let mut params = None;
         let mut merges = 0;
-        while let Some(prepared) = self.next_merge(needed)? {
+        while let Some((prepared, is_new)) = self.next_merge(needed)? {
             let params = match &params {
                 Some(params) => Arc::clone(params),
                 None => {
                     on_stage(Stage::ProvingKey, merges);
                     let key = proving_keys::load(self.store(), vk_digest, self.ledger().merge_proving_key()).await;
-                    Arc::clone(params.insert(self.or_give_up(&prepared, key)?))
+                    Arc::clone(params.insert(self.or_give_up(&prepared, is_new, key)?))
                 }
             };
             on_stage(Stage::Prove, merges);
             let proof = prove(params, &prepared).await;
-            let proof = self.or_give_up(&prepared, proof)?;
+            let proof = self.or_give_up(&prepared, is_new, proof)?;
             on_stage(Stage::Open, merges);
             self.send_merge(&prepared, proof).await?;
             merges = merges.saturating_add(1);
@@ -59,10 +59,8 @@ impl Payer {
     async fn send_merge(&mut self, prepared: &PreparedMerge, proof: SpendProof) -> Result<(), PaymentError> {
         let [first, _] = prepared.public.nullifiers;
         let merged = self.ledger().merge(prepared.request(proof)).await;
-        if merged.as_ref().is_err_and(|error| matches!(error.http_status(), 400 | 403)) {
-            self.give_up(prepared)?;
-        }
-        // After a conflict, the log tells what another device did with the notes.
+        // After a conflict the log tells what another device did with the notes. Whatever else is refused was read: it stays as it is,
+        // to be sent again under a newer root.
         let synced = self.sync().await;
         merged.map_err(PaymentError::Ledger)?;
         synced?;
@@ -73,14 +71,14 @@ impl Payer {
         Ok(())
     }
 
-    /// A merge that was cut off, or a new one.
-    fn next_merge(&mut self, needed: Option<Credits>) -> Result<Option<PreparedMerge>, PaymentError> {
+    /// A merge that was cut off, or a new one, and whether it is new.
+    fn next_merge(&mut self, needed: Option<Credits>) -> Result<Option<(PreparedMerge, bool)>, PaymentError> {
         let cut_off = self.store().wallet().merging().next();
-        let next = match cut_off {
-            Some(first) => self.store().wallet().prepared_merge(first).map(Some).map_err(StoreError::Wallet),
-            None => self.store_mut().update(|wallet| wallet.prepare_merge(needed)),
+        let (next, is_new) = match cut_off {
+            Some(first) => (self.store().wallet().prepared_merge(first).map(Some).map_err(StoreError::Wallet), false),
+            None => (self.store_mut().update(|wallet| wallet.prepare_merge(needed)), true),
         };
-        next.map_err(PaymentError::Store)
+        Ok(next.map_err(PaymentError::Store)?.map(|prepared| (prepared, is_new)))
     }
 
     /// Frees the notes of merges that were cut off. Answers how many there were.
@@ -98,21 +96,22 @@ impl Payer {
         Ok(count)
     }
 
-    /// A merge that could not be sent has told nobody anything.
-    fn or_give_up<T>(&mut self, prepared: &PreparedMerge, result: Result<T, PaymentError>) -> Result<T, PaymentError> {
-        if result.is_err() {
-            self.give_up(prepared)?;
+    /// A new merge that could not be sent has told nobody anything; one that was cut off may have.
+    fn or_give_up<T>(
+        &mut self,
+        prepared: &PreparedMerge,
+        is_new: bool,
+        result: Result<T, PaymentError>,
+    ) -> Result<T, PaymentError> {
+        if result.is_err() && is_new {
+            let [first, _] = prepared.public.nullifiers;
+            let abandoned = self.store_mut().update(|wallet| {
+                wallet.abandon_merge(first);
+                Ok(())
+            });
+            abandoned.map_err(PaymentError::Store)?;
         }
         result
-    }
-
-    fn give_up(&mut self, prepared: &PreparedMerge) -> Result<(), PaymentError> {
-        let [first, _] = prepared.public.nullifiers;
-        let abandoned = self.store_mut().update(|wallet| {
-            wallet.abandon_merge(first);
-            Ok(())
-        });
-        abandoned.map_err(PaymentError::Store)
     }
 }
 

@@ -10,7 +10,7 @@ use ark_bn254::{Fq, Fq2, Fr, G1Affine, G2Affine};
 use ark_relations::gr1cs::{ConstraintSynthesizer, ConstraintSystem, SynthesisMode};
 use ceremony::{Ptau, Zkey, contribute, r1cs, start, verify};
 use ceremony_testing::{Highest, Secrets, ptau, wtns};
-use credits::circuit::Relation;
+use credits::circuit::{Relation, Statement};
 use credits::params::{ProvingParams, VerifyingParams};
 use credits::spend::{SpendWitness, prove};
 use credits::{Blind, Credits, Fe, Note, NoteTree, SpendKey, SpendProof, SpendPublic};
@@ -43,7 +43,7 @@ fn step<T>(name: &str, run: impl FnOnce() -> T) -> T {
 
 #[test]
 fn a_ceremony_makes_parameters_that_spend() {
-    let circuit = Relation::new().unwrap();
+    let circuit = Relation::of(Statement::Spend).unwrap();
     let file = step("make powers of a known tau", || ptau(SPEND_POWER, &Secrets::from_seed(3), Highest::Missing));
     let powers = step("read and check powers", || Ptau::read(&file, &circuit, &mut OsRng)).unwrap();
     let first = step("first key", || start(&circuit, &powers)).unwrap();
@@ -76,7 +76,7 @@ fn a_ceremony_makes_parameters_that_spend() {
 /// snarkjs takes minutes for a circuit of this size.
 #[test]
 fn nightly_snarkjs_verifies_the_spend_circuits_ceremony() {
-    let circuit = Relation::new().unwrap();
+    let circuit = Relation::of(Statement::Spend).unwrap();
     let file = ptau(SPEND_POWER, &Secrets::from_seed(3), Highest::Missing);
     let powers = Ptau::read(&file, &circuit, &mut OsRng).unwrap();
     let first = start(&circuit, &powers).unwrap();

@@ -13,7 +13,7 @@ use crate::tree::DEPTH;
 
 fn relation() -> &'static Relation {
     static RELATION: OnceLock<Relation> = OnceLock::new();
-    RELATION.get_or_init(|| Relation::of_statement(Statement::Merge).unwrap())
+    RELATION.get_or_init(|| Relation::of(Statement::Merge).unwrap())
 }
 
 /// The numbers of the constraints that an assignment does not satisfy.

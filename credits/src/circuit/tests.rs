@@ -13,7 +13,7 @@ use crate::hash::poseidon_fr;
 
 fn relation() -> &'static Relation {
     static RELATION: OnceLock<Relation> = OnceLock::new();
-    RELATION.get_or_init(|| Relation::new().unwrap())
+    RELATION.get_or_init(|| Relation::of(Statement::Spend).unwrap())
 }
 
 /// The numbers of the constraints that an assignment does not satisfy.

@@ -8,7 +8,7 @@ use rand_core::{CryptoRng, RngCore};
 
 use super::{Equation, ParamsError, ProvingParams, VERIFYING_PARAMS_LEN, VerifyingParams};
 use crate::bytes::Bytes32;
-use crate::circuit::{MergeAssignment, Statement};
+use crate::circuit::Statement;
 
 /// A verifying key of the merge statement, judged like that of spends.
 #[derive(Clone)]
@@ -50,7 +50,7 @@ pub struct MergeProvingParams {
 
 /// Runs a single-party setup: whoever knows `rng`'s output can forge proofs. See [`super::setup`].
 pub fn setup_merge(rng: &mut (impl RngCore + CryptoRng)) -> Result<MergeProvingParams, ParamsError> {
-    ProvingParams::made_alone(Statement::Merge, MergeAssignment::blank(), rng).map(MergeProvingParams::of)
+    ProvingParams::made_alone(Statement::Merge, rng).map(MergeProvingParams::of)
 }
 
 impl MergeProvingParams {

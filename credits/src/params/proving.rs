@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::qap::CircomQap;
 use super::{MAGIC_LEN, ParamsError, VERIFYING_PARAMS_LEN, VerifyingParams, decode, encode};
 use crate::bytes::Bytes32;
-use crate::circuit::{Assignment, Relation, Statement};
+use crate::circuit::{Relation, Statement};
 
 /// What the encoded proving key of a statement begins with.
 const fn pk_magic(statement: Statement) -> &'static [u8; MAGIC_LEN] {
@@ -46,19 +46,16 @@ pub struct ProvingParams {
 ///
 /// That robs only the ledger's operator (`design/credits.md` §1.8); privacy does not depend on it.
 pub fn setup(rng: &mut (impl RngCore + CryptoRng)) -> Result<(ProvingParams, VerifyingParams), ParamsError> {
-    let params = ProvingParams::made_alone(Statement::Spend, Assignment::blank(), rng)?;
+    let params = ProvingParams::made_alone(Statement::Spend, rng)?;
     let verifying = params.verifying.clone();
     Ok((params, verifying))
 }
 
 impl ProvingParams {
-    pub(super) fn made_alone(
-        statement: Statement,
-        blank: impl ConstraintSynthesizer<Fr>,
-        rng: &mut (impl RngCore + CryptoRng),
-    ) -> Result<Self, ParamsError> {
-        let relation = Relation::of_statement(statement).map_err(|_| ParamsError::Synthesis)?;
-        let key = Prover::generate_random_parameters_with_reduction(blank, rng).map_err(|_| ParamsError::Synthesis)?;
+    pub(super) fn made_alone(statement: Statement, rng: &mut (impl RngCore + CryptoRng)) -> Result<Self, ParamsError> {
+        let relation = Relation::of(statement).map_err(|_| ParamsError::Synthesis)?;
+        let key =
+            Prover::generate_random_parameters_with_reduction(statement, rng).map_err(|_| ParamsError::Synthesis)?;
         let verifying = VerifyingParams::of_statement(statement, &encode(statement, &key.vk))?;
         Ok(Self { statement, key, relation, verifying })
     }
@@ -73,7 +70,7 @@ impl ProvingParams {
     }
 
     pub(super) fn key_of_statement(statement: Statement, key: ProvingKey<Bn254>) -> Result<Self, ParamsError> {
-        let relation = Relation::of_statement(statement).map_err(|_| ParamsError::Synthesis)?;
+        let relation = Relation::of(statement).map_err(|_| ParamsError::Synthesis)?;
         let counts = Counts::of(&relation);
         let verifying = VerifyingParams::of_statement(statement, &encode(statement, &key.vk))?;
         let queries = [(&key.a_query, counts.variables), (&key.b_g1_query, counts.variables)];
@@ -99,7 +96,7 @@ impl ProvingParams {
         bytes: &[u8],
         expected_vk_digest: Bytes32,
     ) -> Result<Self, ParamsError> {
-        let relation = Relation::of_statement(statement).map_err(|_| ParamsError::Synthesis)?;
+        let relation = Relation::of(statement).map_err(|_| ParamsError::Synthesis)?;
         let counts = Counts::of(&relation);
         if bytes.len() != counts.file_len() {
             return Err(ParamsError::Length { expected: counts.file_len(), got: bytes.len() });

@@ -240,7 +240,8 @@ impl Guardian {
         if killed > 0 {
             return Err(Killed);
         }
-        if self.is_hostile && nullifier.as_bytes()[31].is_multiple_of(4) {
+        // One in four, by what varies with the schedule: nullifiers are the same in all seeds, for as long as wallets and ledger are.
+        if self.is_hostile && request.not_after.is_multiple_of(4) {
             // It says no, and has reserved.
             line.count("misdeed: reserved and refused");
             return Ok(Reply::refused(403, "tab.too_many_calls"));

@@ -5,7 +5,7 @@ use ark_groth16::{Groth16, ProvingKey};
 use ark_relations::gr1cs::{ConstraintSynthesizer, ConstraintSystem, SynthesisMode};
 use ceremony::{Ptau, Verified, contribute, start, verify};
 use ceremony_testing::{Highest, Secrets, ptau};
-use credits::circuit::Relation;
+use credits::circuit::{Relation, Statement};
 use credits::params::ProvingParams;
 use credits::spend::SpendWitness;
 use credits::{Blind, Credits, Fe, Note, NoteTree, SpendKey, SpendPublic};
@@ -29,7 +29,7 @@ pub(crate) struct Spending {
 
 impl Spending {
     pub(crate) fn new() -> Self {
-        let circuit = Relation::new().unwrap();
+        let circuit = Relation::of(Statement::Spend).unwrap();
         let powers = ptau(SPEND_POWER, &Secrets::from_seed(3), Highest::Missing);
         let first = start(&circuit, &Ptau::read(&powers, &circuit, &mut OsRng).unwrap()).unwrap();
         let mut zkey = first.clone();

@@ -7,7 +7,7 @@ use ark_groth16::r1cs_to_qap::R1CSToQAP;
 use ark_groth16::{Groth16, ProvingKey};
 use ark_poly::GeneralEvaluationDomain;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
-use credits::circuit::Relation;
+use credits::circuit::{Relation, Statement};
 use credits::params::{CircomQap, ProvingParams};
 use credits::spend::prove;
 use rand_core::OsRng;
@@ -60,7 +60,8 @@ fn told(threads: usize) -> String {
 
 /// Where the time of a proof goes, on one thread: sums over the key's points, each as the library computes it, and the rest.
 fn parts(report: &mut Report, spending: &Spending) {
-    let (relation, key, values) = (Relation::new().unwrap(), spending.verified.library_key(), &spending.values);
+    let (relation, key, values) =
+        (Relation::of(Statement::Spend).unwrap(), spending.verified.library_key(), &spending.values);
     let quotient = || {
         let (matrices, inputs) = (relation.matrices(), relation.inputs());
         CircomQap::witness_map_from_matrices::<Fr, GeneralEvaluationDomain<Fr>>(

@@ -144,7 +144,7 @@ pub(crate) struct WalletClaim {
 /// Everybody who reads the ledger's log sees that the merged notes are one wallet's, not which deposits or refunds they came from, nor
 /// what they are worth. Merges in one run, and a payment soon after one, are told to be one wallet's by their order and time.
 ///
-/// A merge that was cut off is finished first.
+/// A merge that was cut off or refused is finished first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloister wallet merge --at-least 4096\n  cloister wallet merge")]
 pub(crate) struct WalletMerge {

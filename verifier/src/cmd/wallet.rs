@@ -203,7 +203,7 @@ pub(super) fn show_balance(wallet: &Wallet, out: Output, report: &mut Report) {
     out.line(&format!("pending   {pending}"));
     let cut_off = wallet.merging().count();
     if cut_off > 0 {
-        out.say("a merge was cut off: cloister wallet merge finishes it");
+        out.say("a merge is not finished: cloister wallet merge sends it again");
     }
 }
 
