@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand_core::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 use serde::Serialize;
 
 use crate::bytes::Bytes32;
@@ -193,11 +193,7 @@ impl LogAudit {
     }
 
     /// Judges the entries that follow [`LogAudit::next_entry`]. `rng` must be the operating system's.
-    pub fn apply_page(
-        &mut self,
-        page: &LogPage,
-        rng: &mut (impl RngCore + CryptoRng),
-    ) -> Result<SyncProgress, AuditFault> {
+    pub fn apply_page(&mut self, page: &LogPage, rng: &mut dyn CryptoRngCore) -> Result<SyncProgress, AuditFault> {
         let first = self.next_entry();
         let progress = self.replay.apply_page(page)?;
         let mut proofs = Vec::new();

@@ -5,7 +5,7 @@
 
 use ark_bn254::Fr;
 use ark_ff::{AdditiveGroup, Field};
-use rand_core::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::{Bytes32, LengthPrefixed};
@@ -111,7 +111,7 @@ pub fn prove_merge(
     params: &MergeProvingParams,
     public: &MergePublic,
     witness: &MergeWitness,
-    rng: &mut (impl RngCore + CryptoRng),
+    rng: &mut dyn CryptoRngCore,
 ) -> Result<SpendProof, ProveError> {
     let expected = witness.public(public.ctx)?;
     if expected.root != public.root {

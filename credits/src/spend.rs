@@ -11,7 +11,7 @@ use std::str::FromStr;
 use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::AffineRepr;
 use ark_relations::gr1cs::ConstraintSynthesizer;
-use rand_core::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::{HexError, hex_text};
@@ -194,7 +194,7 @@ pub fn prove(
     params: &ProvingParams,
     public: &SpendPublic,
     witness: &SpendWitness,
-    rng: &mut (impl RngCore + CryptoRng),
+    rng: &mut dyn CryptoRngCore,
 ) -> Result<SpendProof, ProveError> {
     let expected = witness.public(public.c_max, public.ctx)?;
     if expected.root != public.root {
@@ -232,7 +232,7 @@ impl SpendProof {
     pub(crate) fn make(
         params: &ProvingParams,
         assignment: impl ConstraintSynthesizer<Fr>,
-        rng: &mut (impl RngCore + CryptoRng),
+        rng: &mut dyn CryptoRngCore,
     ) -> Result<Self, ProveError> {
         let points = params.prove(assignment, rng)?.ok_or(ProveError::Circuit)?;
         Self::from_points(&points.a, &points.b, &points.c).ok_or(ProveError::ProvingKey)

@@ -14,7 +14,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use std::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use rand_core::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -105,19 +105,14 @@ impl fmt::Debug for VaultKey {
 
 impl VaultKey {
     /// Draws a key.
-    pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Result<Self, VaultError> {
+    pub fn generate(rng: &mut dyn CryptoRngCore) -> Result<Self, VaultError> {
         let mut key = Zeroizing::new([0; KEY_LEN]);
         rng.try_fill_bytes(key.as_mut_slice()).map_err(|_| VaultError::Random)?;
         Ok(Self(key))
     }
 
     /// Seals the content of a file of this name.
-    pub fn seal(
-        &self,
-        name: &str,
-        content: &[u8],
-        rng: &mut (impl RngCore + CryptoRng),
-    ) -> Result<Vec<u8>, VaultError> {
+    pub fn seal(&self, name: &str, content: &[u8], rng: &mut dyn CryptoRngCore) -> Result<Vec<u8>, VaultError> {
         let mut nonce = [0; NONCE_LEN];
         rng.try_fill_bytes(&mut nonce).map_err(|_| VaultError::Random)?;
         let mut sealed = Vec::with_capacity(content.len() + TAG_LEN);
@@ -169,11 +164,7 @@ const KEY_NAME: &str = "key";
 
 impl LockedKey {
     /// Seals a key under a passphrase.
-    pub fn lock(
-        key: &VaultKey,
-        passphrase: &Passphrase,
-        rng: &mut (impl RngCore + CryptoRng),
-    ) -> Result<Self, VaultError> {
+    pub fn lock(key: &VaultKey, passphrase: &Passphrase, rng: &mut dyn CryptoRngCore) -> Result<Self, VaultError> {
         let mut salt = [0; SALT_LEN];
         rng.try_fill_bytes(&mut salt).map_err(|_| VaultError::Random)?;
         let mut locked = Self {

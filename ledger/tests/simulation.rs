@@ -14,7 +14,8 @@
 //!
 //! Two owners are operators and claim what their guardians charged, one of them on two devices that do not know of each other. A
 //! withdrawal is cut off before it is sent, before it is charged or before its text is shown; texts are deposited by anybody, its
-//! owner too, and by two at once; somebody pays into one on purpose.
+//! owner too, and by two at once; somebody pays into one on purpose. Notes are merged, by devices that are killed, put back, or two
+//! with one seed, while the notes are spent elsewhere; a merge that was cut off is sent again, or given up.
 //!
 //! After every step the [invariants](simulation::invariant::Invariant) are checked by somebody who knows all secrets, and at the
 //! end, when faults have stopped, that everything ends and everybody has what is theirs: operators claim the rest of what they
@@ -32,8 +33,9 @@
 //! - Whoever has a text can claim it, also before whom it was meant for; who comes second is told so.
 //! - A ledger that shows two logs to two wallets, each of them growing, is not noticed before their checkpoints meet.
 //! - A spend that was given up is reserved after all, when the ledger's clock was set back by more than the grace.
+//! - A merge that its owner gave up is recorded after all, or the notes are spent: whichever comes first.
 //!
-//! Not in it: merges of notes, a ledger that lies about what a payee is owed and about nothing else, and settlement on an EVM.
+//! Not in it: a ledger that lies about what a payee is owed and about nothing else, and settlement on an EVM.
 //!
 //! Nothing here depends on time, threads or the order of maps. The threads of the ledger are asked one at a time.
 
@@ -51,6 +53,7 @@ mod simulation {
     pub(crate) mod hostile;
     pub(crate) mod invariant;
     pub(crate) mod line;
+    pub(crate) mod merges;
     pub(crate) mod op;
     pub(crate) mod oracle;
     pub(crate) mod regressions;
@@ -339,4 +342,24 @@ fn one_payee_for_all_withdrawals_is_noticed() {
 #[test]
 fn a_wallet_that_asks_for_notes_again_is_noticed() {
     println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::AsksForNotesAgain), Invariant::NoteKeysUnlinked));
+}
+
+#[test]
+fn a_merge_that_is_made_twice_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::MergesTwice), Invariant::OneReservation));
+}
+
+#[test]
+fn a_merge_whose_proof_is_not_verified_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::TakesAnyMerge), Invariant::FraudRefused));
+}
+
+#[test]
+fn a_merge_that_is_sent_before_it_is_saved_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::MergesBeforeSaving), Invariant::OneSpendPerNote));
+}
+
+#[test]
+fn a_merge_that_is_given_up_without_a_word_is_noticed() {
+    println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::GivesUpMerges), Invariant::OneSpendPerNote));
 }

@@ -24,12 +24,22 @@ impl Proxy {
 
     /// The same, on a port of the caller's choice.
     pub fn start_on(world: &World, wallet: &str, port: u16) -> anyhow::Result<Self> {
+        Self::start_as(world, wallet, port, &[])
+    }
+
+    /// The same, with further arguments.
+    pub fn start_as(world: &World, wallet: &str, port: u16, extra: &[&str]) -> anyhow::Result<Self> {
         let address = format!("127.0.0.1:{port}");
         let mut command = world.cloister(&["proxy", &world.guardian_url(), "--listen", &address, "--wallet", wallet]);
-        command.args(cli::trust(world));
+        command.args(cli::trust(world)).args(extra);
         let mut process = Process::start("cloister proxy", &mut command)?;
         process.wait_until(Duration::from_secs(60), |_| TcpStream::connect(&address).is_ok())?;
         Ok(Self { process, port })
+    }
+
+    /// Waits until it has said something so often.
+    pub fn wait_for(&mut self, words: &str, times: usize) -> anyhow::Result<()> {
+        self.process.wait_until(Duration::from_secs(60), |process| process.stderr().matches(words).count() >= times)
     }
 
     /// What goes into `OPENAI_BASE_URL`.
@@ -77,6 +87,11 @@ impl Proxy {
             watch(&answer);
         }
         Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// It ends at once and closes nothing.
+    pub fn kill(self) -> anyhow::Result<()> {
+        self.process.kill()
     }
 
     /// SIGTERM: it closes its tab and ends.

@@ -4,6 +4,7 @@
 
 mod abuse;
 mod aci;
+mod ahead;
 mod batching;
 mod canary;
 mod checks;

@@ -48,7 +48,7 @@ pub use error::{Error, Exit};
 pub use exchange::{Answer, Exchange, InferenceRequest, Refusal, Reply};
 pub use logged::{Logged, WitnessTrust};
 pub use open::{open_session, verify_node};
-pub use payment::{Amount, ClosedTab, Payer, Stage};
+pub use payment::{AheadProgress, Amount, ClosedTab, Payer, Stage};
 pub use proxy::{Proxy, ProxyConfig};
 pub use session::Session;
 pub use tab::Tab;

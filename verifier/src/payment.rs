@@ -7,9 +7,11 @@
 //! 1. The node sells on this wallet's ledger, and its assurance is enough for that ledger.
 //! 2. The wallet is brought up to date with the ledger.
 //! 3. A note is chosen, its spend bound to this node boot, price sheet and deadline, and stored. One that was cut off is taken up again.
-//! 4. The spend is proved.
+//! 4. The spend is proved, or was ahead of time.
 //! 5. The tab is opened. A definitive no frees the note; no answer leaves it pending, and the ledger's log decides later.
 
+mod ahead;
+mod deadline;
 mod resume;
 
 use std::sync::Arc;
@@ -34,10 +36,10 @@ use crate::session::{Session, SessionError};
 use crate::tab::Tab;
 use crate::wallet_store::{StoreError, WalletStore};
 
-/// Longest tab this side asks for.
-pub const TAB_SECS_MAX: u64 = 3600;
-/// Kept below the limits, so that clocks that differ a little do not make a tab too long.
-const SKEW_SECS: u64 = 60;
+use ahead::Ahead;
+pub use ahead::AheadProgress;
+use deadline::tab_end;
+
 /// How often a tab is closed again at a node that is still busy with it, and the pause between.
 const CLOSE_TRIES: u32 = 10;
 const CLOSE_PAUSE_MS: u64 = 500;
@@ -168,6 +170,7 @@ pub struct Payer {
     store: WalletStore,
     ledger: LedgerClient,
     params: Option<Arc<ProvingParams>>,
+    ahead: Ahead,
     clock: Arc<dyn Clock>,
 }
 
@@ -183,7 +186,7 @@ impl Payer {
             // A ledger that went back while this side was not looking is noticed now.
             ledger.remember(newest).await.map_err(PaymentError::Ledger)?;
         }
-        Ok(Self { store, ledger, params: None, clock })
+        Ok(Self { store, ledger, params: None, ahead: Ahead::default(), clock })
     }
 
     /// The wallet.
@@ -251,14 +254,20 @@ impl Payer {
             }
         };
         // 4. The proof.
-        on_stage(Stage::Prove);
-        let open = match prove_open(params, &prepared).await {
-            Ok(open) => open,
-            Err(error) => {
-                self.abandon(&prepared)?;
-                return Err(error);
+        let proof = match self.proved_ahead(&prepared.public).await {
+            Some(proof) => proof,
+            None => {
+                on_stage(Stage::Prove);
+                match prove_spend(params, &prepared).await {
+                    Ok(proof) => proof,
+                    Err(error) => {
+                        self.abandon(&prepared)?;
+                        return Err(error);
+                    }
+                }
             }
         };
+        let open = open_request(&prepared, proof);
         // 5. The tab.
         on_stage(Stage::Open);
         match session.open_tab(&open, prepared.tab_key.clone()).await {
@@ -355,23 +364,29 @@ impl Payer {
 
     fn not_after(&self, session: &Session, info: &LedgerInfo) -> Result<u64, PaymentError> {
         let now = self.clock.now().0;
-        let longest = session.offer().tab_secs_max.min(info.tab_secs_max).min(TAB_SECS_MAX);
-        let end =
-            now.saturating_add(longest.saturating_sub(SKEW_SECS.min(longest / 4))).min(session.keyset().not_after.0);
+        let end = tab_end(now, session.offer().tab_secs_max.min(info.tab_secs_max)).min(session.keyset().not_after.0);
         if end > now { Ok(end) } else { Err(PaymentError::NoTime) }
     }
 
     fn prepare(&mut self, session: &Session, amount: Amount, not_after: u64) -> Result<PreparedSpend, PaymentError> {
-        let tiers = tiers_to_try(&session.offer().tiers, amount.need, amount.wish);
+        let context = session.spend_context(not_after);
         let mut last = PaymentError::NoTiers;
-        for tier in tiers {
-            let context = session.spend_context(not_after);
-            match self.store.update(|wallet| wallet.prepare_spend(tier, context)).map_err(PaymentError::Store) {
+        for tier in self.tiers(session, amount) {
+            let prepared = self.store.update(|wallet| wallet.prepare_spend(tier, context.clone()));
+            match prepared.map_err(PaymentError::Store) {
                 Err(error) if error.is_insufficient() => last = error,
                 other => return other,
             }
         }
         Err(last)
+    }
+
+    /// What may be reserved, what is preferred first: of what will do, what is proved already.
+    fn tiers(&self, session: &Session, amount: Amount) -> Vec<Credits> {
+        let mut tiers = tiers_to_try(&session.offer().tiers, amount.need, amount.wish);
+        let proved = self.ahead.c_max();
+        tiers.sort_by_key(|tier| Some(*tier) != proved);
+        tiers
     }
 
     pub(crate) fn abandon(&mut self, prepared: &PreparedSpend) -> Result<(), PaymentError> {
@@ -412,19 +427,18 @@ pub(crate) async fn prove_spend(
         .map_err(|error| failed(error.to_string()))
 }
 
-async fn prove_open(params: Arc<ProvingParams>, prepared: &PreparedSpend) -> Result<OpenTabRequest, PaymentError> {
-    let (public, not_after) = (prepared.public, prepared.context.not_after);
-    let proof = prove_spend(params, prepared).await?;
-    Ok(OpenTabRequest {
+fn open_request(prepared: &PreparedSpend, proof: SpendProof) -> OpenTabRequest {
+    let public = prepared.public;
+    OpenTabRequest {
         version: TAB_VERSION.to_owned(),
         root: public.root,
         nullifier: public.nullifier,
         inner_next: public.inner_next,
         c_max: public.c_max,
-        not_after,
+        not_after: prepared.context.not_after,
         tab_key: prepared.tab_key.public(),
         proof,
-    })
+    }
 }
 
 /// A node that is still finishing a request, or waits for its ledger, says so; it is asked again.

@@ -7,12 +7,12 @@ use ark_bn254::{Bn254, Fr, G1Affine, G2Affine};
 use ark_ec::pairing::Pairing;
 use ark_ec::{CurveGroup, VariableBaseMSM};
 use ark_ff::Zero;
-use rand_core::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 
 use crate::error::CeremonyError;
 
 /// `count` random powers of 128 bits.
-pub(crate) fn random_powers(count: usize, rng: &mut (impl RngCore + CryptoRng)) -> Result<Vec<Fr>, CeremonyError> {
+pub(crate) fn random_powers(count: usize, rng: &mut dyn CryptoRngCore) -> Result<Vec<Fr>, CeremonyError> {
     let mut bytes = vec![0; count.saturating_mul(16)];
     rng.try_fill_bytes(&mut bytes).map_err(|_| CeremonyError::Random)?;
     let (powers, _) = bytes.as_chunks::<16>();

@@ -9,7 +9,7 @@ use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{Field, PrimeField, Zero};
 use blake2::{Blake2b512, Digest};
 use credits::hash::sha256;
-use rand_core::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 use zeroize::Zeroizing;
 
 use crate::combine::same_factor;
@@ -219,7 +219,7 @@ pub fn contribute(
     zkey: &mut Zkey,
     name: &str,
     entropy: &[u8],
-    rng: &mut (impl RngCore + CryptoRng),
+    rng: &mut dyn CryptoRngCore,
 ) -> Result<Hash, CeremonyError> {
     if !(1..=NAME_LEN_MAX).contains(&name.len()) || !name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Err(CeremonyError::Name);

@@ -13,7 +13,7 @@ use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
 use ark_ff::{AdditiveGroup, BigInteger, Field, PrimeField};
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use credits::circuit::Relation;
-use rand_core::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 
 use crate::combine::{random_powers, same_factor, sum};
 use crate::container::{Container, Reader};
@@ -80,7 +80,7 @@ impl Ptau {
     ///
     /// `ceremony.magic`, `.truncated`, `.section`, `.header`, `.point` for a damaged or foreign file; `.ptau_power` for one that is
     /// too small; `.ptau_powers`, `.ptau_lagrange`, `.ptau_degenerate` for one that must not be used.
-    pub fn read(bytes: &[u8], circuit: &Relation, rng: &mut (impl RngCore + CryptoRng)) -> Result<Self, CeremonyError> {
+    pub fn read(bytes: &[u8], circuit: &Relation, rng: &mut dyn CryptoRngCore) -> Result<Self, CeremonyError> {
         let power = circuit_power(circuit)?;
         let container = Container::parse(FILE, bytes)?;
         let file_power = read_header(container.section(HEADER)?)?;
@@ -124,7 +124,7 @@ impl Ptau {
     }
 
     /// Sections 2 to 6: powers of one τ, of it times one α and one β, and none of them degenerate.
-    fn check_powers(&self, rng: &mut (impl RngCore + CryptoRng)) -> Result<(), CeremonyError> {
+    fn check_powers(&self, rng: &mut dyn CryptoRngCore) -> Result<(), CeremonyError> {
         let (g1, g2) = (G1Affine::generator(), G2Affine::generator());
         let wrong = |section| Err(CeremonyError::PtauPowers { section });
         let ([first, tau, ..], [first_g2, tau_g2, ..]) = (self.tau_g1.as_slice(), self.tau_g2.as_slice()) else {
@@ -161,7 +161,7 @@ impl Ptau {
     }
 
     /// Sections 12 to 15. For random ρ and the polynomial `R = Σ ρₖXᵏ`, `Σ ρₖτᵏ = Σ R(ωⁱ)·Lᵢ(τ)`.
-    fn check_lagrange(&self, rng: &mut (impl RngCore + CryptoRng)) -> Result<(), CeremonyError> {
+    fn check_lagrange(&self, rng: &mut dyn CryptoRngCore) -> Result<(), CeremonyError> {
         let wrong = |section| Err(CeremonyError::PtauLagrange { section });
         let (random, values) = polynomial(self.size, rng)?;
         for (section, powers, lagrange) in [
@@ -201,7 +201,7 @@ impl Ptau {
 }
 
 /// A random polynomial: its coefficients, and its values at the roots of unity.
-fn polynomial(size: usize, rng: &mut (impl RngCore + CryptoRng)) -> Result<(Vec<Fr>, Vec<Fr>), CeremonyError> {
+fn polynomial(size: usize, rng: &mut dyn CryptoRngCore) -> Result<(Vec<Fr>, Vec<Fr>), CeremonyError> {
     let coefficients = random_powers(size, rng)?;
     let values = domain(size).fft(&coefficients);
     Ok((coefficients, values))

@@ -6,7 +6,7 @@ use ark_groth16::ProvingKey;
 use credits::Bytes32;
 use credits::hash::sha256;
 use credits::params::{MergeProvingParams, ProvingParams};
-use rand_core::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 
 use crate::combine::{random_powers, same_factor, sum};
 use crate::contribution::{Contribution, chain, extend};
@@ -30,7 +30,7 @@ pub struct Verified(Zkey);
 /// # Errors
 ///
 /// `ceremony.circuit`, `.transcript`, `.knowledge`, `.no_change`, `.delta`, `.beacon`, `.beacon_bounds`, `.query`.
-pub fn verify(first: &Zkey, zkey: Zkey, rng: &mut (impl RngCore + CryptoRng)) -> Result<Verified, CeremonyError> {
+pub fn verify(first: &Zkey, zkey: Zkey, rng: &mut dyn CryptoRngCore) -> Result<Verified, CeremonyError> {
     let unchanged = [
         (VERIFYING_KEY, zkey.size == first.size),
         (VERIFYING_KEY, zkey.alpha_g1 == first.alpha_g1 && zkey.beta_g1 == first.beta_g1),

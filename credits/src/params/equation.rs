@@ -7,7 +7,7 @@ use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, G2Affine};
 use ark_ec::pairing::{Pairing, PairingOutput};
 use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
 use ark_ff::{BigInteger, PrimeField, Zero};
-use rand_core::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 
 use super::IC_LEN;
 use crate::circuit::PUBLIC_INPUTS;
@@ -70,7 +70,7 @@ impl Equation {
     /// Whether the equation holds for all claims: each raised to a random power, all multiplied. One that does not hold goes
     /// unnoticed with a chance of 2^-128, whatever the others are, if `rng` could not be foreseen when the proofs were made.
     /// It is sound because every point is in the subgroup of prime order.
-    pub(crate) fn all_hold(&self, claims: &[Claim], rng: &mut (impl RngCore + CryptoRng)) -> bool {
+    pub(crate) fn all_hold(&self, claims: &[Claim], rng: &mut dyn CryptoRngCore) -> bool {
         let powers: Vec<Fr> = claims.iter().map(|_| power(rng)).collect();
         let mut inputs = [Fr::from(0_u64); PUBLIC_INPUTS];
         for (claim, power) in claims.iter().zip(&powers) {
@@ -99,7 +99,7 @@ impl Equation {
 }
 
 /// A random power of 128 bits.
-fn power(rng: &mut (impl RngCore + CryptoRng)) -> Fr {
+fn power(rng: &mut dyn CryptoRngCore) -> Fr {
     let mut bytes = [0; 16];
     rng.fill_bytes(&mut bytes);
     Fr::from(u128::from_le_bytes(bytes))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ark_bn254::Bn254;
 use ark_groth16::ProvingKey;
-use rand_core::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 
 use super::{Equation, ParamsError, ProvingParams, VERIFYING_PARAMS_LEN, VerifyingParams};
 use crate::bytes::Bytes32;
@@ -49,7 +49,7 @@ pub struct MergeProvingParams {
 }
 
 /// Runs a single-party setup: whoever knows `rng`'s output can forge proofs. See [`super::setup`].
-pub fn setup_merge(rng: &mut (impl RngCore + CryptoRng)) -> Result<MergeProvingParams, ParamsError> {
+pub fn setup_merge(rng: &mut dyn CryptoRngCore) -> Result<MergeProvingParams, ParamsError> {
     ProvingParams::made_alone(Statement::Merge, rng).map(MergeProvingParams::of)
 }
 

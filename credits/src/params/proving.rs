@@ -12,7 +12,7 @@ use ark_ff::UniformRand;
 use ark_groth16::{Groth16, Proof, ProvingKey};
 use ark_relations::gr1cs::ConstraintSynthesizer;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
-use rand_core::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 use zeroize::Zeroizing;
 
 use super::qap::CircomQap;
@@ -45,17 +45,17 @@ pub struct ProvingParams {
 /// Runs a single-party setup: whoever knows `rng`'s output can forge proofs.
 ///
 /// That robs only the ledger's operator (`design/credits.md` §1.8); privacy does not depend on it.
-pub fn setup(rng: &mut (impl RngCore + CryptoRng)) -> Result<(ProvingParams, VerifyingParams), ParamsError> {
+pub fn setup(rng: &mut dyn CryptoRngCore) -> Result<(ProvingParams, VerifyingParams), ParamsError> {
     let params = ProvingParams::made_alone(Statement::Spend, rng)?;
     let verifying = params.verifying.clone();
     Ok((params, verifying))
 }
 
 impl ProvingParams {
-    pub(super) fn made_alone(statement: Statement, rng: &mut (impl RngCore + CryptoRng)) -> Result<Self, ParamsError> {
+    pub(super) fn made_alone(statement: Statement, mut rng: &mut dyn CryptoRngCore) -> Result<Self, ParamsError> {
         let relation = Relation::of(statement).map_err(|_| ParamsError::Synthesis)?;
-        let key =
-            Prover::generate_random_parameters_with_reduction(statement, rng).map_err(|_| ParamsError::Synthesis)?;
+        let key = Prover::generate_random_parameters_with_reduction(statement, &mut rng)
+            .map_err(|_| ParamsError::Synthesis)?;
         let verifying = VerifyingParams::of_statement(statement, &encode(statement, &key.vk))?;
         Ok(Self { statement, key, relation, verifying })
     }
@@ -162,7 +162,7 @@ impl ProvingParams {
     pub(crate) fn prove(
         &self,
         assignment: impl ConstraintSynthesizer<Fr>,
-        rng: &mut (impl RngCore + CryptoRng),
+        rng: &mut dyn CryptoRngCore,
     ) -> Result<Option<Proof<Bn254>>, ParamsError> {
         let values = self.relation.assign(assignment).map_err(|_| ParamsError::Synthesis)?;
         // An unsatisfied assignment gives an invalid proof, not an error: ask first.
@@ -173,11 +173,7 @@ impl ProvingParams {
     }
 
     /// A proof from the value of every variable; it verifies if they satisfy the circuit.
-    pub(crate) fn prove_values(
-        &self,
-        values: &[Fr],
-        rng: &mut (impl RngCore + CryptoRng),
-    ) -> Result<Proof<Bn254>, ParamsError> {
+    pub(crate) fn prove_values(&self, values: &[Fr], rng: &mut dyn CryptoRngCore) -> Result<Proof<Bn254>, ParamsError> {
         let (r, s) = (Zeroizing::new(Fr::rand(rng)), Zeroizing::new(Fr::rand(rng)));
         // The matrices are cached: the library's usual entry inlines every linear combination again for each proof.
         Prover::create_proof_with_reduction_and_matrices(

@@ -1,6 +1,6 @@
 //! Verifying proofs, one by one or many at once.
 
-use rand_core::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 
 use super::{SpendProof, SpendPublic, SpendRejection, VerifiedSpend};
 use crate::params::{Claim, VerifyingParams};
@@ -27,7 +27,7 @@ impl VerifyingParams {
     pub fn verify_batch(
         &self,
         proofs: &[(SpendPublic, SpendProof)],
-        rng: &mut (impl RngCore + CryptoRng),
+        rng: &mut dyn CryptoRngCore,
     ) -> Vec<Result<VerifiedSpend, SpendRejection>> {
         let claims: Vec<_> = proofs.iter().map(|(public, proof)| claim(public, proof)).collect();
         let decoded: Vec<_> = proofs
@@ -47,12 +47,7 @@ impl VerifyingParams {
         if self.equation().holds(claim) { Ok(VerifiedSpend(*public)) } else { Err(SpendRejection::ProofInvalid) }
     }
 
-    fn verdicts(
-        &self,
-        claims: &[(SpendPublic, Claim)],
-        rng: &mut (impl RngCore + CryptoRng),
-        verdicts: &mut Vec<Verdict>,
-    ) {
+    fn verdicts(&self, claims: &[(SpendPublic, Claim)], rng: &mut dyn CryptoRngCore, verdicts: &mut Vec<Verdict>) {
         if claims.len() < BATCH_MIN {
             return verdicts.extend(claims.iter().map(|(public, claim)| self.verdict(public, claim)));
         }

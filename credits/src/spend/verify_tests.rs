@@ -1,5 +1,7 @@
 //! Batches give each proof the verdict it has alone. Numbers `nXX` are those of `design/credits.md` §7.
 
+use rand_core::{CryptoRng, RngCore};
+
 use ark_bn254::{Fr, G1Affine};
 use ark_ec::CurveGroup;
 use ark_ff::{Field, UniformRand};

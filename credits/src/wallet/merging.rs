@@ -120,8 +120,4 @@ impl Wallet {
         let before = std::mem::replace(&mut owned.status, NoteStatus::Free);
         free_partner(&mut self.state, &before);
     }
-
-    fn owned(&self, nullifier: Nullifier) -> Option<&OwnedNote> {
-        self.state.notes.iter().find(|owned| owned.nullifier == nullifier)
-    }
 }

@@ -229,25 +229,25 @@ impl Wallet {
     /// The smallest sufficient note is taken, of equal ones the oldest, so that large notes stay whole; but one that the newest
     /// anchor has goes before all that it does not, whose root would say when they were made.
     pub fn prepare_spend(&mut self, c_max: Credits, inputs: SpendContextInputs) -> Result<PreparedSpend, WalletError> {
+        let nullifier = self.choose(c_max, &inputs)?;
+        self.prepare(nullifier, c_max, inputs)
+    }
+
+    /// The note to spend.
+    fn choose(&self, c_max: Credits, inputs: &SpendContextInputs) -> Result<Nullifier, WalletError> {
         if inputs.ledger_id != self.state.ledger_id || inputs.vk_digest != self.state.vk_digest {
             return Err(WalletError::LedgerMismatch);
         }
-        self.prepare(c_max, |_nullifier| inputs)
+        self.pick(c_max)
     }
 
     fn prepare(
         &mut self,
+        nullifier: Nullifier,
         c_max: Credits,
-        inputs: impl FnOnce(Nullifier) -> SpendContextInputs,
+        inputs: SpendContextInputs,
     ) -> Result<PreparedSpend, WalletError> {
-        if c_max.is_zero() {
-            return Err(WalletError::AmountZero);
-        }
-        if !self.in_step() {
-            return Err(WalletError::NotSynced);
-        }
-        let nullifier = self.pick(c_max)?;
-        let context = Box::new(inputs(nullifier).with_tab_key(self.keys.tab_key(nullifier).public()));
+        let context = Box::new(inputs.with_tab_key(self.keys.tab_key(nullifier).public()));
         let owned = self.state.notes.iter_mut().find(|owned| owned.nullifier == nullifier);
         let owned = owned.ok_or(WalletError::NotPending { nullifier })?;
         owned.status = NoteStatus::Pending { c_max, context: context.clone() };
@@ -267,6 +267,12 @@ impl Wallet {
     }
 
     fn pick(&self, c_max: Credits) -> Result<Nullifier, WalletError> {
+        if c_max.is_zero() {
+            return Err(WalletError::AmountZero);
+        }
+        if !self.in_step() {
+            return Err(WalletError::NotSynced);
+        }
         let free = self.state.notes.iter().filter(|owned| owned.status == NoteStatus::Free);
         let worths = free.filter_map(|owned| Some((owned.note.balance()?, owned.leaf_index, owned.nullifier)));
         let len = self.state.tree.len();
@@ -288,15 +294,37 @@ impl Wallet {
         self.state.notes.iter().filter(pending).map(|owned| owned.nullifier)
     }
 
+    /// What [`Wallet::prepare_spend`] would make now, without making it: nothing is marked, so it must not be sent. To be proved ahead of
+    /// time: the proof is of the spend that is prepared later if both state the same.
+    pub fn foresee_spend(&self, c_max: Credits, inputs: SpendContextInputs) -> Result<PreparedSpend, WalletError> {
+        let nullifier = self.choose(c_max, &inputs)?;
+        let owned = self.owned(nullifier).ok_or(WalletError::NotPending { nullifier })?;
+        self.state_spend(owned, c_max, inputs.with_tab_key(self.keys.tab_key(nullifier).public()))
+    }
+
     /// A pending spend once more, with the same context against a present root; sending it again is harmless.
     pub fn prepared(&self, nullifier: Nullifier) -> Result<PreparedSpend, WalletError> {
         let refused = WalletError::NotPending { nullifier };
-        let owned = self.state.notes.iter().find(|owned| owned.nullifier == nullifier).ok_or(refused.clone())?;
+        let owned = self.owned(nullifier).ok_or(refused.clone())?;
         let NoteStatus::Pending { c_max, context } = &owned.status else { return Err(refused) };
         if !self.in_step() {
             return Err(WalletError::NotSynced);
         }
-        let (index, tree) = (owned.leaf_index, &self.state.tree);
+        self.state_spend(owned, *c_max, SpendContext::clone(context))
+    }
+
+    fn owned(&self, nullifier: Nullifier) -> Option<&OwnedNote> {
+        self.state.notes.iter().find(|owned| owned.nullifier == nullifier)
+    }
+
+    /// The statement of a note's spend and why it holds, against a present root.
+    fn state_spend(
+        &self,
+        owned: &OwnedNote,
+        c_max: Credits,
+        context: SpendContext,
+    ) -> Result<PreparedSpend, WalletError> {
+        let (index, tree, nullifier) = (owned.leaf_index, &self.state.tree, owned.nullifier);
         let root = tree.root();
         let path = tree.path_under(index, spent_under(tree.len(), index)).ok_or(WalletError::NotePath { root })?;
         // The leaf in the tree is the ledger's; the one that the witness makes is the wallet's.
@@ -307,16 +335,11 @@ impl Wallet {
             path,
             blind_next: self.keys.blind_next(nullifier),
         };
-        let public = witness.public(*c_max, context.digest(*c_max)).map_err(|_| WalletError::NotePath { root })?;
+        let public = witness.public(c_max, context.digest(c_max)).map_err(|_| WalletError::NotePath { root })?;
         if public.root != root {
             return Err(WalletError::NotePath { root });
         }
-        Ok(PreparedSpend {
-            public,
-            witness,
-            context: SpendContext::clone(context),
-            tab_key: self.keys.tab_key(nullifier),
-        })
+        Ok(PreparedSpend { public, witness, context, tab_key: self.keys.tab_key(nullifier) })
     }
 
     /// Frees the note of a pending spend that was certainly never reserved. Does nothing for any other.

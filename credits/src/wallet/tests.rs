@@ -88,6 +88,37 @@ fn prepared_spends_are_provable() {
     assert_eq!(verifying.verify(&next.public, &proof).map(|spend| *spend.public()), Ok(next.public));
 }
 
+/// What is proved ahead of time is the spend that is prepared later, unless something changed; and foreseeing changes nothing.
+#[test]
+fn what_is_foreseen_is_what_is_prepared() {
+    let mut ledger = FakeLedger::new();
+    let mut wallet = funded(&mut ledger, 1_000, 2);
+    let before = serde_json::to_value(wallet.state()).unwrap();
+    let foreseen = wallet.foresee_spend(credits(128), inputs(&ledger, 500)).unwrap();
+    assert_eq!(serde_json::to_value(wallet.state()).unwrap(), before);
+    assert_eq!(amounts(wallet.balance()), [1_000, 0, 0]);
+    let (elsewhere, later) = (inputs(&FakeLedger::with_vk(crate::Bytes32([9; 32])), 500), inputs(&ledger, 501));
+    assert_eq!(wallet.foresee_spend(credits(128), elsewhere).map(|_| ()), Err(WalletError::LedgerMismatch));
+    assert_ne!(wallet.foresee_spend(credits(128), later).unwrap().public, foreseen.public);
+    assert_ne!(wallet.foresee_spend(credits(129), inputs(&ledger, 500)).unwrap().public, foreseen.public);
+    assert!(matches!(wallet.foresee_spend(credits(501), inputs(&ledger, 500)), Err(WalletError::Fragmented { .. })));
+
+    let spend = wallet.prepare_spend(credits(128), inputs(&ledger, 500)).unwrap();
+    assert_eq!(spend.public, foreseen.public);
+    assert_eq!(spend.context, foreseen.context);
+    assert_eq!(spend.tab_key.public(), foreseen.tab_key.public());
+
+    // That note is taken: the next is another. A leaf more is another root.
+    let next = wallet.foresee_spend(credits(128), inputs(&ledger, 500)).unwrap();
+    assert_ne!(next.public.nullifier, foreseen.public.nullifier);
+    let fresh = wallet.deposit_outputs(credits(5), 1).unwrap();
+    ledger.redeem(&fresh);
+    ledger.sync(&mut wallet);
+    let same_note = wallet.foresee_spend(credits(128), inputs(&ledger, 500)).unwrap();
+    assert_eq!(same_note.public.nullifier, next.public.nullifier);
+    assert_ne!(same_note.public.root, next.public.root);
+}
+
 /// All texts in a JSON value that are 32 bytes or more in hex.
 fn long_hex(value: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
     match value {

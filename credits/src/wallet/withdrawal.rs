@@ -39,14 +39,22 @@ impl Wallet {
     /// Picks a note and marks `amount` of it as being withdrawn. Store the state before proving and sending the spend; then
     /// settle it with [`Wallet::settle_withdrawal`].
     pub fn prepare_withdrawal(&mut self, amount: Credits, not_after: u64) -> Result<PreparedSpend, WalletError> {
-        let (ledger_id, vk_digest, keys) = (self.state.ledger_id, self.state.vk_digest, self.keys.clone());
-        self.prepare(amount, |nullifier| {
-            let payee = keys.withdrawal_key(nullifier).public();
-            // No guardian serves it: there is no keyset and there are no prices.
-            let none = Bytes32::default();
-            let (keyset_digest, price_sheet_digest, settle_key) = (none, none, payee);
-            SpendContextInputs { ledger_id, vk_digest, keyset_digest, settle_key, payee, price_sheet_digest, not_after }
-        })
+        let nullifier = self.pick(amount)?;
+        let payee = self.withdrawal_key(nullifier).public();
+        // No guardian serves it: there is no keyset and there are no prices.
+        let none = Bytes32::default();
+        let (ledger_id, vk_digest) = (self.state.ledger_id, self.state.vk_digest);
+        let (keyset_digest, price_sheet_digest, settle_key) = (none, none, payee);
+        let inputs = SpendContextInputs {
+            ledger_id,
+            vk_digest,
+            keyset_digest,
+            settle_key,
+            payee,
+            price_sheet_digest,
+            not_after,
+        };
+        self.prepare(nullifier, amount, inputs)
     }
 
     /// Charges a reserved withdrawal in full; repeating it is harmless.

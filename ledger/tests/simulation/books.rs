@@ -9,8 +9,9 @@ use credits::merkle::LogTree;
 use credits::note::leaf;
 use credits::{
     Bytes32, Checkpoint, ClaimEntry, ClaimRequest, ClaimResponse, Credits, JournalRequest, Ledger, LedgerError,
-    LedgerInfo, LogEntry, LogPage, NoteFrontier, Nullifier, PayeeAccount, RedeemRequest, RedeemResponse, Reservation,
-    ReserveRequest, SettleEntry, SettleRequest, SettleResponse, UnsignedCheckpoint,
+    LedgerInfo, LogEntry, LogPage, MergeEntry, MergeRequest, MergeResponse, NoteFrontier, Nullifier, PayeeAccount,
+    RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleEntry, SettleRequest, SettleResponse,
+    UnsignedCheckpoint,
 };
 use ledger::{Clock, DurableLedger, StoreError, StoredLedger, Totals, VolatileLedger};
 use redb::Database;
@@ -47,6 +48,7 @@ pub(crate) enum Call {
     Journal(JournalRequest),
     Settle(SettleRequest),
     Claim(ClaimRequest),
+    Merge(Box<MergeRequest>),
 }
 
 /// Its answer.
@@ -57,6 +59,7 @@ pub(crate) enum Answer {
     Journalled,
     Settled(SettleResponse),
     Claimed(Box<ClaimResponse>),
+    Merged(Box<MergeResponse>),
 }
 
 /// A ledger's program that is wrong on purpose.
@@ -96,6 +99,10 @@ pub(crate) enum LedgerFlaw {
     TakesAnyClaim,
     /// What was claimed is owed still.
     OwesWhatWasClaimed,
+    /// Proofs of merges are not verified.
+    TakesAnyMerge,
+    /// Every merge is made twice.
+    MergesTwice,
 }
 
 enum Store {
@@ -146,8 +153,9 @@ impl Books {
         let clock = HandClock::new();
         let store = match on_disk {
             None => {
-                let verifier =
-                    Verifier { secrets: secrets.clone(), takes_any: flaw == Some(LedgerFlaw::TakesAnyProof) };
+                let (takes_any, takes_any_merge) =
+                    (flaw == Some(LedgerFlaw::TakesAnyProof), flaw == Some(LedgerFlaw::TakesAnyMerge));
+                let verifier = Verifier { secrets: secrets.clone(), takes_any, takes_any_merge };
                 Store::Memory(VolatileLedger::volatile(identity(), verifier, clock.clone()).unwrap())
             }
             Some(seed) => Store::Disk { disk: Disk::new(Vec::new(), Fault::None, Seeded::new(seed)), ledger: None },
@@ -367,6 +375,11 @@ impl Shown {
                     self.append(LogEntry::Mint(mint));
                 }
             }
+            (Some(LedgerFlaw::MergesTwice), LogEntry::Merge(merge)) => {
+                let again = MergeEntry { leaf_index: merge.leaf_index + 1, ..merge.clone() };
+                self.append(LogEntry::Merge(merge));
+                self.append(LogEntry::Merge(again));
+            }
             (_, entry) => self.append(entry),
         }
     }
@@ -429,6 +442,7 @@ async fn carry_out<B: ledger::storage::Backend>(ledger: &StoredLedger<B>, call: 
         Call::Journal(request) => ledger.journal(request).await.map(|()| Answer::Journalled),
         Call::Settle(request) => ledger.settle(request).await.map(Answer::Settled),
         Call::Claim(request) => ledger.claim(request).await.map(|claimed| Answer::Claimed(Box::new(claimed))),
+        Call::Merge(request) => ledger.merge(*request).await.map(|merged| Answer::Merged(Box::new(merged))),
     }
 }
 
@@ -438,6 +452,6 @@ fn open(disk: &Disk, secrets: &Secrets, clock: &Arc<HandClock>) -> Result<Durabl
     let database = builder
         .create_with_backend(disk.clone())
         .map_err(|error| StoreError::Database { doing: "open", source: Box::new(error) })?;
-    let verifier = Verifier { secrets: secrets.clone(), takes_any: false };
+    let verifier = Verifier { secrets: secrets.clone(), takes_any: false, takes_any_merge: false };
     DurableLedger::over_database(database, identity(), verifier, clock.clone())
 }

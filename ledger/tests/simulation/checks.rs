@@ -121,6 +121,7 @@ impl World {
         self.touched = true;
         drop(self.books.finalise());
         self.check()?;
+        self.end_merges()?;
         let open = self.oracle.spends.iter().find(|(_, spend)| spend.ended.is_none()).map(|(nullifier, _)| nullifier);
         Invariant::EverythingEnds.require(open.is_none(), || format!("{open:?} never ends"))?;
         let page = self.books.log(self.oracle.log_size(), 1).ok();

@@ -14,6 +14,7 @@ use credits::{
 };
 
 use super::invariant::{Invariant, Violation};
+use super::merges::MergesSent;
 use super::op::Restored;
 use super::secrets::Secrets;
 use crate::support::START;
@@ -49,6 +50,10 @@ pub(crate) enum WalletFlaw {
     HasOnePayee,
     /// It forgets which notes it asked for.
     AsksForNotesAgain,
+    /// A merge is sent before it is stored.
+    MergesBeforeSaving,
+    /// A merge without an answer is given up.
+    GivesUpMerges,
 }
 
 /// What becomes of a withdrawal when it is asked for.
@@ -91,6 +96,7 @@ pub(crate) struct Device {
     old_tabs: BTreeSet<Nullifier>,
     /// Spends that were sent and may be reserved: when they end.
     sent: BTreeMap<Nullifier, u64>,
+    pub(super) merges: MergesSent,
     /// The greatest ledger time under which this device was in step.
     ledger_time: u64,
     /// Entries of the newest checkpoint, and of the replayed log.
@@ -118,6 +124,7 @@ impl Device {
             tabs: BTreeMap::new(),
             old_tabs: BTreeSet::new(),
             sent: BTreeMap::new(),
+            merges: MergesSent::default(),
             ledger_time: 0,
             seen: (0, 0),
             forgot: false,
@@ -130,7 +137,10 @@ impl Device {
     }
 
     /// Changes the wallet and stores it before anything else happens.
-    fn update<T>(&mut self, change: impl FnOnce(&mut Wallet) -> Result<T, WalletError>) -> Result<T, WalletError> {
+    pub(super) fn update<T>(
+        &mut self,
+        change: impl FnOnce(&mut Wallet) -> Result<T, WalletError>,
+    ) -> Result<T, WalletError> {
         let outcome = change(&mut self.wallet)?;
         let before = std::mem::replace(&mut self.saved, serde_json::to_vec(self.wallet.state()).unwrap());
         if self.changes.is_multiple_of(3) {
@@ -141,6 +151,14 @@ impl Device {
         self.seen.0 = self.seen.0.max(self.wallet.state().newest_seen().map_or(0, |newest| newest.log_size));
         self.seen.1 = self.seen.1.max(self.wallet.next_entry());
         Ok(outcome)
+    }
+
+    /// Changes the wallet and stores nothing, which is wrong.
+    pub(super) fn unsaved<T>(
+        &mut self,
+        change: impl FnOnce(&mut Wallet) -> Result<T, WalletError>,
+    ) -> Result<T, WalletError> {
+        change(&mut self.wallet)
     }
 
     pub(crate) fn deposit(&mut self, value: u64, notes: u32) -> Option<Vec<MintOutput>> {
@@ -154,6 +172,7 @@ impl Device {
     /// Applies a page of the ledger's own log.
     pub(crate) fn apply(&mut self, page: &LogPage) -> Result<SyncProgress, WalletError> {
         let progress = self.update(|wallet| wallet.apply_page(page))?;
+        self.merges.read(&self.wallet);
         if progress.remaining == 0 {
             self.ledger_time = self.ledger_time.max(page.checkpoint.time);
         }
@@ -201,14 +220,19 @@ impl Device {
 
     /// A spend that was just prepared is sent.
     fn sends(&mut self, nullifier: Nullifier, not_after: u64) -> Result<(), Violation> {
+        self.may_spend(nullifier)?;
+        self.sent.insert(nullifier, not_after);
+        Ok(())
+    }
+
+    /// Only what the ledger can no longer reserve is spent again, and nothing that it may merge.
+    pub(super) fn may_spend(&self, nullifier: Nullifier) -> Result<(), Violation> {
         if let Some(not_after) = self.sent.get(&nullifier) {
-            // Only what the ledger can no longer reserve is spent again.
             let has_lapsed = not_after.saturating_add(self.info.grace_secs) < self.ledger_time;
             Invariant::OneSpendPerNote
                 .require(has_lapsed, || format!("{nullifier} may be reserved until {not_after}"))?;
         }
-        self.sent.insert(nullifier, not_after);
-        Ok(())
+        Invariant::OneSpendPerNote.require(!self.merges.has(&nullifier), || format!("{nullifier} may be merged"))
     }
 
     /// Takes up a withdrawal that was cut off, or prepares one and stores it (`verifier/src/{withdraw,payment/resume}.rs`).
@@ -406,6 +430,7 @@ impl Device {
             // It has forgotten what it sent, and what it saw.
             self.forgot = true;
             self.sent.clear();
+            self.merges.clear();
             self.ledger_time = 0;
             self.seen = (0, 0);
         }

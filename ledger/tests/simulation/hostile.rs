@@ -111,6 +111,7 @@ impl World {
                 let call = Call::Redeem(RedeemRequest { voucher: deposit.voucher.to_text(), outputs });
                 self.refused("fraud: voucher used again", call, &[LedgerError::VoucherUsed])
             }
+            Fraud::MergeMore | Fraud::MergeWithItself | Fraud::MergeAndSpend => self.cheat_with_merges(fraud, pick),
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use credits::merkle::verify_inclusion;
 use credits::{
-    Checkpoint, ClaimRequest, ClaimResponse, LedgerError, LogEntry, Nullifier, Reservation, ReserveRequest,
-    SettleEntry, SettleRequest, SettleResponse, SettledBy, VoidEntry,
+    Checkpoint, ClaimRequest, ClaimResponse, LedgerError, LogEntry, MergeRequest, MergeResponse, Nullifier,
+    Reservation, ReserveRequest, SettleEntry, SettleRequest, SettleResponse, SettledBy, VoidEntry,
 };
 
 use super::books::{Answer, Books, Call};
@@ -121,6 +121,7 @@ fn position(answer: &Answer) -> Option<u64> {
         Answer::Journalled => None,
         Answer::Settled(settled) => Some(settled.entry_index),
         Answer::Claimed(claimed) => Some(claimed.entry_index),
+        Answer::Merged(merged) => Some(merged.entry_index),
     }
 }
 
@@ -147,6 +148,10 @@ fn check(books: &mut Books, call: &Call, answer: &Answer) -> Result<(), String> 
         (Call::Claim(request), Answer::Claimed(claimed)) => {
             signed(&claimed.checkpoint, books)?;
             check_claim(request, claimed)
+        }
+        (Call::Merge(request), Answer::Merged(merged)) => {
+            signed(&merged.checkpoint, books)?;
+            check_merge(request, merged)
         }
         _ => Err("the answer is to something else".to_owned()),
     }
@@ -200,4 +205,13 @@ fn check_claim(request: &ClaimRequest, answer: &ClaimResponse) -> Result<(), Str
     let logged = verify_inclusion(leaf, *entry_index, checkpoint.log_size, inclusion, &checkpoint.log_root);
     logged.map_err(|_| "the claim is not in the log".to_owned())?;
     (entry.request() == *request).then_some(()).ok_or_else(|| "another claim is told of".to_owned())
+}
+
+fn check_merge(request: &MergeRequest, answer: &MergeResponse) -> Result<(), String> {
+    let MergeResponse { entry, entry_index, inclusion, checkpoint } = answer;
+    let leaf = LogEntry::Merge(entry.clone()).leaf_hash();
+    let logged = verify_inclusion(leaf, *entry_index, checkpoint.log_size, inclusion, &checkpoint.log_root);
+    logged.map_err(|_| "the merge is not in the log".to_owned())?;
+    let is_asked = request.is_same_merge(&entry.nullifiers, &entry.inner_next) && entry.leaf == request.leaf();
+    is_asked.then_some(()).ok_or_else(|| "another merge is told of".to_owned())
 }

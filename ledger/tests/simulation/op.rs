@@ -108,6 +108,12 @@ pub(crate) enum Fraud {
     SpendAnothers,
     /// A used voucher, for other notes.
     RedeemAgain,
+    /// Two notes into one that is worth more.
+    MergeMore,
+    /// A note and itself.
+    MergeWithItself,
+    /// One note in a merge and to a guardian.
+    MergeAndSpend,
 }
 
 /// Where a program that withdraws is killed.
@@ -120,6 +126,18 @@ pub(crate) enum Cut {
     Reserved,
     /// It is charged, and nobody has the text.
     Charged,
+}
+
+/// What comes between the steps of a program that merges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meanwhile {
+    Nothing,
+    /// Whatever is on its way arrives after it read the log and before its merge does.
+    Overtaken,
+    /// It is killed: the merge is stored and was not sent.
+    Prepared,
+    /// It is killed: the merge was sent, and nobody reads the answer.
+    Sent,
 }
 
 /// What a hostile payee claims.
@@ -276,6 +294,17 @@ pub(crate) enum Op {
         pick: u64,
         amount: u64,
     },
+    /// Two notes of a device become one, the smallest or, until one is worth so much, the largest; a merge that was cut off comes first.
+    Merge {
+        device: usize,
+        needed: u64,
+        meanwhile: Meanwhile,
+        link: Link,
+    },
+    /// A person gives up what was cut off.
+    GiveUpMerges {
+        device: usize,
+    },
     /// A page that was shown before, to a device that has seen more.
     ShowOld {
         device: usize,
@@ -320,6 +349,8 @@ impl Op {
             Self::ListWithdrawals { .. } => "op: list withdrawals",
             Self::DepositWithdrawal { .. } => "op: deposit withdrawal",
             Self::PayInto { .. } => "op: pay into",
+            Self::Merge { .. } => "op: merge",
+            Self::GiveUpMerges { .. } => "op: give up merges",
             Self::ShowOld { .. } => "op: show old",
             Self::ShowFork { .. } => "op: show fork",
         }

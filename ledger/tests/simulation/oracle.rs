@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use credits::claim::verify_claim;
 use credits::hash::sha256;
+use credits::merge::merge_ctx;
 use credits::note::{inner, leaf, mint_rho};
 use credits::{
     Blind, Bytes32, Checkpoint, ClaimEntry, Credits, Inner, Leaf, LedgerInfo, LogEntry, LogFrontier, LogPage,
-    MintEntry, MintOutput, NoteTree, Nullifier, ReserveEntry, Root, SettledBy, SpendPublic, journal_message,
-    settle_message, verify_ed25519,
+    MergeEntry, MergePublic, MintEntry, MintOutput, NoteTree, Nullifier, ReserveEntry, Root, SettledBy, SpendPublic,
+    journal_message, settle_message, verify_ed25519,
 };
 
 use super::device::fresh;
@@ -65,6 +66,7 @@ pub(crate) struct Oracle {
     entries: Vec<LogEntry>,
     notes: BTreeMap<Leaf, (usize, u64)>,
     pub(crate) spends: BTreeMap<Nullifier, Spend>,
+    merged: BTreeSet<Nullifier>,
     successors: BTreeSet<Inner>,
     /// Worth of the vouchers that were issued, and what was minted for each.
     vouchers: BTreeMap<Bytes32, (usize, u64, u64)>,
@@ -93,6 +95,7 @@ impl Oracle {
             entries: Vec::new(),
             notes: BTreeMap::new(),
             spends: BTreeMap::new(),
+            merged: BTreeSet::new(),
             successors: BTreeSet::new(),
             vouchers: BTreeMap::new(),
             mints: 0,
@@ -237,9 +240,7 @@ impl Oracle {
                 Invariant::InTime.require(to > over, || format!("void at {to}, not after {over}"))?;
                 self.end(&end.nullifier, Credits::ZERO, end.refund, end.leaf, None)
             }
-            LogEntry::Merge(merge) => {
-                Err(Invariant::Conservation.violated(format!("nobody merges here, and {:?} were", merge.nullifiers)))
-            }
+            LogEntry::Merge(merge) => self.merge(merge),
             LogEntry::Claim(claim) => self.claim(claim),
         }
     }
@@ -299,7 +300,7 @@ impl Oracle {
 
     fn reserve(&mut self, entry: &ReserveEntry, from: u64) -> Result<(), Violation> {
         let ReserveEntry { root, nullifier, inner_next, c_max, context, proof } = entry.clone();
-        let is_first = !self.spends.contains_key(&nullifier) && self.successors.insert(inner_next);
+        let is_first = !self.is_used(&nullifier) && self.successors.insert(inner_next);
         Invariant::OneReservation.require(is_first, || format!("{nullifier} or its successor was reserved before"))?;
         let public = SpendPublic { root, nullifier, inner_next, c_max, ctx: context.digest(c_max) };
         let opened = self.secrets.open(&public, &proof);
@@ -314,6 +315,29 @@ impl Oracle {
         let spend = Spend { owner, c_max, context, inner_next, value_next, journalled: None, ended: None };
         self.spends.insert(nullifier, spend);
         Ok(())
+    }
+
+    fn is_used(&self, nullifier: &Nullifier) -> bool {
+        self.spends.contains_key(nullifier) || self.merged.contains(nullifier)
+    }
+
+    fn merge(&mut self, entry: &MergeEntry) -> Result<(), Violation> {
+        let MergeEntry { root, nullifiers, inner_next, leaf: successor, proof, .. } = entry.clone();
+        let is_first = nullifiers.iter().all(|nullifier| !self.is_used(nullifier) && self.merged.insert(*nullifier));
+        let is_first = is_first && self.successors.insert(inner_next);
+        Invariant::OneReservation
+            .require(is_first, || format!("one of {nullifiers:?}, or their successor, was there before"))?;
+        let ctx = merge_ctx(&self.info.ledger_id, &self.info.merge_vk_digest().unwrap_or_default());
+        let public = MergePublic { root, nullifiers, inner_next, ctx };
+        let opened = self.secrets.open_merge(&public, &proof);
+        let opened = opened.ok_or_else(|| Invariant::SpendsProved.violated(format!("{nullifiers:?}: no proof")))?;
+        let notes = opened.leaves.map(|leaf| self.notes.remove(&leaf).filter(|(owner, _)| *owner == opened.owner));
+        let worth = notes[0].zip(notes[1]).map(|((_, one), (_, other))| one + other);
+        let is_worth = worth == Some(opened.value_next.get());
+        Invariant::SpendsProved.require(is_worth, || format!("{nullifiers:?} merge {notes:?}"))?;
+        let is_exact = successor == leaf(inner_next, Credits::ZERO);
+        Invariant::SuccessorExact.require(is_exact, || format!("{nullifiers:?} become another leaf"))?;
+        self.add_note(successor, opened.owner, opened.value_next.get())
     }
 
     fn open_spend(&mut self, nullifier: &Nullifier) -> Result<&mut Spend, Violation> {

@@ -1,8 +1,8 @@
 //! The schedule that a seed gives.
 
 use super::op::{
-    Cut, Fraud, HOSTILE_GUARDIAN, INTERVAL_CREDITS_MAX, Link, Misclaim, Misdeed, OPERATOR_OWNERS, OPERATORS, OWNERS,
-    Op, Party, Restored, Setup, TIERS,
+    Cut, Fraud, HOSTILE_GUARDIAN, INTERVAL_CREDITS_MAX, Link, Meanwhile, Misclaim, Misdeed, OPERATOR_OWNERS, OPERATORS,
+    OWNERS, Op, Party, Restored, Setup, TIERS,
 };
 use crate::support::disk::Seeded;
 
@@ -24,6 +24,7 @@ pub(crate) fn schedule(setup: &Setup) -> Vec<Op> {
             0 | 1 => session(setup, &mut seed, &mut ops),
             2 => earnings(setup, &mut seed, &mut ops),
             3 => withdrawal(setup, &mut seed, &mut ops),
+            4 => merges(setup, &mut seed, &mut ops),
             _ => ops.push(step(setup, &mut seed)),
         }
     }
@@ -166,6 +167,46 @@ fn withdrawn(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>, device: usize)
     }
 }
 
+/// Two notes become one, often cut off somewhere, and what follows is often in the way of it.
+fn merges(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
+    let device = index(seed, OWNERS.len());
+    for _ in 0..1 + seed.below(3) {
+        ops.push(merge(seed, device));
+        let (guardian, tier, life) = (index(seed, OPERATORS.len()), index(seed, TIERS.len()), 120 + seed.below(400));
+        match seed.below(9) {
+            0 => {
+                ops.push(Op::GiveUpMerges { device });
+                ops.push(Op::Open { device, guardian, tier, life });
+            }
+            1 => ops.push(Op::Restore { device, from: Restored::SeedAlone }),
+            2 => ops.push(Op::Restore { device, from: Restored::Backup }),
+            // The other device of the first owner, if it is one of its: other notes, or the same in another merge.
+            3 => {
+                let (needed, meanwhile) = (seed.below(2) * (1 + seed.below(600)), Meanwhile::Overtaken);
+                ops.push(Op::Merge { device: device ^ usize::from(device < 2), needed, meanwhile, link: Link::Whole });
+            }
+            4 => ops.push(Op::Open { device: device ^ usize::from(device < 2), guardian, tier, life }),
+            5 => copy_after_restart(seed, ops),
+            6 => ops.push(Op::Calm { link: Link::Whole }),
+            _ => ops.push(step(setup, seed)),
+        }
+    }
+    ops.push(Op::Calm { link: link(seed) });
+}
+
+fn merge(seed: &mut Seeded, device: usize) -> Op {
+    let needed = if seed.below(3) == 0 { 1 + seed.below(600) } else { 0 };
+    // Faults are more frequent than elsewhere: few merges are made.
+    let link = if seed.below(3) == 0 { Link::RequestLate } else { link(seed) };
+    let meanwhile = match seed.below(8) {
+        0 => Meanwhile::Prepared,
+        1 => Meanwhile::Sent,
+        2..4 => Meanwhile::Overtaken,
+        _ => Meanwhile::Nothing,
+    };
+    Op::Merge { device, needed, meanwhile, link }
+}
+
 fn claim(seed: &mut Seeded, operator: usize) -> Op {
     let part = if seed.below(2) == 0 { 0 } else { 1 + seed.below(30) };
     Op::Claim { operator, pick: seed.next(), part, notes: number(seed, 4) + 1, is_killed: seed.below(8) == 0 }
@@ -289,11 +330,14 @@ fn hostile_wallet(setup: &Setup, seed: &mut Seeded, pick: u64) -> Op {
     if !setup.hostile_wallet {
         return Op::Deliver { pick, link: Link::Whole, killed: 0 };
     }
-    let fraud = match seed.below(6) {
+    let fraud = match seed.below(9) {
         0 | 1 => Fraud::SpendTwice,
         2 => Fraud::SpendAgain,
         3 => Fraud::SpendMore,
         4 => Fraud::SpendAnothers,
+        5 => Fraud::MergeMore,
+        6 => Fraud::MergeWithItself,
+        7 => Fraud::MergeAndSpend,
         _ => Fraud::RedeemAgain,
     };
     Op::Cheat { fraud, pick }

@@ -220,6 +220,8 @@ impl World {
                 self.deposit_withdrawal(device, pick, notes, is_killed)?;
             }
             Op::PayInto { device, pick, amount } => self.pay_into(device, pick, amount)?,
+            Op::Merge { device, needed, meanwhile, link } => self.merge(device, needed, meanwhile, link)?,
+            Op::GiveUpMerges { device } => self.give_up_merges(device),
             Op::ShowOld { device, pick } => self.show_old(device, pick)?,
             Op::ShowFork { device, pick } => self.show_fork(device, pick)?,
         }

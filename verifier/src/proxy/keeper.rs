@@ -6,7 +6,7 @@
 //!
 //! One tab is current; requests in flight share it. It is retired when it runs low or near its end, and closed once nothing is
 //! in flight under it. A new connection is a new verification; a tab survives it when the node still has the same keyset, and
-//! is left to the ledger when it has not.
+//! is left to the ledger when it has not. While the proxy is used, the next tab's spend is proved before it is needed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,12 +16,14 @@ use std::time::Duration;
 use attestation::{Clock, Transcript};
 use credits::Credits;
 use credits::offer::Offer;
+use rand_core::{OsRng, RngCore};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::error::{Error, chain};
+use crate::estimate::usual_cost;
 use crate::open::open_session;
-use crate::payment::{Amount, Payer, PaymentError, Stage};
+use crate::payment::{AheadProgress, Amount, Payer, PaymentError, Stage};
 use crate::session::{Session, SessionError};
 use crate::tab::Tab;
 use crate::target::NodeUrl;
@@ -31,6 +33,12 @@ use crate::verify::Trust;
 const WISH_REQUESTS: u64 = 8;
 /// A tab that ends sooner than this, or than a quarter of its life, takes no new requests.
 const TAB_SECS_LEFT_MIN: u64 = 120;
+/// Up to this part of its life sooner, at random: tabs of many wallets end at one moment and should not all be closed at one.
+const TAB_SPREAD: u64 = 16;
+/// How often it is looked whether the proof that is ready is still the one that would be made now.
+const AHEAD_EVERY: Duration = Duration::from_secs(60);
+/// A proxy that was not used for this long has no proof ready.
+const AHEAD_UNUSED_MAX: Duration = Duration::from_secs(3600);
 /// How long a client's idempotency key is remembered, so that a retry goes to the tab that was charged.
 const KEY_SECS: u64 = 600;
 /// Pause before a tab is closed again at a node that could not be reached.
@@ -65,28 +73,43 @@ struct State {
     keys: HashMap<String, (Arc<LiveTab>, Instant)>,
     last_used: Instant,
     close_again_at: Instant,
+    /// What the next tab will be opened for, as far as one can tell.
+    next: Amount,
+    prove_ahead_at: Instant,
+    ahead_said: Option<AheadProgress>,
     /// Set when the node charged what it may not charge: nothing more is sent to it.
     condemned: Option<String>,
 }
 
 struct LiveTab {
     tab: Arc<Tab>,
-    opened: u64,
+    /// It takes no new requests when less is left of its time.
+    spare_secs: u64,
     leases: AtomicU64,
     committed: AtomicU64,
 }
 
 impl LiveTab {
+    fn new(tab: Tab, now: u64) -> Self {
+        let life = tab.not_after().saturating_sub(now);
+        let spread = OsRng.next_u64().checked_rem(life / TAB_SPREAD).unwrap_or(0);
+        Self {
+            tab: Arc::new(tab),
+            spare_secs: TAB_SECS_LEFT_MIN.min(life / 4).saturating_add(spread),
+            leases: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
+        }
+    }
+
     fn is_idle(&self) -> bool {
         self.leases.load(Ordering::SeqCst) == 0
     }
 
     /// What is left when every request under way costs its worst case.
     fn covers(&self, need: Credits, now: u64) -> bool {
-        let secs_left_min = TAB_SECS_LEFT_MIN.min(self.tab.not_after().saturating_sub(self.opened) / 4);
         let taken = self.tab.charges().running_total.get().saturating_add(self.committed.load(Ordering::SeqCst));
         let left = self.tab.reserve().get().saturating_sub(taken);
-        left >= need.get() && self.tab.not_after() > now.saturating_add(secs_left_min)
+        left >= need.get() && self.tab.not_after() > now.saturating_add(self.spare_secs)
     }
 }
 
@@ -148,9 +171,16 @@ impl Keeper {
         if closed > 0 {
             (config.log)(&format!("closed {closed} tabs that an earlier process left open"));
         }
+        let next = match config.reserve {
+            Some(reserve) => Amount { need: Credits::ZERO, wish: reserve },
+            None => wish_for(None, usual_cost(session.offer()).unwrap_or(Credits::ZERO)),
+        };
         let state = State {
             payer,
             session: Some(session),
+            next,
+            prove_ahead_at: Instant::now(),
+            ahead_said: None,
             current: None,
             retired: Vec::new(),
             keys: HashMap::new(),
@@ -188,31 +218,63 @@ impl Keeper {
                 return Ok(Lease::new(session, &live, need, false));
             }
             state.retire_current();
-            // A closed tab gives its refund back before the next note is chosen.
+        }
+        // A closed tab gives its refund back before a note is chosen; with a proof made ahead, which has its note, it can be closed later.
+        if !state.payer.is_ahead(session, wish_for(self.config.reserve, need)) {
             self.close_idle_retired(state).await;
         }
-        let tab = self.open_tab(state, session, need).await?;
-        let live = Arc::new(LiveTab {
-            tab: Arc::new(tab),
-            opened: now,
-            leases: AtomicU64::new(0),
-            committed: AtomicU64::new(0),
-        });
+        let tab = match self.open_tab(state, session, need).await {
+            // Another device took that note.
+            Err(Error::Payment(error)) if error.is_insufficient() && !state.retired.is_empty() => {
+                self.close_idle_retired(state).await;
+                self.open_tab(state, session, need).await?
+            }
+            other => other?,
+        };
+        let live = Arc::new(LiveTab::new(tab, now));
         state.current = Some(Arc::clone(&live));
         Ok(Lease::new(session, &live, need, true))
     }
 
     async fn open_tab(&self, state: &mut State, session: &Session, need: Credits) -> Result<Tab, Error> {
-        let wish = self.config.reserve.or_else(|| need.checked_mul(WISH_REQUESTS)).unwrap_or(need);
+        let amount = wish_for(self.config.reserve, need);
         let log = Arc::clone(&self.config.log);
         let on_stage = move |stage: Stage| {
             if stage == Stage::Prove {
                 log("proving a spend for a new tab");
             }
         };
-        let tab = state.payer.open_tab(session, Amount { need, wish }, &on_stage).await?;
+        let opened = state.payer.open_tab(session, amount, &on_stage).await;
+        (state.next, state.prove_ahead_at, state.ahead_said) = (amount, Instant::now(), None);
+        let tab = opened?;
         (self.config.log)(&format!("tab {} open, {} credits reserved", short(&tab), tab.reserve()));
         Ok(tab)
+    }
+
+    /// Has the next tab's spend proved, or proved anew when another would be made now, and says how far it is.
+    async fn prove_ahead(&self, state: &mut State) {
+        let session = state.session.as_ref().filter(|session| !session.is_closed() && state.condemned.is_none());
+        if let Some(session) = session
+            && Instant::now() >= state.prove_ahead_at
+            && state.last_used.elapsed() < AHEAD_UNUSED_MAX
+        {
+            state.prove_ahead_at = Instant::now() + AHEAD_EVERY;
+            // Nobody waits for it. Whatever is wrong is wrong when the tab is opened too, and is said then.
+            let _ = state.payer.prove_ahead(session, state.next).await;
+        }
+        let progress = state.payer.ahead();
+        if state.ahead_said.replace(progress) != Some(progress) {
+            match progress {
+                AheadProgress::Unasked => {}
+                AheadProgress::NoNote => {
+                    (self.config.log)("no note is free to prove the next tab's spend ahead of time")
+                }
+                AheadProgress::Proving(amount) => {
+                    (self.config.log)(&format!("proving ahead: a tab of {amount} credits"))
+                }
+                AheadProgress::Ready(amount) => (self.config.log)(&format!("proved ahead: a tab of {amount} credits")),
+            }
+        }
     }
 
     async fn ensure_session(&self, state: &mut State) -> Result<Session, Error> {
@@ -263,6 +325,7 @@ impl Keeper {
         if Instant::now() >= state.close_again_at && state.retired.iter().any(|live| live.is_idle()) {
             self.close_idle_retired(&mut state).await;
         }
+        self.prove_ahead(&mut state).await;
     }
 
     /// Waits for requests under way, then closes every tab.
@@ -312,6 +375,8 @@ impl Keeper {
         let name = short(tab);
         match state.payer.close_tab(session, tab).await {
             Ok(closed) => {
+                // The refund may be the note that is chosen next.
+                state.prove_ahead_at = Instant::now();
                 let settlement = &closed.settlement;
                 let refund = if closed.refund_visible { "in the wallet" } else { "not yet in the ledger" };
                 (self.config.log)(&format!(
@@ -366,6 +431,11 @@ impl State {
         self.current = self.current.take().filter(|live| same_boot(live));
         self.keys.retain(|_, (live, _)| live.tab.keyset_digest() == session.keyset_digest());
     }
+}
+
+/// What a tab for a request that costs `need` is opened for.
+fn wish_for(reserve: Option<Credits>, need: Credits) -> Amount {
+    Amount { need, wish: reserve.or_else(|| need.checked_mul(WISH_REQUESTS)).unwrap_or(need) }
 }
 
 /// A settlement that is signed but wrong, or not signed by the attested keyset.
