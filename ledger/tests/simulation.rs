@@ -83,7 +83,7 @@ const NIGHTLY_SEEDS: u64 = 10_000;
 /// Tests that share a long run, so that it can use more than one processor and says how far it got.
 const NIGHTLY_PARTS: u64 = 4;
 /// Seeds within which a program that is wrong must be noticed.
-const SEEDS_TO_NOTICE: u64 = 100;
+const SEEDS_TO_NOTICE: u64 = 300;
 
 #[test]
 fn invariants_hold_after_every_step() {

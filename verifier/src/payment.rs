@@ -11,7 +11,7 @@
 //! 5. The tab is opened. A definitive no frees the note; no answer leaves it pending, and the ledger's log decides later.
 
 mod ahead;
-mod deadline;
+pub(crate) mod deadline;
 mod resume;
 
 use std::sync::Arc;
@@ -371,7 +371,7 @@ impl Payer {
     fn prepare(&mut self, session: &Session, amount: Amount, not_after: u64) -> Result<PreparedSpend, PaymentError> {
         let context = session.spend_context(not_after);
         let mut last = PaymentError::NoTiers;
-        for tier in self.tiers(session, amount) {
+        for tier in tiers_to_try(&session.offer().tiers, amount.need, amount.wish) {
             let prepared = self.store.update(|wallet| wallet.prepare_spend(tier, context.clone()));
             match prepared.map_err(PaymentError::Store) {
                 Err(error) if error.is_insufficient() => last = error,
@@ -379,14 +379,6 @@ impl Payer {
             }
         }
         Err(last)
-    }
-
-    /// What may be reserved, what is preferred first: of what will do, what is proved already.
-    fn tiers(&self, session: &Session, amount: Amount) -> Vec<Credits> {
-        let mut tiers = tiers_to_try(&session.offer().tiers, amount.need, amount.wish);
-        let proved = self.ahead.c_max();
-        tiers.sort_by_key(|tier| Some(*tier) != proved);
-        tiers
     }
 
     pub(crate) fn abandon(&mut self, prepared: &PreparedSpend) -> Result<(), PaymentError> {

@@ -10,6 +10,7 @@ use credits::ledger::{Ledger, LedgerError, ReserveRequest};
 use credits::wallet::{OwnWithdrawal, PreparedSpend, SpendProgress};
 use credits::{Credits, Withdrawal};
 
+use crate::payment::deadline::shared_end;
 use crate::payment::{Payer, PaymentError, Stage, prove_spend};
 
 /// How long a withdrawal may take until it comes back by itself.
@@ -40,7 +41,8 @@ impl Payer {
         let params = self.proving_params(&info, on_stage).await?;
         // A clock that is behind the ledger's would have it refused.
         let seen = self.store().wallet().state().newest_seen().map_or(0, |checkpoint| checkpoint.time);
-        let not_after = self.now().max(seen).saturating_add(WITHDRAWAL_SECS.min(info.tab_secs_max / 2));
+        let longest = WITHDRAWAL_SECS.min(info.tab_secs_max / 2);
+        let not_after = shared_end(self.now().max(seen).saturating_add(longest), longest);
         let prepared = match self.resumable_withdrawal(amount) {
             Some(prepared) => prepared,
             None => {

@@ -6,11 +6,9 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use measured_init::supervision::ENGINE_SOCKET;
 
 use crate::flavour::Flavour;
-
-/// Socket on which guardian and engine meet, inside the guest.
-pub const ENGINE_SOCKET: &str = "/run/engine/engine.sock";
 
 /// A configuration that fits the image.
 #[derive(Debug, Clone)]

@@ -9,16 +9,18 @@
 //! 3. mount the volumes read-only, change to the root volume, forget the ramdisk
 //! 4. set what protects the kernel at run time ([`sysctl`])
 //! 5. start engine and guardian, each in its sandbox ([`filter`] is the system calls they are refused)
-//! 6. stay: reap, restart the engine a bounded number of times, power off when the guardian ends
+//! 6. stay: reap, kill an engine that answers nothing, restart one that ended a bounded number of times ([`supervision`]), power off when
+//!    the guardian ends
 //!
 //! Whatever does not hold ends in power-off: there is no shell, no retry with less, and in production no message. Everything in
-//! the library but [`sys`] is a function of bytes, so that it is tested outside a guest; the image builder writes what is read
+//! the library but [`sys`] and [`supervision`] is a function of bytes, and all of it is tested outside a guest; the image builder writes what is read
 //! here. `cloister-probe` is the other half: it tries from inside a running test image what must be impossible there.
 
 pub mod cmdline;
 pub mod config;
 pub mod disks;
 pub mod filter;
+pub mod supervision;
 pub mod sys;
 pub mod sysctl;
 pub mod verity;

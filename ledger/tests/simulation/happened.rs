@@ -40,6 +40,7 @@ pub(crate) const HAPPENED: &[(&str, u64)] = &[
     ("link: a key again after a loss", 2),
     ("link: a key on two devices", 199),
     ("merge: begun", 85),
+    ("merge: credits.spend_conflict", 1),
     ("merge: given up", 4),
     ("merge: killed before it was answered", 9),
     ("merge: killed before it was sent", 10),

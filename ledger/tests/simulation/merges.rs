@@ -60,9 +60,12 @@ impl Device {
         self.merges.0.extend([(one, other), (other, one)]);
     }
 
-    /// Frees the notes of merges that were cut off; how many there were.
-    fn give_up_merges(&mut self) -> usize {
+    /// Frees the notes of merges that were cut off, which are none any more if their owner says so; how many there were.
+    fn give_up_merges(&mut self, is_said: bool) -> usize {
         let cut_off: Vec<_> = self.wallet().merging().collect();
+        if is_said {
+            self.merges.0.retain(|one, other| !cut_off.contains(one) && !cut_off.contains(other));
+        }
         for first in &cut_off {
             self.update(|wallet| {
                 wallet.abandon_merge(*first);
@@ -122,8 +125,16 @@ impl World {
             Ok(other) => Err(Invariant::AnswersProved.violated(format!("a merge is answered {other:?}"))),
             Err(error) => {
                 self.count(&format!("merge: {}", error.code()));
+                // A wallet in step knows what is spent and which roots are good, unless others came before.
+                let is_overtaken = meanwhile == Meanwhile::Overtaken;
+                let may_be = match error {
+                    LedgerError::Unavailable => true,
+                    LedgerError::SpendConflict | LedgerError::RootUnknown => is_overtaken,
+                    _ => false,
+                };
+                Invariant::RepeatsAgree.require(may_be, || format!("a good merge is refused: {error}"))?;
                 if self.devices[device].flaw == Some(WalletFlaw::GivesUpMerges) {
-                    self.devices[device].give_up_merges();
+                    self.devices[device].give_up_merges(false);
                 }
                 Ok(())
             }
@@ -132,9 +143,8 @@ impl World {
 
     /// A person gives up merges that were cut off, and spends the notes otherwise, whatever becomes of the merges.
     pub(super) fn give_up_merges(&mut self, device: usize) {
-        if self.devices[device].give_up_merges() > 0 {
+        if self.devices[device].give_up_merges(true) > 0 {
             self.count("merge: given up");
-            self.devices[device].merges.clear();
         }
     }
 

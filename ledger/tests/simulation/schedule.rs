@@ -180,10 +180,12 @@ fn merges(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
             }
             1 => ops.push(Op::Restore { device, from: Restored::SeedAlone }),
             2 => ops.push(Op::Restore { device, from: Restored::Backup }),
-            // The other device of the first owner, if it is one of its: other notes, or the same in another merge.
+            // The devices of the first owner: two merge some of the same notes in other ways, and the first arrives last.
             3 => {
-                let (needed, meanwhile) = (seed.below(2) * (1 + seed.below(600)), Meanwhile::Overtaken);
-                ops.push(Op::Merge { device: device ^ usize::from(device < 2), needed, meanwhile, link: Link::Whole });
+                let (meanwhile, link) = (Meanwhile::Nothing, Link::RequestLate);
+                ops.push(Op::Merge { device: 0, needed: 0, meanwhile, link });
+                let (needed, meanwhile) = (200 + seed.below(800), Meanwhile::Overtaken);
+                ops.push(Op::Merge { device: 1, needed, meanwhile, link: Link::Whole });
             }
             4 => ops.push(Op::Open { device: device ^ usize::from(device < 2), guardian, tier, life }),
             5 => copy_after_restart(seed, ops),

@@ -5,11 +5,15 @@
 //! tell it from one that was made at once. Nothing is marked in the wallet and nothing is stored: a proof that is never used, or lost
 //! with the process, costs a moment of a processor and no credits.
 
+use std::time::Duration;
+
 use credits::Credits;
+use credits::context::SpendContext;
 use credits::spend::{SpendProof, SpendPublic};
 use credits::wallet::PreparedSpend;
 use tokio::task::JoinHandle;
 
+use super::deadline::secs_to_next_end;
 use super::{Amount, Payer, PaymentError, Stage, StoreError, prove_spend};
 use crate::estimate::tiers_to_try;
 use crate::session::Session;
@@ -23,18 +27,10 @@ pub(super) enum Ahead {
     /// Nothing: no note was free for it.
     NoNote,
     /// The spend that would have been prepared when this was begun.
-    Spend { public: SpendPublic, proof: JoinHandle<Result<SpendProof, PaymentError>> },
+    Spend { public: SpendPublic, context: Box<SpendContext>, proof: JoinHandle<Result<SpendProof, PaymentError>> },
 }
 
 impl Ahead {
-    /// What it reserves, if it is something.
-    pub(super) const fn c_max(&self) -> Option<Credits> {
-        match self {
-            Self::Spend { public, .. } => Some(public.c_max),
-            Self::Unasked | Self::NoNote => None,
-        }
-    }
-
     fn is_of(&self, wanted: &SpendPublic) -> bool {
         matches!(self, Self::Spend { public, .. } if public == wanted)
     }
@@ -55,11 +51,11 @@ pub enum AheadProgress {
 
 impl Payer {
     /// Starts to prove what would open a tab now, in the background, unless that is proved already. Not for every call: it asks the
-    /// ledger what is new.
+    /// ledger what is new. For how long the proof states what would be stated, if nothing happens at the ledger.
     ///
     /// # Errors
     /// When the wallet does not pay this node, or the ledger does not answer.
-    pub async fn prove_ahead(&mut self, session: &Session, amount: Amount) -> Result<(), PaymentError> {
+    pub async fn prove_ahead(&mut self, session: &Session, amount: Amount) -> Result<Duration, PaymentError> {
         self.require_acceptable(session)?;
         let info = self.ledger_info().await?;
         self.sync().await?;
@@ -69,12 +65,12 @@ impl Payer {
             None => self.ahead = Ahead::NoNote,
             Some(foreseen) if self.ahead.is_of(&foreseen.public) => {}
             Some(foreseen) => {
-                let public = foreseen.public;
+                let (public, context) = (foreseen.public, Box::new(foreseen.context.clone()));
                 let proof = tokio::spawn(async move { prove_spend(params, &foreseen).await });
-                self.ahead = Ahead::Spend { public, proof };
+                self.ahead = Ahead::Spend { public, context, proof };
             }
         }
-        Ok(())
+        Ok(Duration::from_secs(secs_to_next_end(self.now(), session.offer().tab_secs_max.min(info.tab_secs_max))))
     }
 
     /// How far the proof ahead is.
@@ -83,18 +79,22 @@ impl Payer {
         match &self.ahead {
             Ahead::Unasked => AheadProgress::Unasked,
             Ahead::NoNote => AheadProgress::NoNote,
-            Ahead::Spend { public, proof } if proof.is_finished() => AheadProgress::Ready(public.c_max),
+            Ahead::Spend { public, proof, .. } if proof.is_finished() => AheadProgress::Ready(public.c_max),
             Ahead::Spend { public, .. } => AheadProgress::Proving(public.c_max),
         }
     }
 
-    /// Whether a proof is there, or under way, that would do for this amount.
+    /// Whether a proof is there, or under way, of what would best be reserved for this amount at this boot of the node: then its note is
+    /// free, even if its deadline or root are others by now.
     #[must_use]
     pub fn is_ahead(&self, session: &Session, amount: Amount) -> bool {
-        self.ahead.c_max().is_some_and(|c_max| self.tiers(session, amount).contains(&c_max))
+        let Ahead::Spend { public, context, .. } = &self.ahead else { return false };
+        let here = session.spend_context(context.not_after).with_tab_key(context.tab_key);
+        let best = tiers_to_try(&session.offer().tiers, amount.need, amount.wish).first().copied();
+        **context == here && best == Some(public.c_max)
     }
 
-    /// The spend that [`Payer::open_tab`] would prepare if it were called now and nothing were proved; none if no note is large enough.
+    /// The spend that [`Payer::open_tab`] would prepare if it were called now; none if no note is large enough.
     fn foresee(
         &self,
         session: &Session,
@@ -117,7 +117,7 @@ impl Payer {
     pub(super) async fn proved_ahead(&mut self, public: &SpendPublic) -> Option<SpendProof> {
         match std::mem::take(&mut self.ahead) {
             // A proof that failed is made again, and says then what is wrong.
-            Ahead::Spend { public: made, proof } if made == *public => proof.await.ok()?.ok(),
+            Ahead::Spend { public: made, proof, .. } if made == *public => proof.await.ok()?.ok(),
             Ahead::Spend { .. } | Ahead::Unasked | Ahead::NoNote => None,
         }
     }

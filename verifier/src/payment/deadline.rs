@@ -13,8 +13,24 @@ const ENDS_PER_TAB: u64 = 8;
 /// `now` in Unix seconds, `allowed` the seconds that node and ledger allow a tab at most.
 pub(super) fn tab_end(now: u64, allowed: u64) -> u64 {
     let longest = allowed.min(TAB_SECS_MAX);
-    let latest = now.saturating_add(longest.saturating_sub(SKEW_SECS.min(longest / 4)));
+    shared_end(latest_end(now, longest), longest)
+}
+
+/// In how many seconds [`tab_end`] is another moment.
+pub(super) fn secs_to_next_end(now: u64, allowed: u64) -> u64 {
+    let longest = allowed.min(TAB_SECS_MAX);
+    let step = longest / ENDS_PER_TAB;
+    step.saturating_sub(latest_end(now, longest).checked_rem(step).unwrap_or(0))
+}
+
+/// The last moment before `latest` at which spends end that may last for `longest` seconds.
+pub(crate) fn shared_end(latest: u64, longest: u64) -> u64 {
     latest.saturating_sub(latest.checked_rem(longest / ENDS_PER_TAB).unwrap_or(0))
+}
+
+const fn latest_end(now: u64, longest: u64) -> u64 {
+    let skew = if SKEW_SECS < longest / 4 { SKEW_SECS } else { longest / 4 };
+    now.saturating_add(longest.saturating_sub(skew))
 }
 
 #[cfg(test)]
@@ -44,6 +60,11 @@ mod tests {
                 assert!(end >= now + longest / 2, "{allowed}: {}", end - now);
             }
         }
+        for now in NOW..NOW + 1000 {
+            let (end, next) = (tab_end(now, 3600), now + secs_to_next_end(now, 3600));
+            assert_eq!((tab_end(next - 1, 3600), tab_end(next, 3600)), (end, end + 450));
+        }
+        assert_eq!(secs_to_next_end(NOW, 0), 0);
         assert_eq!(tab_end(NOW, 0), NOW, "no time is no tab");
         assert_eq!(tab_end(u64::MAX, 3600), u64::MAX / 450 * 450, "no clock overflows it");
     }

@@ -9,8 +9,8 @@
 //! is left to the ledger when it has not. While the proxy is used, the next tab's spend is proved before it is needed.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use attestation::{Clock, Transcript};
@@ -20,29 +20,25 @@ use rand_core::{OsRng, RngCore};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::ahead::{Plan, wish_for};
 use crate::error::{Error, chain};
-use crate::estimate::usual_cost;
 use crate::open::open_session;
-use crate::payment::{AheadProgress, Amount, Payer, PaymentError, Stage};
+use crate::payment::{ClosedTab, Payer, PaymentError, Stage};
 use crate::session::{Session, SessionError};
 use crate::tab::Tab;
 use crate::target::NodeUrl;
 use crate::verify::Trust;
 
-/// Without a word from the user, a tab is opened for this many requests like the first one.
-const WISH_REQUESTS: u64 = 8;
 /// A tab that ends sooner than this, or than a quarter of its life, takes no new requests.
 const TAB_SECS_LEFT_MIN: u64 = 120;
 /// Up to this part of its life sooner, at random: tabs of many wallets end at one moment and should not all be closed at one.
 const TAB_SPREAD: u64 = 16;
-/// How often it is looked whether the proof that is ready is still the one that would be made now.
-const AHEAD_EVERY: Duration = Duration::from_secs(60);
-/// A proxy that was not used for this long has no proof ready.
-const AHEAD_UNUSED_MAX: Duration = Duration::from_secs(3600);
 /// How long a client's idempotency key is remembered, so that a retry goes to the tab that was charged.
 const KEY_SECS: u64 = 600;
 /// Pause before a tab is closed again at a node that could not be reached.
 const CLOSE_PAUSE: Duration = Duration::from_secs(10);
+/// A tab after which another was opened is closed within so many milliseconds, at random.
+const CLOSE_LATER_MS_MAX: u64 = 20_000;
 /// Most keys remembered.
 const KEYS_MAX: usize = 4096;
 
@@ -61,24 +57,22 @@ pub(crate) struct KeeperConfig {
 
 /// See the module.
 pub(crate) struct Keeper {
-    config: KeeperConfig,
-    state: Mutex<State>,
+    pub(super) config: KeeperConfig,
+    pub(super) state: Mutex<State>,
+    /// Who wants both locks the state first. What nobody waits for locks the payer alone: a request that has a tab does not wait for it.
+    pub(super) payer: Mutex<Payer>,
+    /// Set when the node charged what it may not charge: nothing more is sent to it.
+    pub(super) condemned: OnceLock<String>,
 }
 
-struct State {
-    payer: Payer,
-    session: Option<Session>,
+pub(super) struct State {
+    pub(super) session: Option<Session>,
     current: Option<Arc<LiveTab>>,
     retired: Vec<Arc<LiveTab>>,
     keys: HashMap<String, (Arc<LiveTab>, Instant)>,
-    last_used: Instant,
+    pub(super) last_used: Instant,
     close_again_at: Instant,
-    /// What the next tab will be opened for, as far as one can tell.
-    next: Amount,
-    prove_ahead_at: Instant,
-    ahead_said: Option<AheadProgress>,
-    /// Set when the node charged what it may not charge: nothing more is sent to it.
-    condemned: Option<String>,
+    pub(super) plan: Plan,
 }
 
 struct LiveTab {
@@ -171,24 +165,16 @@ impl Keeper {
         if closed > 0 {
             (config.log)(&format!("closed {closed} tabs that an earlier process left open"));
         }
-        let next = match config.reserve {
-            Some(reserve) => Amount { need: Credits::ZERO, wish: reserve },
-            None => wish_for(None, usual_cost(session.offer()).unwrap_or(Credits::ZERO)),
-        };
         let state = State {
-            payer,
+            plan: Plan::new(config.reserve, session.offer()),
             session: Some(session),
-            next,
-            prove_ahead_at: Instant::now(),
-            ahead_said: None,
             current: None,
             retired: Vec::new(),
             keys: HashMap::new(),
             last_used: Instant::now(),
             close_again_at: Instant::now(),
-            condemned: None,
         };
-        Ok(Self { config, state: Mutex::new(state) })
+        Ok(Self { config, state: Mutex::new(state), payer: Mutex::new(payer), condemned: OnceLock::new() })
     }
 
     /// A verified session, without a tab.
@@ -212,31 +198,41 @@ impl Keeper {
     }
 
     async fn lease_current(&self, state: &mut State, session: &Session, need: Credits) -> Result<Lease, Error> {
-        let now = self.config.clock.now().0;
         if let Some(live) = state.current.clone() {
-            if live.covers(need, now) {
+            if live.covers(need, self.config.clock.now().0) {
                 return Ok(Lease::new(session, &live, need, false));
             }
             state.retire_current();
         }
-        // A closed tab gives its refund back before a note is chosen; with a proof made ahead, which has its note, it can be closed later.
-        if !state.payer.is_ahead(session, wish_for(self.config.reserve, need)) {
-            self.close_idle_retired(state).await;
+        let mut payer = self.payer.lock().await;
+        if payer.is_ahead(session, wish_for(self.config.reserve, need)) {
+            // The note is there. The old tab is closed when nobody waits, and not at a moment that tells which tab came after it.
+            let later = Duration::from_millis(OsRng.next_u64().checked_rem(CLOSE_LATER_MS_MAX).unwrap_or(0));
+            state.close_again_at = Instant::now() + later;
+        } else {
+            // A closed tab gives its refund back before a note is chosen.
+            self.close_retired(state, &mut payer, LiveTab::is_idle).await;
         }
-        let tab = match self.open_tab(state, session, need).await {
+        let tab = match self.open_tab(state, &mut payer, session, need).await {
             // Another device took that note.
             Err(Error::Payment(error)) if error.is_insufficient() && !state.retired.is_empty() => {
-                self.close_idle_retired(state).await;
-                self.open_tab(state, session, need).await?
+                self.close_retired(state, &mut payer, LiveTab::is_idle).await;
+                self.open_tab(state, &mut payer, session, need).await?
             }
             other => other?,
         };
-        let live = Arc::new(LiveTab::new(tab, now));
+        let live = Arc::new(LiveTab::new(tab, self.config.clock.now().0));
         state.current = Some(Arc::clone(&live));
         Ok(Lease::new(session, &live, need, true))
     }
 
-    async fn open_tab(&self, state: &mut State, session: &Session, need: Credits) -> Result<Tab, Error> {
+    async fn open_tab(
+        &self,
+        state: &mut State,
+        payer: &mut Payer,
+        session: &Session,
+        need: Credits,
+    ) -> Result<Tab, Error> {
         let amount = wish_for(self.config.reserve, need);
         let log = Arc::clone(&self.config.log);
         let on_stage = move |stage: Stage| {
@@ -244,43 +240,24 @@ impl Keeper {
                 log("proving a spend for a new tab");
             }
         };
-        let opened = state.payer.open_tab(session, amount, &on_stage).await;
-        (state.next, state.prove_ahead_at, state.ahead_said) = (amount, Instant::now(), None);
+        // It may have become another while this waited for the payer.
+        self.require_trusted()?;
+        let opened = payer.open_tab(session, amount, &on_stage).await;
+        state.plan.used(amount);
         let tab = opened?;
         (self.config.log)(&format!("tab {} open, {} credits reserved", short(&tab), tab.reserve()));
         Ok(tab)
     }
 
-    /// Has the next tab's spend proved, or proved anew when another would be made now, and says how far it is.
-    async fn prove_ahead(&self, state: &mut State) {
-        let session = state.session.as_ref().filter(|session| !session.is_closed() && state.condemned.is_none());
-        if let Some(session) = session
-            && Instant::now() >= state.prove_ahead_at
-            && state.last_used.elapsed() < AHEAD_UNUSED_MAX
-        {
-            state.prove_ahead_at = Instant::now() + AHEAD_EVERY;
-            // Nobody waits for it. Whatever is wrong is wrong when the tab is opened too, and is said then.
-            let _ = state.payer.prove_ahead(session, state.next).await;
-        }
-        let progress = state.payer.ahead();
-        if state.ahead_said.replace(progress) != Some(progress) {
-            match progress {
-                AheadProgress::Unasked => {}
-                AheadProgress::NoNote => {
-                    (self.config.log)("no note is free to prove the next tab's spend ahead of time")
-                }
-                AheadProgress::Proving(amount) => {
-                    (self.config.log)(&format!("proving ahead: a tab of {amount} credits"))
-                }
-                AheadProgress::Ready(amount) => (self.config.log)(&format!("proved ahead: a tab of {amount} credits")),
-            }
+    fn require_trusted(&self) -> Result<(), Error> {
+        match self.condemned.get() {
+            None => Ok(()),
+            Some(reason) => Err(Error::Choice { code: "proxy.node_condemned", message: reason.clone() }),
         }
     }
 
     async fn ensure_session(&self, state: &mut State) -> Result<Session, Error> {
-        if let Some(reason) = &state.condemned {
-            return Err(Error::Choice { code: "proxy.node_condemned", message: reason.clone() });
-        }
+        self.require_trusted()?;
         if let Some(session) = state.session.as_ref().filter(|session| !session.is_closed()) {
             return Ok(session.clone());
         }
@@ -313,7 +290,7 @@ impl Keeper {
     }
 
     /// Housekeeping: closes what is idle. Called every second or so.
-    pub(crate) async fn tend(&self) {
+    pub(crate) async fn close_unused(&self) {
         let mut state = self.state.lock().await;
         let now = self.config.clock.now().0;
         let idle = state.last_used.elapsed() >= self.config.idle;
@@ -322,10 +299,17 @@ impl Keeper {
             state.retire_current();
         }
         state.keys.retain(|_, (_, since)| since.elapsed() < Duration::from_secs(KEY_SECS));
-        if Instant::now() >= state.close_again_at && state.retired.iter().any(|live| live.is_idle()) {
-            self.close_idle_retired(&mut state).await;
+        if Instant::now() < state.close_again_at || !state.retired.iter().any(|live| live.is_idle()) {
+            return;
         }
-        self.prove_ahead(&mut state).await;
+        let closing = self.take_retired(&mut state, LiveTab::is_idle).await;
+        let closed = {
+            // Whoever opens a tab meanwhile waits for the refunds; whoever has one does not.
+            let mut payer = self.payer.lock().await;
+            drop(state);
+            self.close_all(&mut payer, closing).await
+        };
+        self.state.lock().await.note(closed);
     }
 
     /// Waits for requests under way, then closes every tab.
@@ -336,7 +320,8 @@ impl Keeper {
             state.retire_current();
             let busy = state.retired.iter().any(|live| !live.is_idle());
             if !busy || Instant::now() >= deadline {
-                self.close_retired(&mut state, |_| true).await;
+                let mut payer = self.payer.lock().await;
+                self.close_retired(&mut state, &mut payer, |_| true).await;
                 return;
             }
             drop(state);
@@ -344,58 +329,87 @@ impl Keeper {
         }
     }
 
-    async fn close_idle_retired(&self, state: &mut State) {
-        self.close_retired(state, LiveTab::is_idle).await;
+    async fn close_retired(&self, state: &mut State, payer: &mut Payer, ready: impl Fn(&LiveTab) -> bool) {
+        let closing = self.take_retired(state, ready).await;
+        let closed = self.close_all(payer, closing).await;
+        state.note(closed);
     }
 
-    async fn close_retired(&self, state: &mut State, ready: impl Fn(&LiveTab) -> bool) {
-        let (closing, waiting): (Vec<_>, Vec<_>) =
+    /// The retired tabs that can be closed, each with the session for it.
+    async fn take_retired(&self, state: &mut State, ready: impl Fn(&LiveTab) -> bool) -> Vec<(Session, Arc<LiveTab>)> {
+        let (taken, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut state.retired).into_iter().partition(|live| ready(live));
         state.retired = waiting;
-        for live in closing {
+        let mut closing = Vec::new();
+        for live in taken {
             state.keys.retain(|_, (known, _)| !Arc::ptr_eq(known, &live));
             match self.ensure_session(state).await {
-                Ok(session) if session.keyset_digest() == live.tab.keyset_digest() => {
-                    self.close(state, &session, &live.tab).await
-                }
+                Ok(session) if session.keyset_digest() == live.tab.keyset_digest() => closing.push((session, live)),
                 Err(Error::Connect(_)) if live.tab.not_after() > self.config.clock.now().0 => {
                     // The node may come back before the tab ends.
                     state.close_again_at = Instant::now() + CLOSE_PAUSE;
                     state.retired.push(live);
                 }
-                _ => (self.config.log)(&format!(
-                    "tab {} is left to the ledger, which refunds it when it ends",
-                    short(&live.tab)
-                )),
+                _ => (self.config.log)(&left_to_the_ledger(&live.tab)),
             }
         }
+        closing
     }
 
-    async fn close(&self, state: &mut State, session: &Session, tab: &Tab) {
-        let name = short(tab);
-        match state.payer.close_tab(session, tab).await {
-            Ok(closed) => {
-                // The refund may be the note that is chosen next.
-                state.prove_ahead_at = Instant::now();
-                let settlement = &closed.settlement;
-                let refund = if closed.refund_visible { "in the wallet" } else { "not yet in the ledger" };
-                (self.config.log)(&format!(
-                    "tab {name} settled: {} charged, {} refunded ({refund})",
-                    settlement.charge, settlement.refund
-                ));
+    async fn close_all(&self, payer: &mut Payer, closing: Vec<(Session, Arc<LiveTab>)>) -> Closed {
+        let mut closed = Closed::default();
+        for (session, live) in closing {
+            let name = short(&live.tab);
+            if self.condemned.get().is_some() {
+                (self.config.log)(&left_to_the_ledger(&live.tab));
+                continue;
             }
-            Err(error) => {
-                let words = chain(&error);
-                (self.config.log)(&format!("tab {name} not settled: {words}"));
-                if is_fraud(&error) {
-                    state.condemned = Some(format!("the node's settlement of tab {name} was not acceptable: {words}"));
+            match payer.close_tab(&session, &live.tab).await {
+                Ok(ClosedTab { settlement, refund_visible }) => {
+                    closed.has_refunds = true;
+                    let refund = if refund_visible { "in the wallet" } else { "not yet in the ledger" };
+                    (self.config.log)(&format!(
+                        "tab {name} settled: {} charged, {} refunded ({refund})",
+                        settlement.charge, settlement.refund
+                    ));
+                }
+                Err(error) => {
+                    let words = chain(&error);
+                    (self.config.log)(&format!("tab {name} not settled: {words}"));
+                    if is_fraud(&error) {
+                        let reason = format!("the node's settlement of tab {name} was not acceptable: {words}");
+                        // Once is enough.
+                        let _ = self.condemned.set(reason);
+                    } else if is_connection_lost(&error) && live.tab.not_after() > self.config.clock.now().0 {
+                        closed.unreached.push(live);
+                    }
                 }
             }
         }
+        closed
     }
 }
 
+/// What came of closing tabs.
+#[derive(Default)]
+struct Closed {
+    has_refunds: bool,
+    /// The connection broke: they are closed over the next.
+    unreached: Vec<Arc<LiveTab>>,
+}
+
 impl State {
+    fn note(&mut self, closed: Closed) {
+        if closed.has_refunds {
+            // One may be the note that is chosen next.
+            self.plan.look();
+        }
+        if !closed.unreached.is_empty() {
+            self.close_again_at = Instant::now() + CLOSE_PAUSE;
+            self.retired.extend(closed.unreached);
+        }
+    }
+
     fn retire_current(&mut self) {
         self.retired.extend(self.current.take());
     }
@@ -420,10 +434,7 @@ impl State {
         let same_boot = |live: &LiveTab| {
             let same = live.tab.keyset_digest() == session.keyset_digest();
             if !same {
-                log(&format!(
-                    "the node restarted: tab {} is left to the ledger, which refunds it when it ends",
-                    short(&live.tab)
-                ));
+                log(&format!("the node restarted: {}", left_to_the_ledger(&live.tab)));
             }
             same
         };
@@ -433,9 +444,8 @@ impl State {
     }
 }
 
-/// What a tab for a request that costs `need` is opened for.
-fn wish_for(reserve: Option<Credits>, need: Credits) -> Amount {
-    Amount { need, wish: reserve.or_else(|| need.checked_mul(WISH_REQUESTS)).unwrap_or(need) }
+fn is_connection_lost(error: &PaymentError) -> bool {
+    matches!(error, PaymentError::Close(SessionError::Node(error)) if error.is_connection_lost())
 }
 
 /// A settlement that is signed but wrong, or not signed by the attested keyset.
@@ -454,6 +464,10 @@ fn not_offered(offer: &Offer) -> Error {
         code: "model_not_found",
         message: format!("the node does not offer that model; it offers: {}", names.join(", ")),
     }
+}
+
+fn left_to_the_ledger(tab: &Tab) -> String {
+    format!("tab {} is left to the ledger, which refunds it when it ends", short(tab))
 }
 
 fn short(tab: &Tab) -> String {

@@ -3,6 +3,7 @@
 //! Decides: who may connect and which paths exist. Trusts on entry: programs of this machine's user. Holds on exit: every prompt
 //! that leaves goes to a node that was verified on the connection it goes over. Prompts, answers and headers are never logged.
 
+mod ahead;
 mod guard;
 mod keeper;
 mod relay;
@@ -175,7 +176,14 @@ impl Proxy {
             async move {
                 loop {
                     tokio::select! {
-                        _ = tend.tick() => shared.keeper.tend().await,
+                        _ = tend.tick() => {
+                            shared.keeper.close_unused().await;
+                            // A ledger that is slow to answer keeps nobody from stopping.
+                            tokio::select! {
+                                () = shared.keeper.prove_ahead() => {}
+                                _ = stopped.changed() => return,
+                            }
+                        }
                         _ = stopped.changed() => return,
                     }
                 }

@@ -2,11 +2,13 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use measured_init::config::{MeasuredImage, Mode};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait, waitpid};
+use measured_init::supervision::{ENGINE_SOCKET, Restarts, Watch};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, wait, waitpid};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::fatal::{Console, Fatal, OrFatal};
@@ -17,10 +19,6 @@ pub(crate) const SELF_PATH: &str = "/usr/sbin/cloister-init";
 /// Where the probe lies on root and engine volume of a test image.
 pub(crate) const PROBE_PATH: &str = "/usr/bin/cloister-probe";
 
-/// How often an engine that ended is started again, and the first pause before it, which then doubles.
-const ENGINE_RESTARTS_MAX: u32 = 5;
-const ENGINE_PAUSE: Duration = Duration::from_secs(1);
-
 /// How long a guardian may take to stop: 20 seconds.
 const GUARDIAN_STOP_LOOKS_MAX: u32 = 200;
 const GUARDIAN_STOP_PAUSE: Duration = Duration::from_millis(100);
@@ -30,7 +28,8 @@ pub(crate) fn run(image: &MeasuredImage, console: &Console) -> Result<Infallible
         Mode::Production | Mode::Debug => {}
         Mode::Test => probe(console)?,
     }
-    let mut engine = start(sandboxed(Role::Engine), console)?;
+    let mut engine = start_engine(console)?;
+    let mut engine_since = Instant::now();
     let guardian = start(sandboxed(Role::Guardian), console)?;
     let root = image.volume("root").map(|volume| volume.root_hash.as_str()).unwrap_or_default();
     let now = clock_gettime(ClockId::Boottime);
@@ -40,8 +39,7 @@ pub(crate) fn run(image: &MeasuredImage, console: &Console) -> Result<Infallible
         Mode::Test => drop(start(probe_command("reread"), console)?),
     }
 
-    let mut restarts = 0;
-    let mut pause = ENGINE_PAUSE;
+    let mut restarts = Restarts::default();
     loop {
         let Some((ended, status)) = wait(WaitOptions::empty()).fatal("wait", "children")? else { continue };
         if ended == guardian {
@@ -51,17 +49,29 @@ pub(crate) fn run(image: &MeasuredImage, console: &Console) -> Result<Infallible
             continue;
         }
         console.say(&format!("cloister-init: engine ended: {}", describe(status)));
-        if restarts == ENGINE_RESTARTS_MAX {
+        let Some(pause) = restarts.ended(engine_since.elapsed()) else {
             stop(guardian);
             return Err(Fatal { code: "engine.ended", text: format!("{}, for the last time", describe(status)) });
-        }
-        restarts += 1;
+        };
         std::thread::sleep(pause);
-        pause = pause.saturating_mul(2);
         // All its processes ended with its PID namespace; what it left in the shared directory would be in the next one's way.
         empty("/run/engine")?;
-        engine = start(sandboxed(Role::Engine), console)?;
+        engine = start_engine(console)?;
+        engine_since = Instant::now();
     }
+}
+
+/// Starts the engine, and a thread that kills it if it stops answering. The thread ends with the engine.
+fn start_engine(console: &Console) -> Result<Pid, Fatal> {
+    let engine = start(sandboxed(Role::Engine), console)?;
+    // Nobody has waited for it yet, so that the number is its own.
+    let process = pidfd_open(engine, PidfdFlags::empty()).fatal("engine", "watch")?;
+    let watch = Watch::of(Path::new(ENGINE_SOCKET));
+    let watching = std::thread::Builder::new().name("engine-watch".into());
+    // That it was killed is seen where it is waited for; what cannot be watched any more has ended.
+    let watching = watching.spawn(move || drop(watch.kill_when_silent(process)));
+    watching.fatal("engine", "watch")?;
+    Ok(engine)
 }
 
 /// Lets the guardian settle its open tabs, for a while.
