@@ -69,16 +69,21 @@ impl Watch {
     }
 
     /// Asks until the engine, a process file descriptor, has ended, or has answered before and does not any more: then it is killed.
-    /// Whether it was.
+    /// Whether it was. `on_first` is called when it answers for the first time.
     ///
     /// # Errors
     /// When the process can be neither waited for nor killed.
-    pub fn kill_when_silent(&self, engine: impl AsFd) -> io::Result<bool> {
-        let (mut has_answered, mut silent) = (false, 0_u32);
+    pub fn kill_when_silent(&self, engine: impl AsFd, on_first: impl FnOnce()) -> io::Result<bool> {
+        let mut on_first = Some(on_first);
+        let mut silent = 0_u32;
         while !ends_within(&engine, self.every)? {
             if answers(&self.socket, self.patience).unwrap_or(false) {
-                (has_answered, silent) = (true, 0);
-            } else if has_answered {
+                silent = 0;
+                if let Some(on_first) = on_first.take() {
+                    on_first();
+                }
+            } else if on_first.is_none() {
+                // It has answered before.
                 silent = silent.saturating_add(1);
             }
             if silent >= self.silent_max {
@@ -257,7 +262,7 @@ mod tests {
         let (mut child, fd) = engine();
         let watching = {
             let watch = watch(&socket);
-            std::thread::spawn(move || watch.kill_when_silent(fd).unwrap())
+            std::thread::spawn(move || watch.kill_when_silent(fd, || {}).unwrap())
         };
         let says = Arc::new(Mutex::new(Says { then: BAD, ..Says::default() }));
         let asks_more = |times: usize| {
@@ -284,7 +289,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut child, fd) = engine();
         let watch = watch(&directory.path().join("s"));
-        let watching = std::thread::spawn(move || watch.kill_when_silent(fd).unwrap());
+        let watching = std::thread::spawn(move || watch.kill_when_silent(fd, || panic!("nobody answered")).unwrap());
         child.kill().unwrap();
         assert!(!watching.join().unwrap());
         child.wait().unwrap();

@@ -17,7 +17,7 @@ use crate::cases::firmware::Launch;
 use crate::context::{Context, Image, tail};
 use crate::outside::{LOG_ORIGIN, VsockDevice, bridge};
 use crate::report::{Report, Verdict};
-use crate::vm::{Boot, Disk, Machine, Vm};
+use crate::vm::{Boot, Disk, Machine, Outcome, Vm};
 
 /// From power on to an attested answer.
 const ATTESTED_GOAL: Duration = Duration::from_secs(15);
@@ -27,6 +27,9 @@ const TOKEN_GOAL: Duration = Duration::from_secs(60);
 
 /// After this long it will not come any more.
 const LIMIT: Duration = Duration::from_secs(240);
+
+/// What `cloister-init` says once the engine's socket has answered it.
+const ENGINE_ANSWERS: &str = "cloister-init: the engine answers";
 
 /// A guest with a platform, a network and vsock.
 pub(crate) struct Guest {
@@ -65,6 +68,21 @@ pub(crate) fn run_all(context: &Context, report: &mut Report) {
     if let Err(error) = attempt(context, report) {
         report.case("end to end", Duration::ZERO, &Verdict::Failed(format!("{error:#}")));
     }
+    let now = Instant::now();
+    let verdict = watched(context).unwrap_or_else(|error| Verdict::Failed(format!("{error:#}")));
+    report.case("init reaches the engine that it watches", now.elapsed(), &verdict);
+}
+
+/// What init says of its engine is shown by images that are not shipped. It ends only engines that it was once answered by.
+fn watched(context: &Context) -> anyhow::Result<Verdict> {
+    let image = &context.debug;
+    let launch = Launch::of(image);
+    let boot = launch.boot(context, image, &launch, None)?;
+    let mut guest = Guest::start(context, image, boot, image.disks())?;
+    Ok(match guest.vm.wait_for(ENGINE_ANSWERS, LIMIT) {
+        Outcome::Said(after) => Verdict::Passed(format!("after {:.1} s", after.as_secs_f64())),
+        other => Verdict::Failed(format!("{other:?}: {}", tail(&guest.vm.console()))),
+    })
 }
 
 fn attempt(context: &Context, report: &mut Report) -> anyhow::Result<()> {

@@ -43,6 +43,11 @@ impl Console {
         }
     }
 
+    /// The same console for another thread.
+    pub(crate) fn again(&self) -> Self {
+        Self(self.0.as_ref().and_then(|file| file.try_clone().ok()))
+    }
+
     pub(crate) fn say(&self, line: &str) {
         if let Some(file) = &self.0 {
             let _ = (&*file).write_all(format!("{line}\n").as_bytes());

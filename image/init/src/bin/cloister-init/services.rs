@@ -68,8 +68,14 @@ fn start_engine(console: &Console) -> Result<Pid, Fatal> {
     let process = pidfd_open(engine, PidfdFlags::empty()).fatal("engine", "watch")?;
     let watch = Watch::of(Path::new(ENGINE_SOCKET));
     let watching = std::thread::Builder::new().name("engine-watch".into());
-    // That it was killed is seen where it is waited for; what cannot be watched any more has ended.
-    let watching = watching.spawn(move || drop(watch.kill_when_silent(process)));
+    let console = console.again();
+    let watching = watching.spawn(move || {
+        match watch.kill_when_silent(process, || console.say("cloister-init: the engine answers")) {
+            Ok(true) => console.say("cloister-init: the engine answers nothing any more and is ended"),
+            Ok(false) => {}
+            Err(error) => console.say(&format!("cloister-init: the engine cannot be watched: {error}")),
+        }
+    });
     watching.fatal("engine", "watch")?;
     Ok(engine)
 }
