@@ -363,3 +363,13 @@ fn a_merge_that_is_sent_before_it_is_saved_is_noticed() {
 fn a_merge_that_is_given_up_without_a_word_is_noticed() {
     println!("{}", is_noticed(Flaw::Wallet(WalletFlaw::GivesUpMerges), Invariant::OneSpendPerNote));
 }
+
+#[test]
+fn a_note_that_is_spent_after_it_was_merged_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::SpendsMerged), Invariant::OneReservation));
+}
+
+#[test]
+fn a_good_merge_that_is_refused_is_noticed() {
+    println!("{}", is_noticed(Flaw::Ledger(LedgerFlaw::RefusesMerges), Invariant::GoodMergesTaken));
+}

@@ -12,9 +12,8 @@ use serde::Deserialize;
 const TEMPLATE_TOKENS: u64 = 256;
 /// Completion tokens reckoned with when the body names no maximum; a node then gives what the tab can pay.
 const COMPLETION_TOKENS_ASSUMED: u64 = 512;
-
 /// Bytes of a body that is like most.
-const PROMPT_TOKENS_USUAL: u64 = 1024;
+const BODY_BYTES_USUAL: u64 = 1024;
 
 /// What matters about a request for paying it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +94,7 @@ impl RequestShape {
 /// What a request costs at most of which nothing is known but that it is like most.
 #[must_use]
 pub fn usual_cost(offer: &Offer) -> Option<Credits> {
-    let prompt = PROMPT_TOKENS_USUAL.saturating_add(TEMPLATE_TOKENS);
+    let prompt = BODY_BYTES_USUAL.saturating_add(TEMPLATE_TOKENS);
     offer.models.first().and_then(|model| model.cost(prompt, COMPLETION_TOKENS_ASSUMED.min(model.context_tokens_max)))
 }
 

@@ -103,6 +103,10 @@ pub(crate) enum LedgerFlaw {
     TakesAnyMerge,
     /// Every merge is made twice.
     MergesTwice,
+    /// A note that was merged can be reserved.
+    SpendsMerged,
+    /// A merge that is whole is refused.
+    RefusesMerges,
 }
 
 enum Store {
@@ -186,7 +190,10 @@ impl Books {
 
     pub(crate) fn call(&mut self, call: Call) -> Result<Answer, LedgerError> {
         let is_repeat = matches!(&call, Call::Reserve(request) if self.reserved.contains(&request.nullifier));
-        if is_repeat && self.flaw == Some(LedgerFlaw::RefusesRepeats) {
+        let is_merge = matches!(call, Call::Merge(_));
+        if is_repeat && self.flaw == Some(LedgerFlaw::RefusesRepeats)
+            || is_merge && self.flaw == Some(LedgerFlaw::RefusesMerges)
+        {
             return Err(LedgerError::SpendConflict);
         }
         let mut answer = ask!(self, |ledger| carry_out(ledger, call.clone()));
@@ -197,11 +204,13 @@ impl Books {
                 reservation.inclusion.clear();
             }
         }
-        if let (Some(LedgerFlaw::ReservesTwice), Call::Reserve(request), Err(LedgerError::SpendConflict)) =
-            (self.flaw, &call, &answer)
+        if let (Call::Reserve(request), Err(LedgerError::SpendConflict)) = (&call, &answer)
+            && let Some(LedgerFlaw::ReservesTwice | LedgerFlaw::SpendsMerged) = self.flaw
         {
             self.read_shown();
-            self.shown.append(LogEntry::Reserve(request.entry()));
+            if self.flaw == Some(LedgerFlaw::ReservesTwice) || self.shown.has_merged(&request.nullifier) {
+                self.shown.append(LogEntry::Reserve(request.entry()));
+            }
         }
         if let Call::Claim(request) = &call {
             self.claim_wrongly(request, &answer);
@@ -405,6 +414,10 @@ impl Shown {
             leaf,
             signature,
         }));
+    }
+
+    fn has_merged(&self, nullifier: &Nullifier) -> bool {
+        self.entries.iter().any(|entry| matches!(entry, LogEntry::Merge(merge) if merge.nullifiers.contains(nullifier)))
     }
 
     fn append(&mut self, entry: LogEntry) {

@@ -47,6 +47,8 @@ pub(crate) enum Invariant {
     AnswersProved,
     /// A repeated call has the outcome that it had.
     RepeatsAgree,
+    /// A merge of notes that are free, under a root that is known, is refused by no ledger.
+    GoodMergesTaken,
     /// A device never sees less than it saw, and what it sees is the ledger's log.
     ViewsOnlyGrow,
     /// Pages that contradict what a device has seen are refused and change nothing.

@@ -132,7 +132,7 @@ impl World {
                     LedgerError::SpendConflict | LedgerError::RootUnknown => is_overtaken,
                     _ => false,
                 };
-                Invariant::RepeatsAgree.require(may_be, || format!("a good merge is refused: {error}"))?;
+                Invariant::GoodMergesTaken.require(may_be, || format!("a good merge is refused: {error}"))?;
                 if self.devices[device].flaw == Some(WalletFlaw::GivesUpMerges) {
                     self.devices[device].give_up_merges(false);
                 }

@@ -16,8 +16,8 @@ use crate::session::Session;
 const WISH_REQUESTS: u64 = 8;
 /// How often it is looked whether the proof that is ready is still the one that would be made now.
 const AHEAD_EVERY: Duration = Duration::from_secs(60);
-/// Where tabs are so short that their ends change more often, it is looked this often only.
-const AHEAD_EVERY_MIN: Duration = Duration::from_secs(5);
+/// Where tabs are so short that their ends change more often, it is looked this often only: a node must not keep its clients busy.
+const AHEAD_EVERY_MIN: Duration = Duration::from_secs(30);
 /// A proxy that was not used for this long has no proof ready.
 const AHEAD_UNUSED_MAX: Duration = Duration::from_secs(3600);
 
@@ -63,7 +63,7 @@ impl Plan {
         }
         match progress {
             AheadProgress::Unasked => {}
-            AheadProgress::NoNote => log("no note is free to prove the next tab's spend ahead of time"),
+            AheadProgress::NoNote => log("no free note is large enough to prove the next tab's spend ahead of time"),
             AheadProgress::Proving(amount) => log(&format!("proving ahead: a tab of {amount} credits")),
             AheadProgress::Ready(amount) => log(&format!("proved ahead: a tab of {amount} credits")),
         }

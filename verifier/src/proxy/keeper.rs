@@ -207,8 +207,11 @@ impl Keeper {
         let mut payer = self.payer.lock().await;
         if payer.is_ahead(session, wish_for(self.config.reserve, need)) {
             // The note is there. The old tab is closed when nobody waits, and not at a moment that tells which tab came after it.
+            // One that waits already waits no longer: tabs that are opened one after another must not keep it open.
             let later = Duration::from_millis(OsRng.next_u64().checked_rem(CLOSE_LATER_MS_MAX).unwrap_or(0));
-            state.close_again_at = Instant::now() + later;
+            if state.close_again_at <= Instant::now() {
+                state.close_again_at = Instant::now() + later;
+            }
         } else {
             // A closed tab gives its refund back before a note is chosen.
             self.close_retired(state, &mut payer, LiveTab::is_idle).await;
