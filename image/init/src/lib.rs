@@ -13,8 +13,9 @@
 //!    the guardian ends
 //!
 //! Whatever does not hold ends in power-off: there is no shell, no retry with less, and in production no message. Everything in
-//! the library but [`sys`] and [`supervision`] is a function of bytes, so that it is tested outside a guest, as [`supervision`] is with
-//! processes; the image builder writes what is read here. `cloister-probe` is the other half: it tries from inside a running test image what must be impossible there.
+//! the library but [`sys`] and [`supervision`] is a function of bytes, so that it is tested outside a guest, as [`supervision`] is
+//! with processes; the image builder writes what is read here. `cloister-probe` is the other half: it tries from inside a running
+//! test image what must be impossible there.
 
 pub mod cmdline;
 pub mod config;
