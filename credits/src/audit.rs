@@ -11,12 +11,16 @@ use rand_core::CryptoRngCore;
 use serde::Serialize;
 
 use crate::bytes::Bytes32;
-use crate::entry::{ClaimEntry, LogEntry, MergeEntry, MintEntry, ReserveEntry, SettledBy};
+use crate::entry::{
+    ClaimEntry, LogEntry, MergeEntry, MintEntry, RatingEntry, ReserveEntry, SettledBy, SlashEntry, StakeEntry,
+};
 use crate::ledger::{LedgerInfo, LogPage, REDEEM_OUTPUTS_MAX};
 use crate::merge::{MergePublic, merge_ctx};
 use crate::note::{Inner, Nullifier, Root};
 use crate::params::{MergeVerifyingParams, VerifyingParams};
+use crate::rating::{RatingRequest, VerifiedRating};
 use crate::spend::SpendPublic;
+use crate::stake::StakeAct;
 use crate::tree::NoteFrontier;
 use crate::value::Credits;
 use crate::wallet::{SyncProgress, Wallet, WalletError, WalletSeed};
@@ -54,6 +58,14 @@ pub struct AuditTotals {
     pub voided: u64,
     /// Merges of two notes into one.
     pub merges: u64,
+    /// Credits that payees have at stake.
+    pub staked: Credits,
+    /// Credits that were lost with stakes and are nobody's.
+    pub burnt: Credits,
+    /// Stakes that were lost.
+    pub slashes: u64,
+    /// Ratings of tabs.
+    pub ratings: u64,
 }
 
 /// What the log of a ledger says about a payee, summed.
@@ -67,6 +79,24 @@ pub struct PayeeTotals {
     pub owed: Credits,
     /// Its claims.
     pub claims: u64,
+    /// What it has at stake.
+    pub staked: Credits,
+    /// How often it lost its stake.
+    pub slashes: u64,
+    /// Ratings of its nodes' tabs.
+    pub ratings: u64,
+    /// What was charged for the rated tabs.
+    pub rated_charges: u64,
+    /// Each score times what was charged for the tab: divided by the former, the average score.
+    pub weighted_scores: u64,
+}
+
+impl PayeeTotals {
+    /// The average score, each tab weighing what was charged for it, in hundredths.
+    pub fn score_hundredths(&self) -> Option<u64> {
+        let weighted = u128::from(self.weighted_scores).checked_mul(100)?;
+        u64::try_from(weighted.checked_div(u128::from(self.rated_charges))?).ok()
+    }
 }
 
 /// What is wrong with a log.
@@ -106,6 +136,18 @@ pub enum AuditFault {
         /// Position of the entry.
         index: u64,
     },
+    /// A stake is of more than its payee was owed, or what was lost is not what was at stake.
+    #[error("entry {index}: the stake is not of what the payee is owed")]
+    Stake {
+        /// Position of the entry.
+        index: u64,
+    },
+    /// A rating is not signed by the key of a tab that was charged, or is its second.
+    #[error("entry {index}: the rating is not that of a tab that was charged")]
+    Rating {
+        /// Position of the entry.
+        index: u64,
+    },
     /// A payee claimed more than it was owed, or out of order.
     #[error("entry {index}: the claim is not of what the payee is owed")]
     Claim {
@@ -131,9 +173,23 @@ impl AuditFault {
             Self::Root { .. } => "audit.root",
             Self::Proof { .. } => "audit.proof",
             Self::Claim { .. } => "audit.claim",
+            Self::Stake { .. } => "audit.stake",
+            Self::Rating { .. } => "audit.rating",
             Self::Sum { .. } => "audit.sum",
         }
     }
+}
+
+/// A spend, as far as an audit needs it.
+#[derive(Clone, Copy)]
+struct Spent {
+    c_max: Credits,
+    payee: Bytes32,
+    tab_key: Bytes32,
+    /// Whether a guardian serves it: withdrawals name none.
+    is_tab: bool,
+    /// What was charged and not rated yet.
+    rateable: Credits,
 }
 
 /// An audit under way. After a fault it is over.
@@ -146,8 +202,8 @@ pub struct LogAudit {
     notes: NoteFrontier,
     /// Every root that the tree had.
     roots: BTreeSet<Root>,
-    /// What was spent, and what it reserved for whom; nothing for nobody when it was merged.
-    spent: BTreeMap<Nullifier, Option<(Credits, Bytes32)>>,
+    /// What was spent; nothing is known of what was merged.
+    spent: BTreeMap<Nullifier, Option<Spent>>,
     successors: BTreeSet<Inner>,
     vouchers: BTreeSet<Bytes32>,
     /// The voucher whose mints are being read, and how many there were.
@@ -220,6 +276,9 @@ impl LogAudit {
                 }
                 LogEntry::Claim(claim) => self.claim(index, claim)?,
                 LogEntry::Merge(merge) => self.merge(index, merge)?,
+                LogEntry::Stake(stake) => self.stake(index, stake)?,
+                LogEntry::Slash(slash) => self.slash(index, slash)?,
+                LogEntry::Rating(rating) => self.rating(index, rating)?,
             }
             self.totals.entries += 1;
             if let Some((_, leaf)) = entry.appended_note() {
@@ -229,7 +288,8 @@ impl LogAudit {
                 self.roots.insert(self.notes.root());
             }
             // What is in notes is hidden; it is never less than nothing.
-            let used = sum(index, self.totals.owed, self.totals.reserved)?;
+            let AuditTotals { owed, reserved, staked, burnt, .. } = self.totals;
+            let used = Credits::checked_sum([owed, reserved, staked, burnt]).ok_or(AuditFault::Sum { index })?;
             if used > self.totals.minted {
                 return Err(AuditFault::Sum { index });
             }
@@ -264,7 +324,10 @@ impl LogAudit {
 
     fn reserve(&mut self, index: u64, reserve: &ReserveEntry) -> Result<(), AuditFault> {
         self.voucher = None;
-        if self.spent.insert(reserve.nullifier, Some((reserve.c_max, reserve.context.payee))).is_some() {
+        let ReserveEntry { c_max, ref context, .. } = *reserve;
+        let (payee, tab_key, is_tab) = (context.payee, context.tab_key, context.keyset_digest != Bytes32::default());
+        let spent = Spent { c_max, payee, tab_key, is_tab, rateable: Credits::ZERO };
+        if self.spent.insert(reserve.nullifier, Some(spent)).is_some() {
             return Err(AuditFault::SpentTwice { index });
         }
         if !self.successors.insert(reserve.inner_next) {
@@ -304,7 +367,11 @@ impl LogAudit {
     fn end(&mut self, index: u64, nullifier: &Nullifier, charge: Credits) -> Result<(), AuditFault> {
         self.voucher = None;
         // The replay refuses an end without a reservation, and a second one.
-        let (c_max, payee) = self.spent.get(nullifier).copied().flatten().ok_or(AuditFault::Sum { index })?;
+        let spent = self.spent.get_mut(nullifier).and_then(Option::as_mut).ok_or(AuditFault::Sum { index })?;
+        let Spent { c_max, payee, is_tab, .. } = *spent;
+        if is_tab {
+            spent.rateable = charge;
+        }
         self.totals.open = self.totals.open.saturating_sub(1);
         let reserved = self.totals.reserved.checked_sub(c_max);
         self.totals.reserved = reserved.ok_or(AuditFault::Sum { index })?;
@@ -328,6 +395,67 @@ impl LogAudit {
         paid.owed = paid.owed.checked_sub(claim.value).ok_or(fault.clone())?;
         self.totals.claimed = self.totals.claimed.saturating_add(claim.value.get());
         self.totals.owed = self.totals.owed.checked_sub(claim.value).ok_or(fault)?;
+        Ok(())
+    }
+}
+
+impl LogAudit {
+    /// The replay has judged signature, order and times.
+    fn stake(&mut self, index: u64, stake: &StakeEntry) -> Result<(), AuditFault> {
+        self.voucher = None;
+        let fault = AuditFault::Stake { index };
+        let paid = self.totals.payees.entry(stake.payee).or_default();
+        match stake.act {
+            StakeAct::Put { amount } => {
+                paid.owed = paid.owed.checked_sub(amount).ok_or(fault.clone())?;
+                self.totals.owed = self.totals.owed.checked_sub(amount).ok_or(fault)?;
+                paid.staked = sum(index, paid.staked, amount)?;
+                self.totals.staked = sum(index, self.totals.staked, amount)?;
+            }
+            StakeAct::Back { .. } => {}
+            StakeAct::Take {} => {
+                let amount = std::mem::take(&mut paid.staked);
+                paid.owed = sum(index, paid.owed, amount)?;
+                self.totals.owed = sum(index, self.totals.owed, amount)?;
+                self.totals.staked = self.totals.staked.checked_sub(amount).ok_or(fault)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The replay has judged the evidence, and what was at stake.
+    fn slash(&mut self, index: u64, slash: &SlashEntry) -> Result<(), AuditFault> {
+        self.voucher = None;
+        let fault = AuditFault::Stake { index };
+        let lost = self.totals.payees.entry(slash.payee).or_default();
+        lost.slashes = lost.slashes.saturating_add(1);
+        lost.staked = lost.staked.checked_sub(slash.amount).ok_or(fault.clone())?;
+        let reporter = self.totals.payees.entry(slash.reporter).or_default();
+        reporter.owed = sum(index, reporter.owed, slash.reward)?;
+        self.totals.slashes = self.totals.slashes.saturating_add(1);
+        self.totals.staked = self.totals.staked.checked_sub(slash.amount).ok_or(fault.clone())?;
+        self.totals.owed = sum(index, self.totals.owed, slash.reward)?;
+        self.totals.burnt = sum(index, self.totals.burnt, slash.burnt().ok_or(fault)?)?;
+        Ok(())
+    }
+
+    fn rating(&mut self, index: u64, rating: &RatingEntry) -> Result<(), AuditFault> {
+        self.voucher = None;
+        let fault = AuditFault::Rating { index };
+        let RatingEntry { nullifier, score, signature } = *rating;
+        let spent = self.spent.get_mut(&nullifier).and_then(Option::as_mut).ok_or(fault.clone())?;
+        let request = RatingRequest { nullifier, score, signature };
+        let verified = VerifiedRating::verify(request, &self.ledger_id, spent.tab_key);
+        let charge = std::mem::take(&mut spent.rateable);
+        if verified.is_err() || charge.is_zero() {
+            return Err(fault);
+        }
+        let paid = self.totals.payees.entry(spent.payee).or_default();
+        paid.ratings = paid.ratings.saturating_add(1);
+        paid.rated_charges = paid.rated_charges.saturating_add(charge.get());
+        let weighted = charge.get().saturating_mul(score.into());
+        paid.weighted_scores = paid.weighted_scores.saturating_add(weighted);
+        self.totals.ratings = self.totals.ratings.saturating_add(1);
         Ok(())
     }
 }

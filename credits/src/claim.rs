@@ -6,10 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::{Bytes32, LengthPrefixed, SignatureBytes};
-use crate::checkpoint::Checkpoint;
 use crate::entry::ClaimEntry;
 use crate::keys::{SigningKey, is_small_order, verify_ed25519};
-use crate::ledger::{LedgerError, MintOutput};
+use crate::ledger::{LedgerError, MintOutput, Recorded};
 use crate::value::Credits;
 
 /// The key of a payee.
@@ -39,18 +38,7 @@ impl ClaimRequest {
 }
 
 /// Answer to [`ClaimRequest`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClaimResponse {
-    /// The entry that records the claim.
-    pub entry: ClaimEntry,
-    /// Its position in the log.
-    pub entry_index: u64,
-    /// RFC 9162 inclusion proof of that entry in the checkpoint's log.
-    pub inclusion: Vec<Bytes32>,
-    /// A checkpoint whose log holds the entry.
-    pub checkpoint: Checkpoint,
-}
+pub type ClaimResponse = Recorded<ClaimEntry>;
 
 /// Answer to `GET /v1/payees/{payee}`. No checkpoint proves it: who wants to be sure audits the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::bytes::{Bytes32, LengthPrefixed, SignatureBytes};
 use crate::claim::ClaimRequest;
 use crate::context::SpendContext;
+use crate::fault::Evidence;
 use crate::field::Fe;
 use crate::ledger::MintOutput;
 use crate::merkle;
 use crate::note::{Inner, Leaf, NotePublicKey, Nullifier, Root};
 use crate::spend::SpendProof;
+use crate::stake::StakeAct;
 use crate::value::Credits;
 
 /// One entry of the log.
@@ -37,6 +39,12 @@ pub enum LogEntry {
     Claim(ClaimEntry),
     /// Two notes became one.
     Merge(MergeEntry),
+    /// A payee did something with its stake.
+    Stake(StakeEntry),
+    /// A payee lost its stake.
+    Slash(SlashEntry),
+    /// A tab was rated.
+    Rating(RatingEntry),
 }
 
 /// `cloister/log/mint/v1`.
@@ -189,6 +197,54 @@ pub struct MergeEntry {
     pub proof: SpendProof,
 }
 
+/// `cloister/log/stake/v1`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StakeEntry {
+    /// Whose stake.
+    pub payee: Bytes32,
+    /// How many acts the payee made before.
+    pub seq: u64,
+    /// What it did.
+    pub act: StakeAct,
+    /// The ledger's time, in Unix seconds, at which it was allowed.
+    pub at: u64,
+    /// By the payee over [`crate::stake::stake_message`].
+    pub signature: SignatureBytes,
+}
+
+/// `cloister/log/slash/v1`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlashEntry {
+    /// Whose stake it was.
+    pub payee: Bytes32,
+    /// Who said what contradicts itself.
+    pub settle_key: Bytes32,
+    /// What was said.
+    pub evidence: Evidence,
+    /// The payee that got the reward.
+    pub reporter: Bytes32,
+    /// The ledger's time, in Unix seconds, at which the key was backed.
+    pub at: u64,
+    /// What was at stake.
+    pub amount: Credits,
+    /// What the reporter got of it; the rest is burnt.
+    pub reward: Credits,
+}
+
+/// `cloister/log/rating/v1`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RatingEntry {
+    /// The spend.
+    pub nullifier: Nullifier,
+    /// From 1 to [`crate::rating::SCORE_MAX`].
+    pub score: u8,
+    /// By the context's `tab_key` over [`crate::rating::rating_message`].
+    pub signature: SignatureBytes,
+}
+
 impl LogEntry {
     /// The bytes that are hashed (protocol §4.2).
     pub fn canonical_bytes(&self) -> Vec<u8> {
@@ -200,6 +256,9 @@ impl LogEntry {
             Self::Void(entry) => entry.canonical_bytes(),
             Self::Claim(entry) => entry.canonical_bytes(),
             Self::Merge(entry) => entry.canonical_bytes(),
+            Self::Stake(entry) => entry.canonical_bytes(),
+            Self::Slash(entry) => entry.canonical_bytes(),
+            Self::Rating(entry) => entry.canonical_bytes(),
         }
     }
 
@@ -216,7 +275,7 @@ impl LogEntry {
             Self::Void(entry) => Some((entry.leaf_index, entry.leaf)),
             Self::Claim(entry) => Some((entry.leaf_index, entry.leaf)),
             Self::Merge(entry) => Some((entry.leaf_index, entry.leaf)),
-            Self::Reserve(_) | Self::Journal(_) => None,
+            Self::Reserve(_) | Self::Journal(_) | Self::Stake(_) | Self::Slash(_) | Self::Rating(_) => None,
         }
     }
 }
@@ -329,6 +388,36 @@ impl MergeEntry {
             .number(self.leaf_index)
             .bytes(self.leaf)
             .bytes(self.proof)
+            .finish()
+    }
+}
+
+impl StakeEntry {
+    fn canonical_bytes(&self) -> Vec<u8> {
+        let string = LengthPrefixed::new("cloister/log/stake/v1").bytes(self.payee).number(self.seq).number(self.at);
+        self.act.extend(string).bytes(self.signature).finish()
+    }
+}
+
+impl SlashEntry {
+    fn canonical_bytes(&self) -> Vec<u8> {
+        let string = LengthPrefixed::new("cloister/log/slash/v1")
+            .bytes(self.payee)
+            .bytes(self.settle_key)
+            .bytes(self.reporter)
+            .number(self.at)
+            .number(self.amount.get())
+            .number(self.reward.get());
+        self.evidence.extend(string).finish()
+    }
+}
+
+impl RatingEntry {
+    fn canonical_bytes(&self) -> Vec<u8> {
+        LengthPrefixed::new("cloister/log/rating/v1")
+            .bytes(self.nullifier)
+            .number(self.score.into())
+            .bytes(self.signature)
             .finish()
     }
 }

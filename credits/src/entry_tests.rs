@@ -5,9 +5,12 @@
 
 use super::*;
 use crate::checkpoint::{Checkpoint, UnsignedCheckpoint, ledger_id};
+use crate::fault::{Evidence, Said};
 use crate::keys::SigningKey;
 use crate::ledger::{journal_message, settle_message};
 use crate::note::mint_rho;
+use crate::settlement::{SETTLEMENT_VERSION, Settlement};
+use crate::stake::StakeAct;
 use crate::voucher::Voucher;
 
 fn b32(byte: u8) -> Bytes32 {
@@ -22,7 +25,7 @@ fn fe(value: u64) -> Fe {
     Fe::from(value)
 }
 
-fn entries() -> [(LogEntry, &'static str); 8] {
+fn entries() -> Vec<(LogEntry, &'static str)> {
     let settle = |by, signature| SettleEntry {
         nullifier: Nullifier(fe(1)),
         charge: credits(2),
@@ -81,8 +84,10 @@ fn entries() -> [(LogEntry, &'static str); 8] {
         leaf: Leaf(fe(6)),
         proof: SpendProof::from_bytes([9; 128]),
     };
+    let rating = RatingEntry { nullifier: Nullifier(fe(1)), score: 4, signature: SignatureBytes([3; 64]) };
     let signature = Some(SignatureBytes([6; 64]));
-    [
+    let mut entries = standing();
+    entries.extend([
         (LogEntry::Mint(mint), "b0e22680ce2bace872164e0f8238614315333bc9f8d7f409ff7c1780ae38222b"),
         (LogEntry::Reserve(reserve), "d47d1e8c8bfea076d48d65b3961f9a72ce2ec830d5ccc5c5adeca267a6f3f4cf"),
         (LogEntry::Journal(journal), "5520de31064a3e4153798c1de547496b956acb109379a9e184957038dc6eee76"),
@@ -97,6 +102,55 @@ fn entries() -> [(LogEntry, &'static str); 8] {
         (LogEntry::Void(void), "2629911cf0a8bedd8e54c30a07178030f5164f4cb3ad14035b0ab8d5e4980502"),
         (LogEntry::Claim(claim), "3ec142d61f8580e351e3b1b725ff7c980d5987ee92a128641befb599747675a5"),
         (LogEntry::Merge(merge), "c3030f89aea1b87f9fc95436ced7eb0e7d54565fc5967584d04b9b41b65129b2"),
+        (LogEntry::Rating(rating), "f8eda4712c888165e5ba4addcbdf472da18a690cfe78403f6cd797b24c42432f"),
+    ]);
+    entries
+}
+
+/// Acts on a stake, and what loses one.
+fn standing() -> Vec<(LogEntry, &'static str)> {
+    let stake =
+        |act| LogEntry::Stake(StakeEntry { payee: b32(1), seq: 2, act, at: 3, signature: SignatureBytes([9; 64]) });
+    let settlement = Settlement {
+        version: SETTLEMENT_VERSION.to_owned(),
+        ledger_id: b32(1),
+        nullifier: Nullifier(fe(2)),
+        reserve: credits(10),
+        charge: credits(3),
+        refund: credits(7),
+        leaf: Leaf(fe(4)),
+        leaf_index: 5,
+        entry_index: 6,
+        requests: 7,
+        keyset_digest: b32(8),
+    };
+    let bill = || Said::Bill { settlement: Box::new(settlement.clone()), signature: SignatureBytes([9; 64]) };
+    let (nullifier, amount) = (Nullifier(fe(2)), credits(4));
+    let total = Said::Total { nullifier, total: amount, signature: SignatureBytes([10; 64]) };
+    let charge = Said::Charge { nullifier, charge: amount, signature: SignatureBytes([11; 64]) };
+    let head = |text: &str| Said::Head { text: text.to_owned(), signature: SignatureBytes([12; 64]) };
+    let slash = |first, second| {
+        let evidence = Evidence { first, second };
+        let (payee, settle_key, reporter) = (b32(1), b32(2), b32(3));
+        let (amount, reward) = (credits(100), credits(5));
+        LogEntry::Slash(SlashEntry { payee, settle_key, evidence, reporter, at: 4, amount, reward })
+    };
+    vec![
+        (
+            stake(StakeAct::Put { amount: credits(4) }),
+            "30ce35349a97c1f1100d29e476f24e8e5b349cf1e5ac93c8522139e355706366",
+        ),
+        (
+            stake(StakeAct::Back { settle_key: b32(5), until: 6 }),
+            "ee5c828ca6a8cef09a7c3a9ea3f00178c07f2e4ab18f9a5b9870035ea0e4392f",
+        ),
+        (stake(StakeAct::Take {}), "1d2b524521e05348d39f720aa5644b24c6accf45b231f94ff5d7aa72287977a4"),
+        (slash(bill(), total), "5c8e1c81e34ee7c640b761d0377d69300f21976176a89250aa7e28ef25e7d377"),
+        (slash(charge, bill()), "96b275e6443a6a6b582d89e4b50bb852d8e8917d0064a498c50f85609a6e236d"),
+        (
+            slash(head("a\n1\nb\n"), head("c\n2\nd\n")),
+            "018a055456a3788016f43d5b3ef1ceb72433b069d0fd424ed072df99bd075aa9",
+        ),
     ]
 }
 

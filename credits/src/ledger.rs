@@ -11,10 +11,13 @@ use crate::checkpoint::Checkpoint;
 use crate::claim::{ClaimRequest, ClaimResponse, PayeeAccount};
 use crate::context::SpendContext;
 use crate::entry::{LogEntry, MintEntry, ReserveEntry};
+use crate::fault::{SlashRequest, SlashResponse};
 use crate::field::Fe;
 use crate::merge::{MergeRequest, MergeResponse};
 use crate::note::{Inner, Leaf, NotePublicKey, Nullifier, Root};
+use crate::rating::{RatingRequest, RatingResponse};
 use crate::spend::{SpendProof, SpendPublic, SpendRejection};
+use crate::stake::{Bond, StakeRequest, StakeResponse};
 use crate::value::Credits;
 
 /// Value of [`LedgerInfo::version`].
@@ -40,6 +43,14 @@ pub trait Ledger: Send + Sync {
     fn claim(&self, request: ClaimRequest) -> impl Future<Output = Result<ClaimResponse, LedgerError>> + Send;
     /// Makes one note of two.
     fn merge(&self, request: MergeRequest) -> impl Future<Output = Result<MergeResponse, LedgerError>> + Send;
+    /// Puts, backs with, or takes back a payee's stake.
+    fn stake(&self, request: StakeRequest) -> impl Future<Output = Result<StakeResponse, LedgerError>> + Send;
+    /// Takes a payee's stake for a fault.
+    fn slash(&self, request: SlashRequest) -> impl Future<Output = Result<SlashResponse, LedgerError>> + Send;
+    /// Records what the payer of a tab thought of it.
+    fn rate(&self, request: RatingRequest) -> impl Future<Output = Result<RatingResponse, LedgerError>> + Send;
+    /// A payee's stake.
+    fn bond(&self, payee: Bytes32) -> impl Future<Output = Result<Bond, LedgerError>> + Send;
     /// What a payee is owed, and how many claims it made.
     fn payee(&self, payee: Bytes32) -> impl Future<Output = Result<PayeeAccount, LedgerError>> + Send;
     /// Up to `limit` log entries from position `from`.
@@ -223,6 +234,20 @@ pub struct SettleResponse {
     pub checkpoint: Checkpoint,
 }
 
+/// Answer to a request that is one entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recorded<E> {
+    /// The entry that records it.
+    pub entry: E,
+    /// Its position in the log.
+    pub entry_index: u64,
+    /// RFC 9162 inclusion proof of that entry in the checkpoint's log.
+    pub inclusion: Vec<Bytes32>,
+    /// A checkpoint whose log holds the entry.
+    pub checkpoint: Checkpoint,
+}
+
 /// Answer to `GET /v1/log`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -361,6 +386,36 @@ ledger_errors! {
     ClaimStale = "claim.stale", 403, "the payee has made another number of claims than the claim says";
     /// More than was charged for the payee and is not claimed yet.
     ClaimAboveCharges = "claim.above_charges", 403, "the claim is above what the payee is owed";
+    /// The act is not signed by the payee, or the payee is no key that only one can sign with.
+    StakeSignature = "stake.signature", 403, "the act is not signed by the payee's key";
+    /// Another number of acts.
+    StakeStale = "stake.stale", 403, "the payee has made another number of acts than the request says";
+    /// A stake of nothing.
+    StakeZero = "stake.zero", 400, "a stake must be worth something";
+    /// More than the payee is owed.
+    StakeAboveOwed = "stake.above_owed", 403, "the stake is above what the payee is owed";
+    /// There is no stake to back with or to take back.
+    StakeNone = "stake.none", 403, "the payee has nothing at stake";
+    /// A time that is past, too far ahead, or before one that was promised.
+    StakeUntil = "stake.until", 403, "the time is past, too far ahead, or earlier than what was promised";
+    /// Too many settle keys at a time.
+    StakeTooMany = "stake.too_many", 403, "the payee backs as many keys as it can";
+    /// Something is backed still.
+    StakeHeld = "stake.held", 403, "the stake answers for a guardian still";
+    /// What was said contradicts nothing, or is of another ledger.
+    SlashNoFault = "slash.no_fault", 403, "what was said shows no fault";
+    /// What was said is not signed by the settle key, or a key is none that only one can sign with.
+    SlashSignature = "slash.signature", 403, "what was said is not signed by the settle key";
+    /// No stake answers for the key now.
+    SlashNotBacked = "slash.not_backed", 403, "the payee has nothing at stake for this key";
+    /// No such score.
+    RatingScore = "rating.score", 400, "a score is from 1 to 5";
+    /// The rating is not signed by the tab's key.
+    RatingSignature = "rating.signature", 403, "the rating is not signed by the tab's key";
+    /// Nothing was charged for it, or not yet.
+    RatingUnpaid = "rating.unpaid", 403, "only a tab that was charged can be rated";
+    /// The tab has another rating.
+    RatingConflict = "rating.conflict", 403, "the tab was rated otherwise";
     /// The ledger has no parameters for merges.
     MergeNotOffered = "merge.not_offered", 403, "the ledger makes no merges";
     /// Both notes of a merge are one.

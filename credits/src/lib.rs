@@ -11,6 +11,7 @@ pub mod circuit;
 pub mod claim;
 pub mod context;
 pub mod entry;
+pub mod fault;
 pub mod field;
 #[cfg(test)]
 mod fixture;
@@ -23,8 +24,10 @@ pub mod merkle;
 pub mod note;
 pub mod offer;
 pub mod params;
+pub mod rating;
 pub mod settlement;
 pub mod spend;
+pub mod stake;
 pub mod state;
 pub mod tab;
 pub mod tree;
@@ -40,21 +43,26 @@ pub use checkpoint::{Checkpoint, CheckpointError, UnsignedCheckpoint};
 pub use claim::{ClaimRequest, ClaimResponse, PayeeAccount, PayeeKey};
 pub use context::{SpendContext, SpendContextInputs};
 pub use entry::{
-    ClaimEntry, JournalEntry, LogEntry, MergeEntry, MintEntry, ReserveEntry, SettleEntry, SettledBy, VoidEntry,
+    ClaimEntry, JournalEntry, LogEntry, MergeEntry, MintEntry, RatingEntry, ReserveEntry, SettleEntry, SettledBy,
+    SlashEntry, StakeEntry, VoidEntry,
 };
+pub use fault::{Evidence, Said, SlashRequest, SlashResponse};
 pub use field::Fe;
 pub use http_sig::{HttpSigRejection, RequestHeaders, sign_request, verify_request};
 pub use keys::{AdminKey, BadSignature, KeyError, LedgerKey, SigningKey, TabKey, verify_ed25519};
 pub use ledger::{
-    CheckpointAnswer, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage, MergeInfo, MintOutput, RedeemRequest,
-    RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse, journal_message, settle_message,
+    CheckpointAnswer, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage, MergeInfo, MintOutput, Recorded,
+    RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse, journal_message,
+    settle_message,
 };
 pub use merge::{MergePublic, MergeRequest, MergeResponse, MergeWitness};
 pub use merkle::LogFrontier;
 pub use note::{Blind, Inner, Leaf, Note, NotePublicKey, Nullifier, Root, SpendKey};
 pub use offer::{ModelOffer, Offer, OfferError};
+pub use rating::{RatingRequest, RatingResponse};
 pub use settlement::Settlement;
 pub use spend::{SpendProof, SpendPublic, SpendRejection, VerifiedSpend};
+pub use stake::{Bond, StakeAct, StakeRequest, StakeResponse};
 pub use tab::{OpenTabRequest, OpenTabResponse, TabState, TabStatus};
 pub use tree::{NoteFrontier, NotePath, NoteTree};
 pub use value::Credits;

@@ -9,11 +9,11 @@ use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::{Bytes32, LengthPrefixed};
-use crate::checkpoint::Checkpoint;
 use crate::circuit::{MergeAssignment, MergedNote, PUBLIC_INPUTS};
 use crate::entry::MergeEntry;
 use crate::field::Fe;
 use crate::hash::sha256;
+use crate::ledger::Recorded;
 use crate::note::{Blind, Inner, Leaf, Note, Nullifier, Root, SpendKey, inner, leaf};
 use crate::params::{Claim, MergeProvingParams, MergeVerifyingParams};
 use crate::spend::{ProveError, SpendProof, SpendRejection, path_cells, value_bits};
@@ -171,18 +171,7 @@ impl MergeRequest {
 }
 
 /// Answer to [`MergeRequest`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MergeResponse {
-    /// The entry that records the merge.
-    pub entry: MergeEntry,
-    /// Its position in the log.
-    pub entry_index: u64,
-    /// RFC 9162 inclusion proof of that entry in the checkpoint's log.
-    pub inclusion: Vec<Bytes32>,
-    /// A checkpoint whose log holds the entry.
-    pub checkpoint: Checkpoint,
-}
+pub type MergeResponse = Recorded<MergeEntry>;
 
 #[cfg(test)]
 #[path = "merge_tests.rs"]

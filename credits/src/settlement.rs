@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bytes::Bytes32;
+use crate::bytes::{Bytes32, LengthPrefixed};
 use crate::note::{Leaf, Nullifier};
 use crate::value::Credits;
 
@@ -35,4 +35,18 @@ pub struct Settlement {
     pub requests: u64,
     /// The guardian's keyset.
     pub keyset_digest: Bytes32,
+}
+
+impl Settlement {
+    /// The string that a guardian's receipt key signs: `lp(purpose) ‖ lp(JCS)`. Members are written in the sorted order that RFC 8785
+    /// asks for; none but `version` is text that could need escaping.
+    pub fn signed_bytes(&self) -> Vec<u8> {
+        let Self { charge, entry_index, keyset_digest, leaf, leaf_index, ledger_id, nullifier, .. } = self;
+        let Self { refund, requests, reserve, .. } = self;
+        let version = serde_json::Value::from(self.version.as_str());
+        let jcs = format!(
+            r#"{{"charge":{charge},"entry_index":{entry_index},"keyset_digest":"{keyset_digest}","leaf":"{leaf}","leaf_index":{leaf_index},"ledger_id":"{ledger_id}","nullifier":"{nullifier}","refund":{refund},"requests":{requests},"reserve":{reserve},"version":{version}}}"#
+        );
+        LengthPrefixed::new(SETTLEMENT_VERSION).bytes(jcs).finish()
+    }
 }

@@ -14,6 +14,7 @@ use crate::keys::verify_ed25519;
 use crate::ledger::{JournalRequest, LedgerError, ReserveRequest, SettleRequest, journal_message, settle_message};
 use crate::merge::MergeRequest;
 use crate::note::{Inner, Leaf, Nullifier};
+use crate::rating::Rated;
 use crate::value::Credits;
 
 /// A reservation.
@@ -46,6 +47,9 @@ pub struct SpendOutcome {
     pub leaf_index: u64,
     /// Position of the settle or void entry in the log.
     pub entry_index: u64,
+    /// What its payer thought of it, if he said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rated: Option<Rated>,
 }
 
 /// Where a recorded spend stands. A nullifier without a record is ABSENT.

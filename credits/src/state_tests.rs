@@ -58,6 +58,7 @@ fn ended(charge: u64) -> (ReservedSpend, SpendOutcome) {
         leaf: Leaf(Fe::from(4)),
         leaf_index: 5,
         entry_index: 9,
+        rated: None,
     };
     (reserved(None).spend().unwrap().clone(), outcome)
 }

@@ -2,7 +2,7 @@
 
 use credits::merkle::{ProofError, consistency_proof, inclusion_proof, verify_consistency};
 use credits::{
-    Bytes32, Checkpoint, CheckpointAnswer, ClaimResponse, LedgerError, LogEntry, LogPage, MintEntry, Nullifier,
+    Bytes32, Checkpoint, CheckpointAnswer, LedgerError, LogEntry, LogPage, MintEntry, Nullifier, Recorded,
     RedeemResponse, Reservation, SettleResponse,
 };
 
@@ -62,12 +62,17 @@ pub(crate) fn settlement(signer: &Signer<'_>, view: &dyn View, nullifier: &Nulli
     })
 }
 
-pub(crate) fn claim(signer: &Signer<'_>, view: &dyn View, entry_index: u64) -> Result<ClaimResponse, Abort> {
-    let Some(LogEntry::Claim(entry)) = view.entries(entry_index, 1)?.pop() else {
-        return Err(StoreError::Missing { record: "claim entry" }.into());
-    };
+/// The answer about an operation that is one entry, of the kind that `pick` takes.
+pub(crate) fn recorded<E>(
+    signer: &Signer<'_>,
+    view: &dyn View,
+    entry_index: u64,
+    pick: impl FnOnce(LogEntry) -> Option<E>,
+) -> Result<Recorded<E>, Abort> {
+    let entry = view.entries(entry_index, 1)?.pop().and_then(pick);
+    let entry = entry.ok_or(StoreError::Missing { record: "entry of an operation" })?;
     let inclusion = inclusion(view, entry_index)?;
-    Ok(ClaimResponse { entry, entry_index, inclusion, checkpoint: signer.checkpoint(view) })
+    Ok(Recorded { entry, entry_index, inclusion, checkpoint: signer.checkpoint(view) })
 }
 
 pub(crate) fn log(signer: &Signer<'_>, view: &dyn View, from: u64, limit: u32) -> Result<LogPage, Abort> {

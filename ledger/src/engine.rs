@@ -4,12 +4,16 @@
 use std::sync::Arc;
 
 use credits::claim::{VerifiedClaim, claims_made, decide_claim};
+use credits::fault::{VerifiedSlash, decide_slash};
 use credits::ledger::LOG_PAGE_ENTRIES_MAX;
+use credits::rating::VerifiedRating;
+use credits::stake::VerifiedStake;
 use credits::state::{MergeDecision, ReserveDecision, ReserveFacts, VerifiedJournal, VerifiedSettle, decide_reserve};
 use credits::{
-    Bytes32, CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage,
-    MergeRequest, MergeResponse, Nullifier, PayeeAccount, RedeemRequest, RedeemResponse, Reservation, ReserveRequest,
-    SettleRequest, SettleResponse,
+    Bond, Bytes32, CheckpointAnswer, ClaimEntry, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError,
+    LedgerInfo, LogEntry, LogPage, MergeEntry, MergeRequest, MergeResponse, Nullifier, PayeeAccount, RatingEntry,
+    RatingRequest, RatingResponse, Recorded, RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest,
+    SettleResponse, SlashEntry, SlashRequest, SlashResponse, SpendContext, StakeEntry, StakeRequest, StakeResponse,
 };
 
 use crate::answers;
@@ -19,6 +23,7 @@ use crate::identity::LedgerIdentity;
 use crate::merging;
 use crate::proof_queue::{Admitted, ProofQueue};
 use crate::spend_verifier::SpendVerifier;
+use crate::standing::decide_stake;
 use crate::storage::{Backend, Heads, Totals, View};
 use crate::transitions::{FINALISED_PER_OP_MAX, Op, Outcome, VerifiedRedeem};
 
@@ -141,13 +146,43 @@ impl<B: Backend> StoredLedger<B> {
         .await
     }
 
-    async fn settle_key(&self, nullifier: Nullifier) -> Result<Bytes32, LedgerError> {
+    /// What the spend of a nullifier is bound to.
+    async fn context(&self, nullifier: Nullifier) -> Result<SpendContext, LedgerError> {
         self.read(move |_, view| {
             let state = view.spend(&nullifier)?.ok_or(LedgerError::NotFound)?;
-            Ok(state.spend().ok_or(LedgerError::NotFound)?.context.settle_key)
+            Ok(state.spend().ok_or(LedgerError::NotFound)?.context.clone())
         })
         .await
     }
+
+    /// Carries out an operation that is one entry, of the kind that `pick` takes.
+    async fn logged<E: Send + 'static>(
+        &self,
+        op: Op,
+        pick: fn(LogEntry) -> Option<E>,
+    ) -> Result<Recorded<E>, LedgerError> {
+        let Outcome::Logged { entry_index } = self.shared.backend.submit(op).await? else {
+            return Err(LedgerError::Unavailable);
+        };
+        self.read(move |signer, view| answers::recorded(signer, view, entry_index, pick)).await
+    }
+}
+
+/// Writes the functions that take entries of one kind.
+macro_rules! picks {
+    ($($name:ident: $variant:ident($entry:ty),)*) => {
+        $(fn $name(entry: LogEntry) -> Option<$entry> {
+            if let LogEntry::$variant(entry) = entry { Some(entry) } else { None }
+        })*
+    };
+}
+
+picks! {
+    as_claim: Claim(ClaimEntry),
+    as_merge: Merge(MergeEntry),
+    as_stake: Stake(StakeEntry),
+    as_slash: Slash(SlashEntry),
+    as_rating: Rating(RatingEntry),
 }
 
 enum Admission {
@@ -182,14 +217,14 @@ impl<B: Backend> Ledger for StoredLedger<B> {
     }
 
     async fn journal(&self, request: JournalRequest) -> Result<(), LedgerError> {
-        let settle_key = self.settle_key(request.nullifier).await?;
+        let settle_key = self.context(request.nullifier).await?.settle_key;
         let journal = VerifiedJournal::verify(request, &self.shared.identity.ledger_id(), settle_key)?;
         self.shared.backend.submit(Op::Journal(journal)).await.map(|_recorded| ())
     }
 
     async fn settle(&self, request: SettleRequest) -> Result<SettleResponse, LedgerError> {
         let nullifier = request.nullifier;
-        let settle_key = self.settle_key(nullifier).await?;
+        let settle_key = self.context(nullifier).await?.settle_key;
         let settle = VerifiedSettle::verify(request, &self.shared.identity.ledger_id(), settle_key)?;
         self.shared.backend.submit(Op::Settle(settle)).await?;
         self.read(move |signer, view| answers::settlement(signer, view, &nullifier)).await
@@ -204,10 +239,40 @@ impl<B: Backend> Ledger for StoredLedger<B> {
             Ok(decide_claim(view.payee_owed(&payee)?, last.as_ref(), &asked)?)
         })
         .await?;
-        let Outcome::Claimed { entry_index } = self.shared.backend.submit(Op::Claim(claim)).await? else {
-            return Err(LedgerError::Unavailable);
-        };
-        self.read(move |signer, view| answers::claim(signer, view, entry_index)).await
+        self.logged(Op::Claim(claim), as_claim).await
+    }
+
+    async fn stake(&self, request: StakeRequest) -> Result<StakeResponse, LedgerError> {
+        let stake = VerifiedStake::verify(request, &self.shared.identity.ledger_id())?;
+        // As with claims.
+        let asked = stake.clone();
+        let now = self.shared.clock.now();
+        self.read(move |_, view| {
+            let payee = asked.request().payee;
+            let bond = view.bond(&payee)?.unwrap_or_default();
+            Ok(decide_stake(&bond, view.payee_owed(&payee)?, &asked, now)?)
+        })
+        .await?;
+        self.logged(Op::Stake(stake), as_stake).await
+    }
+
+    async fn slash(&self, request: SlashRequest) -> Result<SlashResponse, LedgerError> {
+        let slash = VerifiedSlash::verify(request, &self.shared.identity.ledger_id())?;
+        let asked = slash.clone();
+        let now = self.shared.clock.now();
+        self.read(move |_, view| Ok(decide_slash(view.bond(&asked.request().payee)?.as_ref(), &asked, now)?)).await?;
+        self.logged(Op::Slash(Box::new(slash)), as_slash).await
+    }
+
+    async fn rate(&self, request: RatingRequest) -> Result<RatingResponse, LedgerError> {
+        let nullifier = request.nullifier;
+        let tab_key = self.context(nullifier).await?.tab_key;
+        let rating = VerifiedRating::verify(request, &self.shared.identity.ledger_id(), tab_key)?;
+        self.logged(Op::Rate(rating), as_rating).await
+    }
+
+    async fn bond(&self, payee: Bytes32) -> Result<Bond, LedgerError> {
+        self.read(move |_, view| Ok(view.bond(&payee)?.unwrap_or_default())).await
     }
 
     async fn merge(&self, request: MergeRequest) -> Result<MergeResponse, LedgerError> {
@@ -217,7 +282,9 @@ impl<B: Backend> Ledger for StoredLedger<B> {
         // The cheap checks; a repeat is answered without looking at its proof.
         let repeat = self
             .read(move |signer, view| match merging::decide(view, &rules, &asked)? {
-                MergeDecision::Repeat { entry_index } => merging::answer(signer, view, entry_index).map(Some),
+                MergeDecision::Repeat { entry_index } => {
+                    answers::recorded(signer, view, entry_index, as_merge).map(Some)
+                }
                 MergeDecision::Record => Ok(None),
             })
             .await?;
@@ -225,10 +292,7 @@ impl<B: Backend> Ledger for StoredLedger<B> {
             return Ok(answer);
         }
         let proved = self.shared.proofs.verify_merge(request, ctx, admitted).await?;
-        let Outcome::Merged { entry_index } = self.shared.backend.submit(Op::Merge(proved)).await? else {
-            return Err(LedgerError::Unavailable);
-        };
-        self.read(move |signer, view| merging::answer(signer, view, entry_index)).await
+        self.logged(Op::Merge(proved), as_merge).await
     }
 
     async fn payee(&self, payee: Bytes32) -> Result<PayeeAccount, LedgerError> {

@@ -22,6 +22,7 @@ mod answers;
 mod group;
 mod merging;
 mod record;
+mod standing;
 
 pub use clock::Clock;
 pub use directory::{

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use credits::claim::LastClaim;
 use credits::merkle::LogTree;
 use credits::state::SpendState;
-use credits::{Bytes32, Credits, Inner, Leaf, LedgerError, LogEntry, NoteFrontier, Nullifier, Root};
+use credits::{Bond, Bytes32, Credits, Inner, Leaf, LedgerError, LogEntry, NoteFrontier, Nullifier, Root};
 
 use crate::clock::Clock;
 use crate::engine::StoredLedger;
@@ -84,6 +84,7 @@ struct MemoryBook {
     vouchers: BTreeMap<Bytes32, RedeemedVoucher>,
     payees: BTreeMap<Bytes32, Credits>,
     claims: BTreeMap<Bytes32, LastClaim>,
+    bonds: BTreeMap<Bytes32, Bond>,
     /// Root of every committed state that had new notes, and every anchor, with its number of notes.
     roots: BTreeMap<Root, u64>,
 }
@@ -161,8 +162,6 @@ impl Book for MemoryBook {
     }
 
     fn put_claim(&mut self, payee: &Bytes32, claim: &LastClaim) -> Result<(), StoreError> {
-        let left = Book::payee_owed(self, payee)?.checked_sub(claim.output.value);
-        self.payees.insert(*payee, left.ok_or(OWED)?);
         self.claims.insert(*payee, claim.clone());
         Ok(())
     }
@@ -170,6 +169,21 @@ impl Book for MemoryBook {
     fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
         let balance = self.payees.entry(*payee).or_default();
         *balance = balance.checked_add(amount).ok_or(OWED)?;
+        Ok(())
+    }
+
+    fn debit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
+        let left = Book::payee_owed(self, payee)?.checked_sub(amount);
+        self.payees.insert(*payee, left.ok_or(OWED)?);
+        Ok(())
+    }
+
+    fn bond(&self, payee: &Bytes32) -> Result<Option<Bond>, StoreError> {
+        Ok(self.bonds.get(payee).cloned())
+    }
+
+    fn put_bond(&mut self, payee: &Bytes32, bond: &Bond) -> Result<(), StoreError> {
+        self.bonds.insert(*payee, bond.clone());
         Ok(())
     }
 
@@ -226,5 +240,9 @@ impl View for MemoryBook {
 
     fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {
         Book::last_claim(self, payee)
+    }
+
+    fn bond(&self, payee: &Bytes32) -> Result<Option<Bond>, StoreError> {
+        Book::bond(self, payee)
     }
 }

@@ -1,12 +1,11 @@
 //! Merges: two notes become one, in one step. `docs/protocol.md` §4.9.
 
 use credits::state::{MergeDecision, MergeFacts, MergedNotes, SpendState, decide_merge};
-use credits::{LedgerError, MergeEntry, MergeRequest, MergeResponse};
+use credits::{LedgerError, MergeEntry, MergeRequest};
 
-use crate::answers::{Signer, inclusion};
-use crate::error::{Abort, StoreError};
+use crate::error::Abort;
 use crate::identity::Rules;
-use crate::storage::{Book, Facts, View};
+use crate::storage::{Book, Facts};
 use crate::transitions::Outcome;
 
 /// A merge whose proof verified. Only [`crate::proof_queue::ProofQueue`] makes one.
@@ -33,7 +32,7 @@ pub(crate) fn decide<F: Facts + ?Sized>(
 pub(crate) fn apply(book: &mut impl Book, rules: &Rules, proved: &ProvedMerge) -> Result<Outcome, Abort> {
     let ProvedMerge(request) = proved;
     if let MergeDecision::Repeat { entry_index } = decide(book, rules, request)? {
-        return Ok(Outcome::Merged { entry_index });
+        return Ok(Outcome::Logged { entry_index });
     }
     let MergeRequest { root, nullifiers, inner_next, proof } = request.clone();
     let [first, second] = nullifiers;
@@ -45,16 +44,7 @@ pub(crate) fn apply(book: &mut impl Book, rules: &Rules, proved: &ProvedMerge) -
     let state = SpendState::Merged(MergedNotes { nullifiers, inner_next, entry_index });
     book.put_spend(&first, &state)?;
     book.put_spend(&second, &state)?;
-    Ok(Outcome::Merged { entry_index })
-}
-
-/// The answer about a merge that is recorded.
-pub(crate) fn answer(signer: &Signer<'_>, view: &dyn View, entry_index: u64) -> Result<MergeResponse, Abort> {
-    let Some(credits::LogEntry::Merge(entry)) = view.entries(entry_index, 1)?.pop() else {
-        return Err(StoreError::Missing { record: "merge entry" }.into());
-    };
-    let inclusion = inclusion(view, entry_index)?;
-    Ok(MergeResponse { entry, entry_index, inclusion, checkpoint: signer.checkpoint(view) })
+    Ok(Outcome::Logged { entry_index })
 }
 
 /// The context of merges, or the refusal of a ledger that makes none.

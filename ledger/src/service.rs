@@ -16,9 +16,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use credits::ledger::LOG_PAGE_ENTRIES_MAX;
 use credits::{
-    CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError, LedgerInfo, LogPage,
-    MergeRequest, MergeResponse, Nullifier, PayeeAccount, RedeemRequest, RedeemResponse, Reservation, ReserveRequest,
-    SettleRequest, SettleResponse,
+    Bond, Bytes32, CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError, LedgerInfo,
+    LogPage, MergeRequest, MergeResponse, Nullifier, PayeeAccount, RatingRequest, RatingResponse, RedeemRequest,
+    RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse, SlashRequest, SlashResponse,
+    StakeRequest, StakeResponse,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,10 @@ pub const REDEEM_BODY_BYTES_MAX: usize = 8 << 10;
 pub const RESERVE_BODY_BYTES_MAX: usize = 4 << 10;
 /// Longest claim: four hex values and two amounts are below 1 KiB.
 pub const CLAIM_BODY_BYTES_MAX: usize = 2 << 10;
+/// Longest act on a stake, and longest rating: three hex values, a signature and two numbers are below 1 KiB.
+pub const STAKE_BODY_BYTES_MAX: usize = 2 << 10;
+/// Longest evidence: two heads of a log, or two statements of a settlement, are below 4 KiB.
+pub const SLASH_BODY_BYTES_MAX: usize = 8 << 10;
 /// Longest journal or settle request: three short members.
 pub const AMOUNT_BODY_BYTES_MAX: usize = 1 << 10;
 /// How often the service looks for overdue reservations.
@@ -144,6 +149,10 @@ pub fn router(ledger: DurableLedger, params: PublishedParams) -> Router {
         .route("/v1/claims", post(claim).layer(limit(CLAIM_BODY_BYTES_MAX)))
         .route("/v1/merges", post(merge).layer(limit(RESERVE_BODY_BYTES_MAX)))
         .route("/v1/payees/{payee}", get(payee))
+        .route("/v1/stakes", post(stake).layer(limit(STAKE_BODY_BYTES_MAX)))
+        .route("/v1/stakes/{payee}", get(bond))
+        .route("/v1/slashes", post(slash).layer(limit(SLASH_BODY_BYTES_MAX)))
+        .route("/v1/ratings", post(rate).layer(limit(STAKE_BODY_BYTES_MAX)))
         .fallback(async || Refusal::from(LedgerError::NotFound).with_message("no such resource"))
         .method_not_allowed_fallback(async || {
             let refusal = Refusal::from(LedgerError::Malformed).with_message("no such method on this resource");
@@ -249,9 +258,31 @@ async fn merge(service: Shared, body: Body) -> Result<Json<MergeResponse>, Refus
     Ok(Json(service.ledger.merge(request).await?))
 }
 
+async fn stake(service: Shared, body: Body) -> Result<Json<StakeResponse>, Refusal> {
+    let request: StakeRequest = decode(body)?;
+    Ok(Json(service.ledger.stake(request).await?))
+}
+
+async fn slash(service: Shared, body: Body) -> Result<Json<SlashResponse>, Refusal> {
+    let request: SlashRequest = decode(body)?;
+    Ok(Json(service.ledger.slash(request).await?))
+}
+
+async fn rate(service: Shared, body: Body) -> Result<Json<RatingResponse>, Refusal> {
+    let request: RatingRequest = decode(body)?;
+    Ok(Json(service.ledger.rate(request).await?))
+}
+
 async fn payee(service: Shared, payee: Path<String>) -> Result<Json<PayeeAccount>, Refusal> {
-    let malformed = |_| Refusal::from(LedgerError::Malformed).with_message("a payee is 64 hex digits");
-    Ok(Json(service.ledger.payee(payee.parse().map_err(malformed)?).await?))
+    Ok(Json(service.ledger.payee(read_payee(&payee)?).await?))
+}
+
+async fn bond(service: Shared, payee: Path<String>) -> Result<Json<Bond>, Refusal> {
+    Ok(Json(service.ledger.bond(read_payee(&payee)?).await?))
+}
+
+fn read_payee(path: &str) -> Result<Bytes32, Refusal> {
+    path.parse().map_err(|_| Refusal::from(LedgerError::Malformed).with_message("a payee is 64 hex digits"))
 }
 
 fn same_spend(path: &str, body: &Nullifier) -> Result<(), Refusal> {

@@ -7,7 +7,7 @@ use std::future::Future;
 
 use credits::claim::LastClaim;
 use credits::state::SpendState;
-use credits::{Bytes32, Credits, Inner, Leaf, LedgerError, LogEntry, MintOutput, Nullifier, Root};
+use credits::{Bond, Bytes32, Credits, Inner, Leaf, LedgerError, LogEntry, MintOutput, Nullifier, Root};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Abort, StoreError};
@@ -42,6 +42,15 @@ pub struct Totals {
     /// Number of claims.
     #[serde(default)]
     pub claims: u64,
+    /// What payees have at stake.
+    #[serde(default)]
+    pub staked: Credits,
+    /// What was lost with stakes and is nobody's.
+    #[serde(default)]
+    pub burnt: Credits,
+    /// Number of acts on stakes.
+    #[serde(default)]
+    pub stake_acts: u64,
 }
 
 /// A voucher that was redeemed.
@@ -84,10 +93,16 @@ pub trait Book: Facts {
     fn payee_owed(&self, payee: &Bytes32) -> Result<Credits, StoreError>;
     /// A payee's last claim.
     fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError>;
-    /// Records a payee's last claim, and takes it off what the payee is owed.
+    /// Records a payee's last claim.
     fn put_claim(&mut self, payee: &Bytes32, claim: &LastClaim) -> Result<(), StoreError>;
     /// Adds to what a payee is owed.
     fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError>;
+    /// Takes off what a payee is owed, which must be as much.
+    fn debit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError>;
+    /// A payee's stake.
+    fn bond(&self, payee: &Bytes32) -> Result<Option<Bond>, StoreError>;
+    /// Records a payee's stake.
+    fn put_bond(&mut self, payee: &Bytes32, bond: &Bond) -> Result<(), StoreError>;
     /// Appends a note and returns its position.
     fn append_note(&mut self, leaf: Leaf) -> Result<u64, StoreError>;
     /// Appends a log entry and returns its position.
@@ -110,6 +125,8 @@ pub trait View: Facts {
     fn payee_owed(&self, payee: &Bytes32) -> Result<Credits, StoreError>;
     /// A payee's last claim.
     fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError>;
+    /// A payee's stake.
+    fn bond(&self, payee: &Bytes32) -> Result<Option<Bond>, StoreError>;
 }
 
 /// A store.

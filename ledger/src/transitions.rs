@@ -5,8 +5,11 @@
 
 use credits::claim::{ClaimDecision, LastClaim, VerifiedClaim, decide_claim};
 use credits::entry::{ClaimEntry, SettleEntry, VoidEntry};
+use credits::fault::VerifiedSlash;
 use credits::ledger::REDEEM_OUTPUTS_MAX;
 use credits::note::{Blind, inner, leaf, mint_rho};
+use credits::rating::VerifiedRating;
+use credits::stake::VerifiedStake;
 use credits::state::{
     Finalisation, JournalDecision, ReserveDecision, ReserveFacts, ReservedSpend, SettleDecision, SpendOutcome,
     SpendState, VerifiedJournal, VerifiedSettle, decide_finalise, decide_journal, decide_reserve, decide_settle,
@@ -19,6 +22,7 @@ use credits::{
 use crate::error::{Abort, StoreError};
 use crate::identity::Rules;
 use crate::merging::{self, ProvedMerge};
+use crate::standing;
 use crate::storage::{Book, Heads, RedeemedVoucher};
 
 /// Cap on all credits ever minted: one sum of notes must stay an exact amount.
@@ -41,6 +45,12 @@ pub enum Op {
     Claim(VerifiedClaim),
     /// Make one note of two.
     Merge(ProvedMerge),
+    /// Put, back with, or take back a payee's stake.
+    Stake(VerifiedStake),
+    /// Take a payee's stake for a fault.
+    Slash(Box<VerifiedSlash>),
+    /// Rate a tab.
+    Rate(VerifiedRating),
     /// End reservations that are overdue.
     FinaliseOverdue,
     /// Change nothing; wait until this state, which was read, is as durable as what would be written now.
@@ -74,7 +84,8 @@ impl Mentioned {
                     mentioned.inners.push(request.inner_next);
                     mentioned.roots.push(request.root);
                 }
-                Op::Claim(_) | Op::FinaliseOverdue | Op::Confirm(_) => {}
+                Op::Rate(rating) => mentioned.nullifiers.push(rating.request().nullifier),
+                Op::Claim(_) | Op::Stake(_) | Op::Slash(_) | Op::FinaliseOverdue | Op::Confirm(_) => {}
             }
         }
         mentioned
@@ -91,13 +102,8 @@ pub enum Outcome {
         /// Position of the first.
         first_entry: u64,
     },
-    /// The claim entry is at this position.
-    Claimed {
-        /// Its position.
-        entry_index: u64,
-    },
-    /// The merge entry is at this position.
-    Merged {
+    /// It is one entry of the log, at this position.
+    Logged {
         /// Its position.
         entry_index: u64,
     },
@@ -168,6 +174,9 @@ pub fn apply(book: &mut impl Book, rules: &Rules, now: u64, op: &Op) -> Result<O
         Op::Settle(settle) => apply_settle(book, rules, now, settle),
         Op::Claim(claim) => apply_claim(book, rules, claim),
         Op::Merge(merge) => merging::apply(book, rules, merge),
+        Op::Stake(stake) => standing::stake(book, now, stake),
+        Op::Slash(slash) => standing::slash(book, now, slash),
+        Op::Rate(rating) => standing::rate(book, rating),
         Op::FinaliseOverdue => Ok(Outcome::Finalised { count: finalise_overdue(book, rules, now)? }),
         Op::Confirm(_) => Ok(Outcome::Recorded),
     }
@@ -203,7 +212,7 @@ fn apply_claim(book: &mut impl Book, rules: &Rules, claim: &VerifiedClaim) -> Re
     let ClaimRequest { payee, claim_seq, output, signature } = claim.request().clone();
     let last = book.last_claim(&payee)?;
     if let ClaimDecision::Repeat { entry_index } = decide_claim(book.payee_owed(&payee)?, last.as_ref(), claim)? {
-        return Ok(Outcome::Claimed { entry_index });
+        return Ok(Outcome::Logged { entry_index });
     }
     let owed = book.totals().owed.checked_sub(output.value);
     book.totals().owed = owed.ok_or(StoreError::Sum { sum: "accounts of payees" })?;
@@ -212,8 +221,9 @@ fn apply_claim(book: &mut impl Book, rules: &Rules, claim: &VerifiedClaim) -> Re
     let MintOutput { pk, value, b } = output;
     let entry = ClaimEntry { payee, claim_seq, mint_seq, value, pk, rho, b, leaf_index, leaf, signature };
     let entry_index = book.append_entry(&LogEntry::Claim(entry))?;
+    book.debit_payee(&payee, value)?;
     book.put_claim(&payee, &LastClaim { claim_seq, output, entry_index })?;
-    Ok(Outcome::Claimed { entry_index })
+    Ok(Outcome::Logged { entry_index })
 }
 
 struct OpenedNote {
@@ -359,7 +369,7 @@ fn end(
         book.credit_payee(&spend.context.payee, charge)?;
     }
     book.clear_due(spend.context.not_after, &nullifier)?;
-    let outcome = SpendOutcome { charge, refund, leaf, leaf_index, entry_index };
+    let outcome = SpendOutcome { charge, refund, leaf, leaf_index, entry_index, rated: None };
     let state = match by {
         Some(by) => SpendState::Settled { spend, outcome, by },
         None => SpendState::Voided { spend, outcome },

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "audit/standing.rs"]
+mod standing;
 mod support;
 
 use credits::audit::{AuditFault, AuditTotals, LogAudit};

@@ -13,15 +13,18 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::{Router, serve as serve_router};
 use credits::{
-    Bytes32, Checkpoint, ClaimRequest, Ledger, LedgerError, LogEntry, MergeRequest, Root, SigningKey,
-    UnsignedCheckpoint,
+    Bytes32, Checkpoint, ClaimRequest, Ledger, LedgerError, LogEntry, MergeRequest, RatingRequest, Root, SigningKey,
+    SlashRequest, StakeAct, StakeRequest, UnsignedCheckpoint,
 };
 use ledger_client::{ConnectError, LedgerClient, Pins};
 use serde_json::{Value, json};
+use support::stakes::two_charges;
 use support::*;
 use tokio::net::TcpListener;
 
 type Edit = fn(&mut Value);
+/// What is changed in an answer, and what the client makes of it.
+type Lie = (Edit, LedgerError);
 
 /// Serves a ledger, with a hand on every answer.
 struct Liar {
@@ -136,7 +139,7 @@ async fn an_older_state_is_a_rollback() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_must_be_the_one_that_was_asked_and_in_the_log() {
-    let lies: [(Edit, LedgerError); 6] = [
+    let lies: [Lie; 6] = [
         (|value| value["entry"]["value"] = json!(9), LedgerError::AnswerMismatch),
         (|value| value["entry"]["claim_seq"] = json!(9), LedgerError::AnswerMismatch),
         (|value| value["entry"]["leaf"] = json!("00".repeat(32)), LedgerError::AnswerMismatch),
@@ -161,7 +164,7 @@ async fn a_claim_must_be_the_one_that_was_asked_and_in_the_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_must_be_the_one_that_was_asked_and_in_the_log() {
-    let lies: [(Edit, LedgerError); 5] = [
+    let lies: [Lie; 5] = [
         (|value| value["entry"]["inner_next"] = json!("00".repeat(32)), LedgerError::AnswerMismatch),
         (|value| value["entry"]["nullifiers"].as_array_mut().unwrap().reverse(), LedgerError::AnswerMismatch),
         (|value| value["entry"]["leaf"] = json!("00".repeat(32)), LedgerError::AnswerMismatch),
@@ -180,6 +183,64 @@ async fn a_merge_must_be_the_one_that_was_asked_and_in_the_log() {
     liar.lie("/v1/merges", |_| ());
     let answer = liar.client().await.merge(request.clone()).await.unwrap();
     assert_eq!(answer.entry.nullifiers, request.nullifiers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acts_faults_and_ratings_must_be_those_that_were_asked_and_in_the_log() {
+    let liar = Liar::start().await;
+    liar.world.mint(1, 100).await;
+    let (tab, mut spend) = (SigningKey::from_seed(&[44; 32]), liar.world.spend(1, 50).await);
+    spend.context.tab_key = tab.public();
+    liar.world.ledger.reserve(spend.clone()).await.unwrap();
+    liar.world.ledger.settle(liar.world.settle(&spend, 50)).await.unwrap();
+    let id = &liar.world.info.ledger_id;
+    let elsewhere: Lie = (|value| value["entry_index"] = json!(0), LedgerError::InclusionInvalid);
+    let act = |seq, act| StakeRequest::sign(&payee_key(), id, seq, act);
+    let put = act(0, StakeAct::Put { amount: credits(40) });
+    let lies: [Lie; 4] = [
+        (|value| value["entry"]["act"]["amount"] = json!(41), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["seq"] = json!(1), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["at"] = json!(1), LedgerError::InclusionInvalid),
+        elsewhere.clone(),
+    ];
+    for (edit, error) in lies {
+        liar.lie("/v1/stakes", edit);
+        assert_eq!(liar.client().await.stake(put.clone()).await.map(|_| ()), Err(error));
+    }
+    liar.lie("/v1/stakes", |_| ());
+    liar.client().await.stake(put).await.unwrap();
+    let settle_key = settle_key().public();
+    liar.client().await.stake(act(1, StakeAct::Back { settle_key, until: START + 60 })).await.unwrap();
+
+    let payee = payee_key().public();
+    let evidence = two_charges(&liar.world.info, &support::settle_key(), spend.nullifier, [50, 51]);
+    let request = SlashRequest { payee, settle_key, evidence, reporter: payee };
+    let lies: [Lie; 5] = [
+        (|value| value["entry"]["reporter"] = json!("01".repeat(32)), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["reward"] = json!(1), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["evidence"]["first"]["charge"] = json!(9), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["amount"] = json!(41), LedgerError::InclusionInvalid),
+        elsewhere.clone(),
+    ];
+    for (edit, error) in lies {
+        liar.lie("/v1/slashes", edit);
+        assert_eq!(liar.client().await.slash(request.clone()).await.map(|_| ()), Err(error));
+    }
+    liar.lie("/v1/slashes", |_| ());
+    assert_eq!(liar.client().await.slash(request).await.unwrap().entry.reward, credits(2));
+
+    let request = RatingRequest::sign(&tab, id, spend.nullifier, 4);
+    let lies: [Lie; 3] = [
+        (|value| value["entry"]["score"] = json!(5), LedgerError::AnswerMismatch),
+        (|value| value["entry"]["signature"] = json!("00".repeat(64)), LedgerError::InclusionInvalid),
+        elsewhere,
+    ];
+    for (edit, error) in lies {
+        liar.lie("/v1/ratings", edit);
+        assert_eq!(liar.client().await.rate(request).await.map(|_| ()), Err(error));
+    }
+    liar.lie("/v1/ratings", |_| ());
+    liar.client().await.rate(request).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

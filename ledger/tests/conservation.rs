@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use support::oracle::{Action, Finalise, Oracle, send};
+use support::stakes::Standing;
 use support::*;
 
 /// Schedules per store in an ordinary run.
@@ -34,8 +35,22 @@ fn action() -> impl Strategy<Value = Action> {
         1 => any::<bool>().prop_map(|swapped| Action::RepeatMerge { swapped }),
         2 => (amount.clone(), amount).prop_map(|(value, before)| Action::Claim { value, before }),
         1 => Just(Action::RepeatClaim),
+        3 => standing().prop_map(Action::Standing),
         1 => (0..700u64).prop_map(|secs| Action::Advance { secs }),
         1 => Just(Action::Finalise),
+    ]
+}
+
+fn standing() -> impl Strategy<Value = Standing> {
+    let amount = any::<u16>().prop_map(u64::from);
+    prop_oneof![
+        4 => amount.prop_map(|amount| Standing::Put { amount }),
+        3 => (0..700u64).prop_map(|secs| Standing::Back { secs }),
+        2 => Just(Standing::Take),
+        1 => Just(Standing::RepeatAct),
+        2 => any::<bool>().prop_map(|honest| Standing::Accuse { honest }),
+        1 => Just(Standing::RepeatAccuse),
+        3 => (any::<u16>().prop_map(usize::from), any::<u8>()).prop_map(|(spend, score)| Standing::Rate { spend, score }),
     ]
 }
 

@@ -9,6 +9,8 @@ mod claims;
 mod log;
 #[path = "contract/merges.rs"]
 mod merges;
+#[path = "contract/standing.rs"]
+mod standing;
 mod support;
 
 /// Runs every case against every kind of ledger, where it is to be had.
@@ -58,6 +60,14 @@ contract! {
     n30_n35_merges_are_under_recent_roots_and_into_new_successors,
     n31_a_race_of_merges_and_spends_has_one_winner_for_each_note,
     bad_merges_are_refused_and_burn_nothing,
+    a_stake_is_put_backed_with_and_taken_back,
+    acts_are_the_payees_and_count_once,
+    a_payee_backs_so_many_keys_at_a_time,
+    a_fault_loses_the_stake_once,
+    every_fault_loses_a_stake,
+    honest_words_lose_nothing,
+    a_race_of_accusers_has_one_winner,
+    tabs_that_were_charged_are_rated_once,
     bad_proofs_are_refused_and_burn_nothing,
     totals_are_journalled_in_order,
     signatures_are_the_settle_keys,
@@ -81,6 +91,7 @@ mod cases {
     pub(crate) use crate::claims::*;
     pub(crate) use crate::log::*;
     pub(crate) use crate::merges::*;
+    pub(crate) use crate::standing::*;
     use crate::support::*;
 
     /// Contenders in a race. The store sees them as concurrent calls, whatever their number.

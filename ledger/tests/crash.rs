@@ -19,6 +19,7 @@ use ledger::{DurableLedger, OpenLedger, ServeError, StoreError};
 use redb::Database;
 use support::disk::{Disk, Fault, Seeded};
 use support::oracle::{Action, Call, Oracle, send};
+use support::stakes::Standing;
 use support::*;
 use tokio::net::TcpListener;
 
@@ -38,7 +39,7 @@ fn schedule(seed: &mut Seeded) -> Vec<Vec<Action>> {
     let number = |seed: &mut Seeded| usize::try_from(seed.below(1 << 16)).unwrap();
     let mut steps = vec![vec![Action::Mint { value: seed.below(1 << 16), notes: 2 }]; 2];
     for _ in 0..STEPS {
-        steps.push(match seed.below(12) {
+        steps.push(match seed.below(15) {
             0 => vec![Action::Mint { value: seed.below(1 << 16), notes: 1 }],
             1..=3 => (0..BURST).map(|_| Action::Reserve { note: number(seed), c_max: seed.below(1 << 16) }).collect(),
             4 | 5 => vec![Action::Journal { spend: number(seed), total: seed.below(1 << 16) }],
@@ -46,6 +47,7 @@ fn schedule(seed: &mut Seeded) -> Vec<Vec<Action>> {
             8 => vec![Action::Claim { value: seed.below(1 << 16), before: seed.below(4) }],
             9 => vec![Action::Advance { secs: seed.below(700) }],
             10 => vec![Action::Merge { first: number(seed), second: number(seed) }],
+            11..=13 => vec![Action::Standing(Standing::any(seed))],
             _ => vec![Action::Finalise],
         });
     }

@@ -21,21 +21,24 @@ use ledger_client::{LedgerClient, Pins};
 use support::*;
 use tokio::net::TcpListener;
 
-/// Databases of before there were claims have no table for them.
+/// Databases of before there were claims, or stakes, have no tables for them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_of_before_there_were_claims_takes_them_on_disk() {
-    const CLAIMS: redb::TableDefinition<'_, &[u8; 32], &[u8]> = redb::TableDefinition::new("claims");
+async fn a_ledger_of_before_there_were_claims_and_stakes_takes_them_on_disk() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.redb");
     create_database(&path, &identity()).unwrap();
     let database = redb::Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    assert!(transaction.delete_table(CLAIMS).unwrap());
+    for table in ["claims", "bonds"] {
+        let table: redb::TableDefinition<'_, &[u8; 32], &[u8]> = redb::TableDefinition::new(table);
+        assert!(transaction.delete_table(table).unwrap());
+    }
     transaction.commit().unwrap();
     drop(database);
     let ledger = DurableLedger::open_file(&path, identity(), FakeProofs, TestClock::new()).unwrap();
     assert_eq!(ledger.payee(payee_key().public()).await, Ok(PayeeAccount::default()));
-    claims_work([&ledger, &ledger]).await;
+    assert_eq!(ledger.bond(payee_key().public()).await, Ok(credits::Bond::default()));
+    claims_and_stakes_work([&ledger, &ledger]).await;
 }
 
 /// One ledger directory for all tests; making parameters is the slow part. Tests copy it.

@@ -17,6 +17,7 @@ use ledger::{DurableLedger, InitOptions, LedgerIdentity, PostgresOptions, Postgr
 use ledger_testing::{Postgres, until_known};
 use support::disk::Seeded;
 use support::oracle::{Action, Oracle, send};
+use support::stakes::Standing;
 use support::*;
 
 type Opened = DurableLedger;
@@ -89,7 +90,7 @@ fn kills(count: u32) {
     let enough = || kills.load(Ordering::SeqCst) >= count / 2 || began.elapsed() > 5 * usual;
     while began.elapsed() < usual || !enough() {
         let number = |seed: &mut Seeded| usize::try_from(seed.below(1 << 16)).unwrap();
-        let action = match seed.below(12) {
+        let action = match seed.below(14) {
             0 | 1 => Action::Mint { value: seed.below(1 << 16), notes: 2 },
             2..=4 => Action::Reserve { note: number(&mut seed), c_max: seed.below(1 << 16) },
             5 | 6 => Action::Journal { spend: number(&mut seed), total: seed.below(1 << 16) },
@@ -97,6 +98,7 @@ fn kills(count: u32) {
             8 => Action::Claim { value: seed.below(1 << 16), before: seed.below(4) },
             9 => Action::Repeat { spend: number(&mut seed) },
             10 => Action::Merge { first: number(&mut seed), second: number(&mut seed) },
+            11 | 12 => Action::Standing(Standing::any(&mut seed)),
             _ => Action::Conflict { spend: number(&mut seed) },
         };
         // Reservations side by side share transactions, in one service or in two that take turns.
@@ -223,25 +225,29 @@ async fn services_over_one_database_are_one_ledger() {
     }
 }
 
-/// Tables of before there were claims have none for them; a database that lost it after there were is not used.
+/// Tables of before there were claims, or stakes, have none for them; a database that lost one after there were is not used.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ledger_of_before_there_were_claims_takes_them_in_postgres() {
+async fn a_ledger_of_before_there_were_claims_and_stakes_takes_them_in_postgres() {
     let Some(postgres) = blocking(Postgres::start).await.unwrap() else { return };
     let (url, clock) = (postgres.url("ledger").unwrap(), TestClock::new());
     drop(in_schema(url.clone(), Arc::clone(&clock)).await);
     let postgres = blocking(move || {
-        postgres.sql("DROP TABLE ledger.claims").unwrap();
+        postgres.sql("DROP TABLE ledger.claims, ledger.bonds").unwrap();
         postgres
     })
     .await;
     let [first, second] = [opened(&url, &clock).await, opened(&url, &clock).await];
-    claims_work([&first, &second]).await;
+    claims_and_stakes_work([&first, &second]).await;
     drop([first, second]);
     let refused = blocking(move || {
-        postgres.sql("DROP TABLE ledger.claims").unwrap();
-        refusal(open_on(&url, clock))
+        ["bonds", "claims"].map(|table| {
+            postgres.sql(&format!("DROP TABLE ledger.{table}")).unwrap();
+            refusal(open_on(&url, clock.clone()))
+        })
     });
-    assert!(matches!(refused.await, StoreError::Missing { record: "table of claims" }));
+    let [stakes, claims] = refused.await;
+    assert!(matches!(stakes, StoreError::Missing { record: "table of stakes" }), "{stakes}");
+    assert!(matches!(claims, StoreError::Missing { record: "table of claims" }), "{claims}");
 }
 
 fn refusal(result: Result<Opened, StoreError>) -> StoreError {

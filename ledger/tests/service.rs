@@ -4,8 +4,11 @@
 
 mod support;
 
-use credits::{Bytes32, Fe, Ledger, LedgerError, Nullifier};
+use credits::{
+    Bytes32, Evidence, Fe, Ledger, LedgerError, Nullifier, RatingRequest, SlashRequest, StakeAct, StakeRequest,
+};
 use serde_json::{Value, json};
+use support::stakes::bill;
 use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -138,6 +141,41 @@ async fn bodies_are_strict_and_bounded() {
     assert_eq!(service.code("POST", &own, &settle).await, (403, "settle.below_journal".to_owned()));
     settle["signature"] = json!("00".repeat(64));
     assert_eq!(service.code("POST", &own, &settle).await, (403, "settle.signature".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_about_stakes_and_ratings_are_strict_and_bounded() {
+    let service = Service::start().await;
+    let info = &service.world.info;
+    let nullifier = Nullifier(Fe::from(5));
+    let stake = StakeRequest::sign(&payee_key(), &info.ledger_id, 0, StakeAct::Put { amount: credits(1) });
+    let (payee, settle_key) = (payee_key().public(), settle_key().public());
+    // The longest there is: two bills.
+    let [first, second] = [3, 4].map(|charge| bill(info, &support::settle_key(), nullifier, charge));
+    let slash = SlashRequest { payee, settle_key, evidence: Evidence { first, second }, reporter: payee };
+    let rating = RatingRequest::sign(&payee_key(), &info.ledger_id, nullifier, 5);
+    for (path, body, code) in [
+        ("/v1/stakes", serde_json::to_value(&stake).unwrap(), (403, "stake.above_owed")),
+        ("/v1/slashes", serde_json::to_value(&slash).unwrap(), (403, "slash.not_backed")),
+        ("/v1/ratings", serde_json::to_value(rating).unwrap(), (404, "ledger.not_found")),
+    ] {
+        assert_eq!(service.code("POST", path, &body).await, (code.0, code.1.to_owned()), "{path}");
+        let mut surprising = body.clone();
+        surprising["surprise"] = json!(1);
+        assert_eq!(service.code("POST", path, &surprising).await, malformed(), "{path}");
+        let mut long = body;
+        long["signature"] = json!("0".repeat(ledger::service::SLASH_BODY_BYTES_MAX));
+        assert_eq!(service.code("POST", path, &long).await, malformed(), "{path}");
+    }
+    let mut inside = serde_json::to_value(&stake).unwrap();
+    inside["act"]["surprise"] = json!(1);
+    assert_eq!(service.code("POST", "/v1/stakes", &inside).await, malformed());
+    let mut inside = serde_json::to_value(&slash).unwrap();
+    inside["evidence"]["first"]["settlement"]["surprise"] = json!(1);
+    assert_eq!(service.code("POST", "/v1/slashes", &inside).await, malformed());
+    assert_eq!(service.code("GET", "/v1/stakes/00", &json!({})).await, malformed());
+    let (status, bond) = service.json("GET", &format!("/v1/stakes/{payee}"), &json!({})).await;
+    assert_eq!((status, &bond["amount"]), (200, &json!(0)));
 }
 
 /// The message may say more than the code; the code and the status always come from the one table.

@@ -30,6 +30,7 @@ mod race;
 mod receipt_log;
 mod recorded;
 mod shape;
+mod stakes;
 mod starting;
 mod tidy;
 mod tinfoil;

@@ -1,5 +1,8 @@
 //! Requests that were recorded with an engine alone, sent again with the guardian in front of it: the same status, the same text, the
 //! same members but for those that `docs/openai-differences.md` names.
+//!
+//! A model does not say the same on every processor: they round otherwise, and where two tokens are nearly as likely the text goes
+//! another way. Where the text is not the recorded one, the engine of this machine is asked alone, and that is what is compared with.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +10,9 @@ use acceptance::payer::Payer;
 use acceptance::{EngineKind, World, processes, raw};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -99,17 +105,45 @@ fn events(body: &[u8]) -> Vec<Value> {
     data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| Value::String(data.to_owned()))).collect()
 }
 
+impl RecordedResponse {
+    /// Its events, or its one object.
+    fn values(&self) -> Vec<Value> {
+        let one = || vec![self.body.clone().unwrap()];
+        self.events.clone().unwrap_or_else(one)
+    }
+}
+
+/// The events, or the one object, of an answer like the recorded one.
+fn parsed(recorded: &RecordedResponse, body: &[u8]) -> Vec<Value> {
+    if recorded.events.is_some() { events(body) } else { vec![serde_json::from_slice(body).unwrap()] }
+}
+
+/// What the engine of this machine answers to a recorded request when nothing is in front of it.
+async fn alone(world: &World, Recording { request, response, .. }: &Recording) -> RecordedResponse {
+    let stream = tokio::net::UnixStream::connect(world.engine_socket()).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let asked = http::Request::builder().method(request.method.as_str()).uri(&request.path).header("host", "engine");
+    let asked = asked.header("content-type", "application/json");
+    let answer =
+        sender.send_request(asked.body(Full::new(Bytes::from(request.body.to_string()))).unwrap()).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let values = parsed(response, &body);
+    let (body, events) =
+        if response.events.is_some() { (None, Some(values)) } else { (values.into_iter().next(), None) };
+    RecordedResponse { status, body, events }
+}
+
 /// What differs between a recorded answer and one of today, in the words of the document.
 fn differences(recorded: &RecordedResponse, status: u16, body: &[u8]) -> BTreeSet<String> {
     assert_eq!(status, recorded.status, "{}", String::from_utf8_lossy(body));
-    let (kind, recorded, here) = match (&recorded.events, &recorded.body) {
-        (Some(recorded), _) => ("events", recorded.clone(), events(body)),
-        (None, Some(recorded)) => {
-            let kind = if status == 200 { "answers" } else { "errors" };
-            (kind, vec![recorded.clone()], vec![serde_json::from_slice(body).unwrap()])
-        }
-        (None, None) => panic!("a recording without an answer"),
+    let kind = match (&recorded.events, status) {
+        (Some(_), _) => "events",
+        (None, 200) => "answers",
+        (None, _) => "errors",
     };
+    let (recorded, here) = (recorded.values(), parsed(recorded, body));
     assert_eq!(said(&here), said(&recorded));
     for (here, there) in here.iter().zip(&recorded).map(|(here, there)| (vectors(here), vectors(there))) {
         assert_eq!(here.len(), there.len());
@@ -178,7 +212,13 @@ fn send_again(kind: EngineKind, engine: &str, count: usize) -> BTreeSet<String> 
                 assert_eq!((status, answer.code().as_str()), (*other, *code), "{name}");
                 found.insert(format!("`{name}`"));
             } else {
-                found.extend(differences(&recording.response, status, &answer.body));
+                let here = parsed(&recording.response, &answer.body);
+                if said(&here) == said(&recording.response.values()) {
+                    found.extend(differences(&recording.response, status, &answer.body));
+                } else {
+                    let alone = alone(&world, recording).await;
+                    found.extend(differences(&alone, status, &answer.body));
+                }
             }
         }
     });

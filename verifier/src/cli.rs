@@ -2,6 +2,7 @@
 
 mod ledger;
 mod receipt;
+mod stake;
 mod wallet;
 
 use std::net::SocketAddr;
@@ -12,9 +13,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 pub(crate) use ledger::{Ledger, LedgerAudit};
 pub(crate) use receipt::{Receipt, ReceiptAudit, ReceiptShow, ReceiptVerify};
+pub(crate) use stake::{Stake, StakeAccuse, StakeBack, StakePut, StakeShow, StakeTake};
 pub(crate) use wallet::{
-    Wallet, WalletClaim, WalletDeposit, WalletMerge, WalletNew, WalletPassphrase, WalletRestore, WalletRisks,
-    WalletShow, WalletWithdraw, WalletWithdrawals, WalletWords,
+    Wallet, WalletClaim, WalletDeposit, WalletMerge, WalletNew, WalletPassphrase, WalletRate, WalletRestore,
+    WalletRisks, WalletShow, WalletWithdraw, WalletWithdrawals, WalletWords,
 };
 
 const EXIT_CODES: &str = "\
@@ -61,6 +63,8 @@ pub(crate) enum Command {
     Ledger(Ledger),
     #[command(subcommand)]
     Wallet(Wallet),
+    #[command(subcommand)]
+    Stake(Stake),
     #[command(subcommand)]
     Receipt(Receipt),
     #[command(subcommand)]
@@ -221,6 +225,9 @@ pub(crate) struct Chat {
     /// Credits to reserve, rounded up to a tier of the offer [default: what the request can cost at most]
     #[arg(long, visible_alias = "tier", value_name = "CREDITS")]
     pub(crate) reserve: Option<u64>,
+    /// Pay only a node for which so many credits are at stake until its tab is over and a day more
+    #[arg(long, value_name = "CREDITS", default_value_t = 0)]
+    pub(crate) min_stake: u64,
     /// Also store the receipt in this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) keep_receipt: Option<PathBuf>,
@@ -253,6 +260,9 @@ pub(crate) struct Proxy {
     /// Close the tab after this many seconds without a request
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub(crate) idle_secs: u64,
+    /// Pay only a node for which so many credits are at stake until its tab is over and a day more
+    #[arg(long, value_name = "CREDITS", default_value_t = 0)]
+    pub(crate) min_stake: u64,
     /// Also store receipts in this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) keep_receipt: Option<PathBuf>,

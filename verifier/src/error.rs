@@ -266,6 +266,7 @@ impl Error {
             }
             "wallet.words" => "give the 24 words in their order, separated by spaces",
             "payment.other_ledger" => "use a wallet of the node's ledger, with --wallet",
+            "payment.stake" => "use a node that more is at stake for, or a lower --min-stake (cloister stake show)",
             "payment.assurance" => "use a node on real hardware; credits that are worth money are not risked on others",
             "payment.ledger_changed" | "ledger.identity_mismatch" => {
                 "check the ledger's address; a new ledger needs a new wallet"
@@ -431,6 +432,7 @@ fn exit_of_payment(error: &PaymentError) -> Exit {
     match error {
         PaymentError::OtherLedger { .. }
         | PaymentError::Assurance { .. }
+        | PaymentError::Stake { .. }
         | PaymentError::NoTiers
         | PaymentError::NoTime => Exit::Payment,
         PaymentError::LedgerChanged { .. } | PaymentError::ProvingKey { .. } => Exit::Rejected,

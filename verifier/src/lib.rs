@@ -33,6 +33,7 @@ pub mod receipts;
 pub mod release;
 pub mod session;
 pub mod sse;
+pub mod standing;
 pub mod tab;
 pub mod target;
 pub mod tls;

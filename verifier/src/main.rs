@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, Ledger, Receipt, Release, Wallet};
+use cli::{Cli, Command, Ledger, Receipt, Release, Stake, Wallet};
 use output::Output;
 use report::{Report, verdict_word};
 use verifier::error::chain;
@@ -53,6 +53,12 @@ async fn run(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> 
         Command::Wallet(Wallet::Withdrawals(args)) => cmd::withdraw::withdrawals(args, out, report).await,
         Command::Wallet(Wallet::Claim(args)) => cmd::withdraw::claim(args, out, report).await,
         Command::Wallet(Wallet::Merge(args)) => cmd::merge::merge(args, out, report).await,
+        Command::Wallet(Wallet::Rate(args)) => cmd::stake::rate(args, out, report).await,
+        Command::Stake(Stake::Put(args)) => cmd::stake::put(args, out, report).await,
+        Command::Stake(Stake::Back(args)) => cmd::stake::back(args, out, report).await,
+        Command::Stake(Stake::Take(args)) => cmd::stake::take(args, out, report).await,
+        Command::Stake(Stake::Show(args)) => cmd::stake::show(args, out, report).await,
+        Command::Stake(Stake::Accuse(args)) => cmd::stake::accuse(args, out, report).await,
         Command::Wallet(Wallet::Balance(args)) => cmd::wallet::balance(args, out, report).await,
         Command::Wallet(Wallet::History(args)) => cmd::wallet::history(args, out, report).await,
         Command::Wallet(Wallet::Sync(args)) => cmd::wallet::sync(args, out, report).await,

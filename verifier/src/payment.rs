@@ -14,10 +14,11 @@ mod ahead;
 pub(crate) mod deadline;
 mod resume;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestation::{AssuranceClass, Clock};
+use attestation::{AssuranceClass, Clock, Signed};
 use credits::Credits;
 use credits::ledger::{LOG_PAGE_ENTRIES_MAX, Ledger, LedgerError, LedgerInfo};
 use credits::offer::Offer;
@@ -64,6 +65,16 @@ pub enum PaymentError {
     Assurance {
         /// What the node has.
         assurance: AssuranceClass,
+    },
+    /// Too little answers for the node.
+    #[error("{needed} credits must be at stake for the node, and {at_stake} of payee {payee} are")]
+    Stake {
+        /// What the user asked for.
+        needed: Credits,
+        /// What there is, for long enough.
+        at_stake: Credits,
+        /// Whose.
+        payee: credits::Bytes32,
     },
     /// The ledger said something else about itself than when the wallet was made.
     #[error("the ledger at {url} is not the one the wallet belongs to")]
@@ -113,6 +124,7 @@ impl PaymentError {
         match self {
             Self::OtherLedger { .. } => "payment.other_ledger",
             Self::Assurance { .. } => "payment.assurance",
+            Self::Stake { .. } => "payment.stake",
             Self::LedgerChanged { .. } => "payment.ledger_changed",
             Self::NoTiers | Self::NoTime => "payment.offer",
             Self::Store(error) => error.code(),
@@ -163,6 +175,8 @@ pub struct ClosedTab {
     pub settlement: Settlement,
     /// Whether the refund is already in the wallet.
     pub refund_visible: bool,
+    /// Files of evidence against nodes that charged more than they billed, for this tab or an earlier one.
+    pub overcharged: Vec<PathBuf>,
 }
 
 /// A wallet and the ledger it belongs to.
@@ -172,6 +186,8 @@ pub struct Payer {
     params: Option<Arc<ProvingParams>>,
     ahead: Ahead,
     clock: Arc<dyn Clock>,
+    /// What must be at stake for a node.
+    pub(crate) stake_min: Credits,
 }
 
 impl Payer {
@@ -186,7 +202,7 @@ impl Payer {
             // A ledger that went back while this side was not looking is noticed now.
             ledger.remember(newest).await.map_err(PaymentError::Ledger)?;
         }
-        Ok(Self { store, ledger, params: None, ahead: Ahead::default(), clock })
+        Ok(Self { store, ledger, params: None, ahead: Ahead::default(), clock, stake_min: Credits::ZERO })
     }
 
     /// The wallet.
@@ -245,6 +261,7 @@ impl Payer {
         let info = self.ledger_info().await?;
         self.sync().await?;
         let params = self.proving_params(&info, on_stage).await?;
+        self.require_staked(session, self.not_after(session, &info)?, info.grace_secs)?;
         // 3. A note, bound and stored before anything is sent.
         let prepared = match self.resumable(session, amount) {
             Some(prepared) => prepared,
@@ -286,7 +303,8 @@ impl Payer {
     /// # Errors
     /// When the node does not close it, or its settlement disagrees with the receipts.
     pub async fn close_tab(&mut self, session: &Session, tab: &Tab) -> Result<ClosedTab, PaymentError> {
-        let settlement = close_patiently(session, tab).await.map_err(PaymentError::Close)?;
+        let Signed { statement: settlement, signature, .. } =
+            close_patiently(session, tab).await.map_err(PaymentError::Close)?;
         let mut refund_visible = false;
         for attempt in 0..REFUND_TRIES {
             if attempt > 0 {
@@ -298,7 +316,10 @@ impl Payer {
                 break;
             }
         }
-        Ok(ClosedTab { settlement, refund_visible })
+        self.keep_bill(settlement.clone(), &signature)?;
+        // The tab is closed whatever the ledger answers about others.
+        let overcharged = self.compare_bills().await.unwrap_or_default();
+        Ok(ClosedTab { settlement, refund_visible, overcharged })
     }
 
     /// Closes tabs that an earlier process left open at this node boot, so that their refunds come back now and not when they end.
@@ -434,7 +455,7 @@ fn open_request(prepared: &PreparedSpend, proof: SpendProof) -> OpenTabRequest {
 }
 
 /// A node that is still finishing a request, or waits for its ledger, says so; it is asked again.
-async fn close_patiently(session: &Session, tab: &Tab) -> Result<Settlement, SessionError> {
+async fn close_patiently(session: &Session, tab: &Tab) -> Result<Signed<Settlement>, SessionError> {
     let mut attempt = 1;
     loop {
         match session.close_tab(tab).await {
@@ -444,7 +465,7 @@ async fn close_patiently(session: &Session, tab: &Tab) -> Result<Settlement, Ses
                 attempt += 1;
                 tokio::time::sleep(Duration::from_millis(CLOSE_PAUSE_MS)).await;
             }
-            other => return other.map(|signed| signed.statement),
+            other => return other,
         }
     }
 }

@@ -293,6 +293,18 @@ impl WalletStore {
         self.directory.join("receipts")
     }
 
+    /// Where bills wait until the ledger's log says what was charged.
+    #[must_use]
+    pub fn bills_dir(&self) -> PathBuf {
+        self.directory.join("bills")
+    }
+
+    /// Where evidence against nodes is kept.
+    #[must_use]
+    pub fn evidence_dir(&self) -> PathBuf {
+        self.directory.join("evidence")
+    }
+
     /// Changes the wallet and stores the change before returning.
     ///
     /// # Errors

@@ -99,6 +99,12 @@ pub enum WalletError {
         /// The nullifier.
         nullifier: Nullifier,
     },
+    /// The wallet has no tab of this nullifier that was charged.
+    #[error("no tab of this wallet that was charged has the nullifier {nullifier}")]
+    NotRateable {
+        /// The nullifier.
+        nullifier: Nullifier,
+    },
     /// The wallet's own note is not under the root it replayed; a fault of this program.
     #[error("a note of the wallet is not under the root {root}")]
     NotePath {
@@ -157,6 +163,12 @@ pub enum EntryFault {
     /// The guardian signs what it journals and settles, the payee what it claims.
     #[error("the guardian's or the payee's signature does not verify")]
     Signature,
+    /// Stakes are put, backed with, taken back and lost by the rules.
+    #[error("the stake is not what its payee's acts make it")]
+    Stake,
+    /// Ratings are scores of tabs that have ended.
+    #[error("the rating is no score, or of a tab that is open")]
+    Rating,
 }
 
 impl WalletError {
@@ -181,6 +193,7 @@ impl WalletError {
             Self::MergeNotOffered => "wallet.merge_not_offered",
             Self::Fragmented { .. } => "wallet.fragmented",
             Self::NotPending { .. } => "wallet.not_pending",
+            Self::NotRateable { .. } => "wallet.not_rateable",
             Self::NotePath { .. } => "wallet.note_path",
         }
     }

@@ -13,6 +13,7 @@ mod derive;
 mod error;
 mod merging;
 mod scan;
+mod standing;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -261,6 +262,7 @@ impl Wallet {
                 charge: None,
                 refund: None,
                 seen: None,
+                rating: None,
             }),
         );
         self.prepared(nullifier)

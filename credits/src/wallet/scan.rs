@@ -62,6 +62,9 @@ impl Replay<'_> {
             LogEntry::Void(entry) => self.void(entry),
             LogEntry::Claim(entry) => self.claim(entry),
             LogEntry::Merge(entry) => self.merge(entry),
+            LogEntry::Stake(entry) => self.stake(entry),
+            LogEntry::Slash(entry) => self.slash(entry),
+            LogEntry::Rating(entry) => self.rating(entry),
         }?;
         self.state.log.append(entry.leaf_hash());
         Ok(())
@@ -296,6 +299,7 @@ impl Replay<'_> {
             charge: None,
             refund: None,
             seen: None,
+            rating: None,
         }));
     }
 
@@ -313,7 +317,7 @@ impl Replay<'_> {
         remember(self.state, item);
     }
 
-    fn spend_item(&mut self, nullifier: Nullifier) -> Option<&mut SpendItem> {
+    pub(super) fn spend_item(&mut self, nullifier: Nullifier) -> Option<&mut SpendItem> {
         spend_item(self.state, nullifier)
     }
 }

@@ -14,6 +14,7 @@ use crate::context::SpendContext;
 use crate::ledger::LedgerInfo;
 use crate::merkle::LogFrontier;
 use crate::note::{Inner, Note, Nullifier};
+use crate::stake::Bond;
 use crate::tree::NoteTree;
 use crate::value::Credits;
 
@@ -40,6 +41,9 @@ pub struct WalletState {
     pub(super) next_mint_seq: u64,
     /// All reservations of the ledger that are not settled yet.
     pub(super) open: BTreeMap<Nullifier, OpenSpend>,
+    /// The stakes of all payees that ever had one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) bonds: BTreeMap<Bytes32, Bond>,
     /// The newest checkpoint that the replayed log was found to agree with.
     pub(super) agreed: Option<Checkpoint>,
     /// Signed checkpoints beyond the replayed log, smallest first, waiting to be compared.
@@ -64,6 +68,7 @@ impl WalletState {
             tree: NoteTree::new(),
             next_mint_seq: 0,
             open: BTreeMap::new(),
+            bonds: BTreeMap::new(),
             agreed: None,
             awaited: Vec::new(),
             notes: Vec::new(),
@@ -214,6 +219,9 @@ pub struct SpendItem {
     pub refund: Option<Credits>,
     /// The time of the checkpoint under which the wallet saw it end.
     pub seen: Option<u64>,
+    /// The score it was rated with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rating: Option<u8>,
 }
 
 /// How far a spend got.

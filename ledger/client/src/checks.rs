@@ -5,8 +5,9 @@ use credits::merkle::verify_inclusion;
 use credits::note::{Blind, inner, leaf, mint_rho};
 use credits::{
     Bytes32, ClaimRequest, ClaimResponse, Credits, LedgerError, LogEntry, LogPage, MergeEntry, MergeRequest,
-    MergeResponse, MintEntry, MintOutput, RedeemRequest, RedeemResponse, ReserveEntry, ReserveRequest, SettleRequest,
-    SettleResponse, SettledBy, Voucher,
+    MergeResponse, MintEntry, MintOutput, RatingEntry, RatingRequest, RatingResponse, Recorded, RedeemRequest,
+    RedeemResponse, ReserveEntry, ReserveRequest, SettleRequest, SettleResponse, SettledBy, SlashEntry, SlashRequest,
+    SlashResponse, StakeEntry, StakeRequest, StakeResponse, Voucher,
 };
 
 /// Whether an entry records the spend of a request, whatever its root and proof.
@@ -47,12 +48,37 @@ pub(crate) fn claim(ledger_id: &Bytes32, request: &ClaimRequest, response: &Clai
     if is_asked { Ok(()) } else { Err(LedgerError::AnswerMismatch) }
 }
 
-/// The log holds the entry.
-pub(crate) fn claim_is_logged(response: &ClaimResponse) -> Result<(), LedgerError> {
-    let ClaimResponse { entry, entry_index, inclusion, checkpoint } = response;
-    let leaf = LogEntry::Claim(entry.clone()).leaf_hash();
+/// The log holds the entry of an answer.
+pub(crate) fn is_logged<E: Clone>(
+    response: &Recorded<E>,
+    entry: impl FnOnce(E) -> LogEntry,
+) -> Result<(), LedgerError> {
+    let Recorded { entry_index, inclusion, checkpoint, .. } = response;
+    let leaf = entry(response.entry.clone()).leaf_hash();
     verify_inclusion(leaf, *entry_index, checkpoint.log_size, inclusion, &checkpoint.log_root)
         .map_err(|_| LedgerError::InclusionInvalid)
+}
+
+/// The entry is of this act, whichever signature of it came first.
+pub(crate) fn stake(request: &StakeRequest, response: &StakeResponse) -> Result<(), LedgerError> {
+    let StakeEntry { payee, seq, act, .. } = response.entry;
+    let is_asked = (payee, seq, act) == (request.payee, request.seq, request.act);
+    if is_asked { Ok(()) } else { Err(LedgerError::AnswerMismatch) }
+}
+
+/// The entry is of this evidence, and its sums are those of the rule.
+pub(crate) fn slash(request: &SlashRequest, response: &SlashResponse) -> Result<(), LedgerError> {
+    let SlashEntry { payee, settle_key, ref evidence, reporter, at: _, amount, reward } = response.entry;
+    let shown = SlashRequest { payee, settle_key, evidence: evidence.clone(), reporter };
+    let is_asked = shown == *request && reward == credits::fault::reward(amount);
+    if is_asked { Ok(()) } else { Err(LedgerError::AnswerMismatch) }
+}
+
+/// The entry is of this rating, whichever signature of it came first.
+pub(crate) fn rating(request: &RatingRequest, response: &RatingResponse) -> Result<(), LedgerError> {
+    let RatingEntry { nullifier, score, .. } = response.entry;
+    let is_asked = (nullifier, score) == (request.nullifier, request.score);
+    if is_asked { Ok(()) } else { Err(LedgerError::AnswerMismatch) }
 }
 
 /// The entry is of this merge, whatever its root and proof, and its note is the successor.
@@ -60,14 +86,6 @@ pub(crate) fn merge(request: &MergeRequest, response: &MergeResponse) -> Result<
     let MergeEntry { nullifiers, inner_next, leaf, .. } = &response.entry;
     let is_asked = request.is_same_merge(nullifiers, inner_next) && *leaf == request.leaf();
     if is_asked { Ok(()) } else { Err(LedgerError::AnswerMismatch) }
-}
-
-/// The log holds the entry.
-pub(crate) fn merge_is_logged(response: &MergeResponse) -> Result<(), LedgerError> {
-    let MergeResponse { entry, entry_index, inclusion, checkpoint } = response;
-    let leaf = LogEntry::Merge(entry.clone()).leaf_hash();
-    verify_inclusion(leaf, *entry_index, checkpoint.log_size, inclusion, &checkpoint.log_root)
-        .map_err(|_| LedgerError::InclusionInvalid)
 }
 
 /// The log holds an entry of this outcome: the guardian's own settlement, or the ledger's at the same charge.

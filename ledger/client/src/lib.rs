@@ -17,9 +17,10 @@ use credits::ledger::LEDGER_VERSION;
 use credits::merkle::verify_inclusion;
 use credits::params::{MergeVerifyingParams, VERIFYING_PARAMS_LEN, VerifyingParams};
 use credits::{
-    Bytes32, Checkpoint, CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError,
-    LedgerInfo, LogEntry, LogPage, MergeRequest, MergeResponse, PayeeAccount, RedeemRequest, RedeemResponse,
-    Reservation, ReserveEntry, ReserveRequest, SettleRequest, SettleResponse,
+    Bond, Bytes32, Checkpoint, CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError,
+    LedgerInfo, LogEntry, LogPage, MergeRequest, MergeResponse, PayeeAccount, RatingRequest, RatingResponse,
+    RedeemRequest, RedeemResponse, Reservation, ReserveEntry, ReserveRequest, SettleRequest, SettleResponse,
+    SlashRequest, SlashResponse, StakeRequest, StakeResponse,
 };
 use serde::Deserialize;
 
@@ -230,7 +231,7 @@ impl Ledger for LedgerClient {
         let response: ClaimResponse = self.transport.post("/v1/claims", &request, ANSWER_BYTES_MAX).await?;
         checks::claim(&self.pins.ledger_id, &request, &response)?;
         self.accept(&response.checkpoint, size_at_send).await?;
-        checks::claim_is_logged(&response)?;
+        checks::is_logged(&response, LogEntry::Claim)?;
         Ok(response)
     }
 
@@ -239,8 +240,39 @@ impl Ledger for LedgerClient {
         let response: MergeResponse = self.transport.post("/v1/merges", &request, ANSWER_BYTES_MAX).await?;
         checks::merge(&request, &response)?;
         self.accept(&response.checkpoint, size_at_send).await?;
-        checks::merge_is_logged(&response)?;
+        checks::is_logged(&response, LogEntry::Merge)?;
         Ok(response)
+    }
+
+    async fn stake(&self, request: StakeRequest) -> Result<StakeResponse, LedgerError> {
+        let size_at_send = self.history.size();
+        let response: StakeResponse = self.transport.post("/v1/stakes", &request, ANSWER_BYTES_MAX).await?;
+        checks::stake(&request, &response)?;
+        self.accept(&response.checkpoint, size_at_send).await?;
+        checks::is_logged(&response, LogEntry::Stake)?;
+        Ok(response)
+    }
+
+    async fn slash(&self, request: SlashRequest) -> Result<SlashResponse, LedgerError> {
+        let size_at_send = self.history.size();
+        let response: SlashResponse = self.transport.post("/v1/slashes", &request, ANSWER_BYTES_MAX).await?;
+        checks::slash(&request, &response)?;
+        self.accept(&response.checkpoint, size_at_send).await?;
+        checks::is_logged(&response, LogEntry::Slash)?;
+        Ok(response)
+    }
+
+    async fn rate(&self, request: RatingRequest) -> Result<RatingResponse, LedgerError> {
+        let size_at_send = self.history.size();
+        let response: RatingResponse = self.transport.post("/v1/ratings", &request, ANSWER_BYTES_MAX).await?;
+        checks::rating(&request, &response)?;
+        self.accept(&response.checkpoint, size_at_send).await?;
+        checks::is_logged(&response, LogEntry::Rating)?;
+        Ok(response)
+    }
+
+    async fn bond(&self, payee: Bytes32) -> Result<Bond, LedgerError> {
+        self.transport.get(&format!("/v1/stakes/{payee}"), ANSWER_BYTES_MAX).await
     }
 
     async fn payee(&self, payee: Bytes32) -> Result<PayeeAccount, LedgerError> {

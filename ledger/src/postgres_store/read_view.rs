@@ -4,12 +4,12 @@ use std::cell::RefCell;
 
 use credits::claim::LastClaim;
 use credits::state::SpendState;
-use credits::{Bytes32, Credits, Inner, LogEntry, Nullifier, Root};
+use credits::{Bond, Bytes32, Credits, Inner, LogEntry, Nullifier, Root};
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Row, Transaction};
 
 use super::connection::serving;
-use super::rows::{LAST_CLAIM, PAYEE, owed, read_nodes};
+use super::rows::{BOND, LAST_CLAIM, PAYEE, owed, read_nodes};
 use super::schema::{begin, bigint, column, number};
 use crate::error::StoreError;
 use crate::record::{Meta, decode, is_recent};
@@ -111,5 +111,10 @@ impl View for ReadView<'_> {
     fn last_claim(&self, payee: &Bytes32) -> Result<Option<LastClaim>, StoreError> {
         let row = self.lookup("read a claim", LAST_CLAIM, payee.as_bytes())?;
         row.map(|row| decode("claim", column::<&str>(&row, 0)?.as_bytes())).transpose()
+    }
+
+    fn bond(&self, payee: &Bytes32) -> Result<Option<Bond>, StoreError> {
+        let row = self.lookup("read a stake", BOND, payee.as_bytes())?;
+        row.map(|row| decode("stake", column::<&str>(&row, 0)?.as_bytes())).transpose()
     }
 }

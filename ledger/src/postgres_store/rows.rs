@@ -25,6 +25,7 @@ pub(super) struct Rows {
     payees: (Keys, Numbers),
     claimed: (Keys, Numbers),
     claims: (Keys, Texts),
+    bonds: (Keys, Texts),
     roots: (Keys, Numbers),
 }
 
@@ -90,6 +91,12 @@ impl Rows {
         Ok(())
     }
 
+    pub(super) fn bond(&mut self, payee: &[u8; 32], record: &[u8]) -> Result<(), StoreError> {
+        self.bonds.0.push(payee.to_vec());
+        self.bonds.1.push(text(record)?.to_owned());
+        Ok(())
+    }
+
     pub(super) fn root(&mut self, root: &[u8; 32], note_count: u64) -> Result<(), StoreError> {
         self.roots.0.push(root.to_vec());
         self.roots.1.push(bigint(note_count)?);
@@ -100,7 +107,7 @@ impl Rows {
     pub(super) fn write(self, transaction: &mut Transaction<'_>, oldest: u64, state: &[u8]) -> Result<(), StoreError> {
         use Type as T;
         let Self { entries, nodes, new_spends, changed_spends, successors, due, not_due, .. } = self;
-        let Self { vouchers, payees, claimed, claims, roots, .. } = self;
+        let Self { vouchers, payees, claimed, claims, bonds, roots, .. } = self;
         let mut all = |doing, count: usize, sql: &str, params: &[(&(dyn ToSql + Sync), Type)]| {
             let done = if count == 0 { Ok(0) } else { transaction.execute_typed(sql, params).map_err(serving(doing)) };
             // A statement that touched fewer rows than it was given found the database other than it was left.
@@ -165,7 +172,7 @@ impl Rows {
             &[(&payees.0, T::BYTEA_ARRAY), (&payees.1, T::INT8_ARRAY)],
         )?;
         all(
-            "take claims off the payees",
+            "take claims and stakes off the payees",
             claimed.0.len(),
             "UPDATE payees SET balance = payees.balance - given.amount FROM unnest($1, $2) AS given (payee, amount) \
              WHERE payees.payee = given.payee",
@@ -177,6 +184,13 @@ impl Rows {
             "INSERT INTO claims (payee, claim) SELECT * FROM unnest($1, $2) \
              ON CONFLICT (payee) DO UPDATE SET claim = excluded.claim",
             &[(&claims.0, T::BYTEA_ARRAY), (&claims.1, T::TEXT_ARRAY)],
+        )?;
+        all(
+            "record the stakes",
+            bonds.0.len(),
+            "INSERT INTO bonds (payee, bond) SELECT * FROM unnest($1, $2) \
+             ON CONFLICT (payee) DO UPDATE SET bond = excluded.bond",
+            &[(&bonds.0, T::BYTEA_ARRAY), (&bonds.1, T::TEXT_ARRAY)],
         )?;
         let grew = !roots.0.is_empty();
         all(
@@ -200,6 +214,9 @@ impl Rows {
 pub(super) const PAYEE: &str = "SELECT balance FROM payees WHERE payee = $1";
 /// A payee's last claim.
 pub(super) const LAST_CLAIM: &str = "SELECT claim FROM claims WHERE payee = $1";
+
+/// A payee's stake.
+pub(super) const BOND: &str = "SELECT bond FROM bonds WHERE payee = $1";
 
 /// The amount in a row of [`PAYEE`].
 pub(super) fn owed(row: &Row) -> Result<Credits, StoreError> {

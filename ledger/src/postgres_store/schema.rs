@@ -25,6 +25,8 @@ CREATE TABLE note_roots (root bytea PRIMARY KEY, note_count bigint NOT NULL UNIQ
 ";
 /// A table that ledgers of before there were claims do not have.
 const CLAIMS: &str = "CREATE TABLE claims (payee bytea PRIMARY KEY, claim text NOT NULL)";
+/// A table that ledgers of before there were stakes do not have.
+const BONDS: &str = "CREATE TABLE bonds (payee bytea PRIMARY KEY, bond text NOT NULL)";
 const DUPLICATE_TABLE: &str = "42P07";
 /// What a table that somebody else makes at the same moment gives.
 const UNIQUE_VIOLATION: &str = "23505";
@@ -36,7 +38,9 @@ pub(super) fn create(client: &mut Client, identity: &LedgerIdentity) -> Result<(
         Some(code) if code.code() == DUPLICATE_TABLE => StoreError::Occupied,
         _ => serving("make its tables")(error),
     })?;
-    transaction.batch_execute(CLAIMS).map_err(serving("make its tables"))?;
+    for table in [CLAIMS, BONDS] {
+        transaction.batch_execute(table).map_err(serving("make its tables"))?;
+    }
     let state = encode("description", &Meta::empty(identity.ledger_id()))?;
     let (info, state) = (info(identity)?, text(&state)?);
     let insert = "INSERT INTO ledger_state (one, info, state) VALUES (1, $1, $2)";
@@ -45,18 +49,28 @@ pub(super) fn create(client: &mut Client, identity: &LedgerIdentity) -> Result<(
     transaction.commit().map_err(serving("commit"))
 }
 
-/// Makes the table that a ledger of before there were claims lacks. One that had claims and lacks it lost it: made anew, all of them
-/// could be made again.
-pub(super) fn add_claims(client: &mut Client, totals: Totals) -> Result<(), StoreError> {
-    let rows = client.query_typed("SELECT to_regclass('claims') IS NOT NULL", &[]);
+/// Makes the tables that a ledger of before there were claims, or stakes, lacks. One that had them and lacks the table lost it: made
+/// anew, all of them could be made again.
+pub(super) fn add_tables(client: &mut Client, totals: Totals) -> Result<(), StoreError> {
+    add_table(client, "SELECT to_regclass('claims') IS NOT NULL", CLAIMS, (totals.claims, "table of claims"))?;
+    add_table(client, "SELECT to_regclass('bonds') IS NOT NULL", BONDS, (totals.stake_acts, "table of stakes"))
+}
+
+fn add_table(
+    client: &mut Client,
+    exists: &str,
+    table: &str,
+    (records, record): (u64, &'static str),
+) -> Result<(), StoreError> {
+    let rows = client.query_typed(exists, &[]);
     let rows = rows.map_err(serving("look for its tables"))?;
     if rows.first().map(|row| column(row, 0)).transpose()? == Some(true) {
         return Ok(());
     }
-    if totals.claims != 0 {
-        return Err(StoreError::Missing { record: "table of claims" });
+    if records != 0 {
+        return Err(StoreError::Missing { record });
     }
-    match client.batch_execute(CLAIMS) {
+    match client.batch_execute(table) {
         Err(error) if error.code().is_some_and(|code| [DUPLICATE_TABLE, UNIQUE_VIOLATION].contains(&code.code())) => {
             Ok(())
         }

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use credits::claim::LastClaim;
 use credits::state::SpendState;
-use credits::{Bytes32, Credits, Inner, Leaf, LogEntry, Nullifier, Root};
+use credits::{Bond, Bytes32, Credits, Inner, Leaf, LogEntry, Nullifier, Root};
 use postgres::Transaction;
 use postgres::types::Type;
 
-use super::rows::{LAST_CLAIM, PAYEE, Rows, owed, read};
+use super::rows::{BOND, LAST_CLAIM, PAYEE, Rows, owed, read};
 use super::schema::{bigint, bytes32, column, number};
 use crate::error::StoreError;
 use crate::record::{Meta, decode, encode, is_anchor, is_recent, roots_kept};
@@ -33,6 +33,7 @@ pub(super) struct WriteBook<'t, 'c> {
     credited: BTreeMap<Bytes32, Credits>,
     claimed: BTreeMap<Bytes32, Credits>,
     claims: BTreeMap<Bytes32, LastClaim>,
+    bonds: BTreeMap<Bytes32, Bond>,
     rows: Rows,
 }
 
@@ -62,6 +63,7 @@ impl<'t, 'c> WriteBook<'t, 'c> {
             credited: BTreeMap::new(),
             claimed: BTreeMap::new(),
             claims: BTreeMap::new(),
+            bonds: BTreeMap::new(),
             rows: Rows::default(),
         };
         book.read_spends(&nullifiers)?;
@@ -107,6 +109,9 @@ impl<'t, 'c> WriteBook<'t, 'c> {
         }
         for (payee, claim) in &self.claims {
             self.rows.claim(payee.as_bytes(), &encode("claim", claim)?)?;
+        }
+        for (payee, bond) in &self.bonds {
+            self.rows.bond(payee.as_bytes(), &encode("stake", bond)?)?;
         }
         let heads = self.meta.heads;
         // An anchor is recorded already.
@@ -261,9 +266,6 @@ impl Book for WriteBook<'_, '_> {
     }
 
     fn put_claim(&mut self, payee: &Bytes32, claim: &LastClaim) -> Result<(), StoreError> {
-        let claimed = self.claimed.entry(*payee).or_default();
-        let sum = claimed.checked_add(claim.output.value);
-        *claimed = sum.ok_or(StoreError::Sum { sum: "account of a payee" })?;
         self.claims.insert(*payee, claim.clone());
         Ok(())
     }
@@ -271,6 +273,25 @@ impl Book for WriteBook<'_, '_> {
     fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
         let credited = self.credited.entry(*payee).or_default();
         *credited = credited.checked_add(amount).ok_or(StoreError::Sum { sum: "account of a payee" })?;
+        Ok(())
+    }
+
+    fn debit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
+        let claimed = self.claimed.entry(*payee).or_default();
+        *claimed = claimed.checked_add(amount).ok_or(StoreError::Sum { sum: "account of a payee" })?;
+        Ok(())
+    }
+
+    fn bond(&self, payee: &Bytes32) -> Result<Option<Bond>, StoreError> {
+        if let Some(bond) = self.bonds.get(payee) {
+            return Ok(Some(bond.clone()));
+        }
+        let rows = self.by_key("read a stake", BOND, payee)?;
+        rows.first().map(|row| decode("stake", column::<&str>(row, 0)?.as_bytes())).transpose()
+    }
+
+    fn put_bond(&mut self, payee: &Bytes32, bond: &Bond) -> Result<(), StoreError> {
+        self.bonds.insert(*payee, bond.clone());
         Ok(())
     }
 

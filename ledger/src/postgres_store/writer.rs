@@ -10,7 +10,7 @@ use postgres::{Client, Transaction};
 use super::connection::{PostgresServer, is_alive, server, serving};
 use super::read_view::ReadView;
 use super::rows::read_nodes;
-use super::schema::{add_claims, begin, column, info};
+use super::schema::{add_tables, begin, column, info};
 use super::seen::Seen;
 use super::write_book::WriteBook;
 use crate::answers::extends;
@@ -61,7 +61,7 @@ impl Writer {
         let view = ReadView::begin(&mut client, ledger_id)?;
         let totals = view.totals();
         view.end()?;
-        add_claims(&mut client, totals)?;
+        add_tables(&mut client, totals)?;
         writer.client = Some(client);
         Ok(writer)
     }

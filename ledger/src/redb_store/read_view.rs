@@ -2,10 +2,10 @@
 
 use credits::claim::LastClaim;
 use credits::state::SpendState;
-use credits::{Bytes32, Credits, Inner, LogEntry, Nullifier, Root};
+use credits::{Bond, Bytes32, Credits, Inner, LogEntry, Nullifier, Root};
 use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
 
-use super::tables::{CLAIMS, ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOTS, SPENDS};
+use super::tables::{BONDS, CLAIMS, ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOTS, SPENDS};
 use crate::error::{StoreError, doing};
 use crate::record::{Meta, decode, is_recent};
 use crate::storage::{Facts, Heads, Totals, View};
@@ -89,5 +89,14 @@ impl View for ReadView {
         };
         let record = table.get(payee.as_bytes()).map_err(doing("read a claim"))?;
         record.map(|record| decode("claim", record.value())).transpose()
+    }
+
+    fn bond(&self, payee: &Bytes32) -> Result<Option<Bond>, StoreError> {
+        let table = match self.transaction.open_table(BONDS) {
+            Err(TableError::TableDoesNotExist(_)) if self.meta.totals.stake_acts == 0 => return Ok(None),
+            table => table.map_err(doing("open the stakes"))?,
+        };
+        let record = table.get(payee.as_bytes()).map_err(doing("read a stake"))?;
+        record.map(|record| decode("stake", record.value())).transpose()
     }
 }

@@ -20,6 +20,8 @@ pub(super) const VOUCHERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefiniti
 pub(super) const PAYEES: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("payees");
 /// Payee → its last claim. Databases of before there were claims get the table with the first transaction.
 pub(super) const CLAIMS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("claims");
+/// Payee → its stake. Databases of before there were stakes get the table with the first transaction.
+pub(super) const BONDS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("bonds");
 /// Recent note root → number of notes under it.
 pub(super) const ROOTS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("roots");
 /// Number of notes → recent note root.

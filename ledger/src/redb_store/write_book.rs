@@ -2,11 +2,11 @@
 
 use credits::claim::LastClaim;
 use credits::state::SpendState;
-use credits::{Bytes32, Credits, Inner, Leaf, LogEntry, Nullifier, Root};
+use credits::{Bond, Bytes32, Credits, Inner, Leaf, LogEntry, Nullifier, Root};
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::tables::{
-    CLAIMS, DUE, ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOT_COUNTS, ROOTS, SPENDS, VOUCHERS,
+    BONDS, CLAIMS, DUE, ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOT_COUNTS, ROOTS, SPENDS, VOUCHERS,
 };
 use crate::error::{StoreError, doing};
 use crate::record::{Meta, decode, encode, is_anchor, is_recent, roots_kept};
@@ -27,6 +27,7 @@ pub(super) struct WriteBook<'t> {
     vouchers: Table<'t, Bytes<'static>, &'static [u8]>,
     payees: Table<'t, Bytes<'static>, u64>,
     claims: Table<'t, Bytes<'static>, &'static [u8]>,
+    bonds: Table<'t, Bytes<'static>, &'static [u8]>,
     roots: Table<'t, Bytes<'static>, u64>,
     root_counts: Table<'t, u64, Bytes<'static>>,
 }
@@ -47,6 +48,7 @@ impl<'t> WriteBook<'t> {
             vouchers: transaction.open_table(VOUCHERS).map_err(failed())?,
             payees: transaction.open_table(PAYEES).map_err(failed())?,
             claims: transaction.open_table(CLAIMS).map_err(failed())?,
+            bonds: transaction.open_table(BONDS).map_err(failed())?,
             roots: transaction.open_table(ROOTS).map_err(failed())?,
             root_counts: transaction.open_table(ROOT_COUNTS).map_err(failed())?,
         })
@@ -178,8 +180,6 @@ impl Book for WriteBook<'_> {
     }
 
     fn put_claim(&mut self, payee: &Bytes32, claim: &LastClaim) -> Result<(), StoreError> {
-        let left = self.payee_owed(payee)?.checked_sub(claim.output.value);
-        self.put_owed(payee, left)?;
         let record = encode("claim", claim)?;
         self.claims.insert(payee.as_bytes(), record.as_slice()).map_err(doing("record a claim"))?;
         Ok(())
@@ -188,6 +188,22 @@ impl Book for WriteBook<'_> {
     fn credit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
         let owed = self.payee_owed(payee)?.checked_add(amount);
         self.put_owed(payee, owed)
+    }
+
+    fn debit_payee(&mut self, payee: &Bytes32, amount: Credits) -> Result<(), StoreError> {
+        let owed = self.payee_owed(payee)?.checked_sub(amount);
+        self.put_owed(payee, owed)
+    }
+
+    fn bond(&self, payee: &Bytes32) -> Result<Option<Bond>, StoreError> {
+        let record = self.bonds.get(payee.as_bytes()).map_err(doing("read a stake"))?;
+        record.map(|record| decode("stake", record.value())).transpose()
+    }
+
+    fn put_bond(&mut self, payee: &Bytes32, bond: &Bond) -> Result<(), StoreError> {
+        let record = encode("stake", bond)?;
+        self.bonds.insert(payee.as_bytes(), record.as_slice()).map_err(doing("record a stake"))?;
+        Ok(())
     }
 
     fn append_note(&mut self, leaf: Leaf) -> Result<u64, StoreError> {

@@ -145,7 +145,10 @@ impl Oracle {
             | LogEntry::Journal(_)
             | LogEntry::Settle(_)
             | LogEntry::Void(_)
-            | LogEntry::Merge(_) => None,
+            | LogEntry::Merge(_)
+            | LogEntry::Stake(_)
+            | LogEntry::Slash(_)
+            | LogEntry::Rating(_) => None,
         });
         let keys: Vec<_> = keys.filter(|pk| self.secrets.owner_of(*pk) == Some(owner)).collect();
         keys.len() - keys.iter().collect::<BTreeSet<_>>().len()
@@ -242,6 +245,10 @@ impl Oracle {
             }
             LogEntry::Merge(merge) => self.merge(merge),
             LogEntry::Claim(claim) => self.claim(claim),
+            // Nobody stakes or rates here.
+            LogEntry::Stake(_) | LogEntry::Slash(_) | LogEntry::Rating(_) => {
+                Err(Invariant::Conservation.violated("a stake or a rating of nobody".to_owned()))
+            }
         }
     }
 

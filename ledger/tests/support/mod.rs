@@ -5,6 +5,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod oracle;
+pub(crate) mod stakes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -267,8 +268,8 @@ impl<L: Ledger> World<L> {
     }
 }
 
-/// Something is charged and claimed over two services of one ledger.
-pub(crate) async fn claims_work<L: Ledger>(services: [&L; 2]) {
+/// Something is charged, claimed, staked, lost and rated over two services of one ledger.
+pub(crate) async fn claims_and_stakes_work<L: Ledger>(services: [&L; 2]) {
     let mut oracle = oracle::Oracle::new(identity().info().clone(), START);
     let actions = [
         oracle::Action::Mint { value: 999, notes: 2 },
@@ -277,6 +278,12 @@ pub(crate) async fn claims_work<L: Ledger>(services: [&L; 2]) {
         oracle::Action::Claim { value: 20, before: 0 },
         oracle::Action::RepeatClaim,
         oracle::Action::Claim { value: 10, before: 0 },
+        oracle::Action::Standing(stakes::Standing::Put { amount: 5 }),
+        oracle::Action::Standing(stakes::Standing::Back { secs: 600 }),
+        oracle::Action::Standing(stakes::Standing::RepeatAct),
+        oracle::Action::Standing(stakes::Standing::Accuse { honest: false }),
+        oracle::Action::Standing(stakes::Standing::RepeatAccuse),
+        oracle::Action::Standing(stakes::Standing::Rate { spend: 0, score: 4 }),
     ];
     for (service, action) in services.into_iter().cycle().zip(actions) {
         let (call, expected) = oracle.plan(action).unwrap();

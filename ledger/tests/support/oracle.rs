@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use credits::{
     Blind, Bytes32, ClaimRequest, Credits, Fe, JournalRequest, Ledger, LedgerError, LedgerInfo, LogEntry, LogFrontier,
-    MergeRequest, MintOutput, Note, NoteTree, Nullifier, RedeemRequest, ReserveRequest, SettleRequest, SpendContext,
-    SpendKey, Voucher,
+    MergeRequest, MintOutput, Note, NoteTree, Nullifier, RatingRequest, RedeemRequest, ReserveRequest, SettleRequest,
+    SlashRequest, SpendContext, SpendKey, StakeRequest, Voucher,
 };
 
+use super::stakes::{Stakes, Standing, tab_key};
 use super::{GRACE_SECS, TAB_SECS_MAX, admin_key, credits, good_proof, journal, payee_key, settle, settle_key};
 
 /// A step of a schedule. Numbers are reduced to what exists when the step is taken.
@@ -36,6 +37,8 @@ pub(crate) enum Action {
     Merge { first: usize, second: usize },
     /// Send the last merge again, or the other way round.
     RepeatMerge { swapped: bool },
+    /// Something about stakes or ratings.
+    Standing(Standing),
     /// Let time pass.
     Advance { secs: u64 },
     /// End what is overdue.
@@ -51,6 +54,9 @@ pub(crate) enum Call {
     Settle(SettleRequest),
     Claim(Box<ClaimRequest>),
     Merge(Box<MergeRequest>),
+    Stake(Box<StakeRequest>),
+    Slash(Box<SlashRequest>),
+    Rate(RatingRequest),
     Finalise,
 }
 
@@ -82,6 +88,9 @@ pub(crate) async fn send_plain<L: Ledger>(ledger: &L, call: Call) -> Result<(), 
         Call::Settle(request) => ledger.settle(request).await.map(|_| ()),
         Call::Claim(request) => ledger.claim(*request).await.map(|_| ()),
         Call::Merge(request) => ledger.merge(*request).await.map(|_| ()),
+        Call::Stake(request) => ledger.stake(*request).await.map(|_| ()),
+        Call::Slash(request) => ledger.slash(*request).await.map(|_| ()),
+        Call::Rate(request) => ledger.rate(request).await.map(|_| ()),
         Call::Finalise => Ok(()),
     }
 }
@@ -112,6 +121,7 @@ pub(crate) struct Oracle {
     last_claim: Option<ClaimRequest>,
     last_merge: Option<MergeRequest>,
     merges: u64,
+    stakes: Stakes,
 }
 
 impl Oracle {
@@ -136,6 +146,7 @@ impl Oracle {
             last_claim,
             last_merge,
             merges,
+            stakes: Stakes::default(),
         }
     }
 
@@ -177,6 +188,15 @@ impl Oracle {
                 let expected = if swapped { Err(LedgerError::SpendConflict) } else { Ok(()) };
                 Some((Call::Merge(Box::new(request)), expected))
             }
+            Action::Standing(Standing::Rate { spend, score }) => {
+                let spend = &self.spends[self.index(spend)?];
+                let (nullifier, charged) = (spend.request.nullifier, spend.charged);
+                Some(self.stakes.rate(&self.info, nullifier, charged, score))
+            }
+            Action::Standing(step) => {
+                let owed = self.owed();
+                self.stakes.plan(step, &self.info, owed, self.now)
+            }
             Action::Advance { secs } => {
                 self.now += secs;
                 None
@@ -190,6 +210,11 @@ impl Oracle {
 
     pub(crate) fn now(&self) -> u64 {
         self.now
+    }
+
+    /// What the payee is owed.
+    fn owed(&self) -> u64 {
+        self.charged - self.claimed - self.stakes.staked - self.stakes.burnt
     }
 
     fn index(&self, number: usize) -> Option<usize> {
@@ -221,7 +246,7 @@ impl Oracle {
 
     /// One in four has a wrong number, and one in a few asks for more than there is.
     fn claim(&mut self, value: u64, before: u64) -> (Call, Result<(), LedgerError>) {
-        let left = self.charged - self.claimed;
+        let left = self.owed();
         let value = value % (left + left / 4 + 2) + 1;
         let stale = before % 4 == 3;
         let claim_seq = if stale { self.claims + 1 } else { self.claims };
@@ -293,7 +318,7 @@ impl Oracle {
                 payee: payee_key().public(),
                 price_sheet_digest: Bytes32([7; 32]),
                 not_after: self.now + TAB_SECS_MAX,
-                tab_key: Bytes32([8; 32]),
+                tab_key: tab_key().public(),
             },
             proof: good_proof(),
         };
@@ -385,7 +410,7 @@ impl Oracle {
                 LogEntry::Reserve(spend) => {
                     assert_eq!(reserved.insert(spend.nullifier, spend.c_max), None, "one reservation per nullifier");
                 }
-                LogEntry::Journal(_) => {}
+                LogEntry::Journal(_) | LogEntry::Stake(_) | LogEntry::Slash(_) | LogEntry::Rating(_) => {}
                 LogEntry::Claim(claim) => {
                     assert_eq!(claim.claim_seq, claims, "one claim after the other");
                     claims += 1;
@@ -408,6 +433,8 @@ impl Oracle {
                 }
             }
         }
+        self.stakes.audit(&entries);
+        self.stakes.audit_bond(ledger).await;
         assert_eq!(log.root(), log_root);
         assert_eq!((tree.root(), tree.len()), (note_root, note_count));
         assert_eq!(tree.leaves().collect::<Vec<_>>(), self.tree.leaves().collect::<Vec<_>>(), "every note, in order");
@@ -429,8 +456,10 @@ impl Oracle {
     pub(crate) async fn audit_sums<B: ledger::storage::Backend>(&self, ledger: &ledger::StoredLedger<B>) {
         let totals = ledger.totals().await.unwrap();
         assert_eq!((totals.mint_seq, totals.minted.get()), (self.mints, self.minted));
-        let owed = self.charged - self.claimed;
+        let owed = self.owed();
         assert_eq!((totals.owed.get(), totals.claims), (owed, self.claims));
+        let Stakes { staked, burnt, acts, .. } = self.stakes;
+        assert_eq!((totals.staked.get(), totals.burnt.get(), totals.stake_acts), (staked, burnt, acts));
         let account = ledger.payee(payee_key().public()).await.unwrap();
         assert_eq!((account.owed.get(), account.claims), (owed, self.claims));
     }

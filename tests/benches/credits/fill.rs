@@ -90,7 +90,7 @@ impl Filled {
             entry_index: reserved.0,
             journalled: None,
         };
-        let outcome = SpendOutcome { charge, refund, leaf, leaf_index, entry_index: settled.0 };
+        let outcome = SpendOutcome { charge, refund, leaf, leaf_index, entry_index: settled.0, rated: None };
         let state = serde_json::to_vec(&SpendState::Settled { spend, outcome, by }).unwrap();
         let (nullifier, inner_next) = (*nullifier.as_bytes(), *inner_next.as_bytes());
         Rows { nullifier, inner_next, state, entries: [reserved, settled], nodes }
@@ -102,7 +102,7 @@ impl Filled {
         let owed = CHARGE * spends;
         let heads =
             Heads { log_size: log.size(), log_root: log.root(), note_count: notes.len(), note_root: notes.root() };
-        let totals = Totals { mint_seq: 0, minted: credits(RESERVED * spends), owed: credits(owed), claims: 0 };
+        let totals = Totals { minted: credits(RESERVED * spends), owed: credits(owed), ..Totals::default() };
         let ledger_id = info().ledger_id;
         let meta = Meta { ledger_id, log: log.clone(), notes: notes.clone(), totals, heads };
         (serde_json::to_vec(&meta).unwrap(), owed)

@@ -19,6 +19,7 @@ pub(crate) enum Wallet {
     Withdrawals(WalletWithdrawals),
     Claim(WalletClaim),
     Merge(WalletMerge),
+    Rate(WalletRate),
     Balance(WalletShow),
     History(WalletShow),
     Sync(WalletShow),
@@ -155,6 +156,24 @@ pub(crate) struct WalletMerge {
     /// wallet's
     #[arg(long, conflicts_with = "at_least")]
     pub(crate) give_up: bool,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
+/// Rate a tab that was charged, once, for everybody to see.
+///
+/// The ledger's log tells of a tab when it was opened and closed, what it cost and whom it paid; the rating adds the score and its moment.
+/// Ratings that come together tell that their tabs are one wallet's.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  cloister wallet rate 1f2e3d4c5b6a79880f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978 5"
+)]
+pub(crate) struct WalletRate {
+    /// The tab, as `cloister wallet history` prints it
+    pub(crate) tab: String,
+    /// From 1, the worst, to 5
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(crate) score: u8,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }

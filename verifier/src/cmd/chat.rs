@@ -1,6 +1,6 @@
 //! `cloister chat`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use attestation::Transcript;
@@ -39,6 +39,7 @@ pub(crate) async fn run(args: Chat, out: Output, report: &mut Report) -> Result<
     report.file.clone_from(&args.report);
     // 1. The wallet first: without it nothing else is worth doing.
     let mut payer = connect_payer(&args.wallet).await?;
+    payer.require_stake(credits(args.min_stake)?);
     // 2. The node, verified on the connection that will carry the prompt.
     let session = open_session(&target, &trust, &clock(), &mut report.transcript).await?;
     report.put_appraisal(session.appraisal());
@@ -237,6 +238,10 @@ fn tell_settlement(closed: &ClosedTab, out: Output, report: &mut Report) {
     let settlement = &closed.settlement;
     report.put("settlement", json!(settlement));
     report.put("refund_visible", json!(closed.refund_visible));
+    report.put("overcharged", json!(closed.overcharged));
+    for evidence in &closed.overcharged {
+        out.say(&overcharged_words(evidence));
+    }
     let refund = match closed.refund_visible {
         true => "in the wallet",
         false => "not yet in the ledger; cloister wallet sync will find it",
@@ -246,6 +251,12 @@ fn tell_settlement(closed: &ClosedTab, out: Output, report: &mut Report) {
 
 pub(super) fn credits(number: u64) -> Result<Credits, Error> {
     Credits::new(number).map_err(|error| Error::Choice { code: "choice.amount", message: error.to_string() })
+}
+
+/// What to do about a node that charged more than it billed.
+fn overcharged_words(evidence: &Path) -> String {
+    let file = evidence.display();
+    format!("a node charged more than it billed; the evidence is in {file}: cloister stake accuse {file}")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod passphrase;
 pub(crate) mod proxy;
 pub(crate) mod receipt;
 pub(crate) mod release;
+pub(crate) mod stake;
 pub(crate) mod verify;
 pub(crate) mod wallet;
 pub(crate) mod withdraw;

@@ -19,7 +19,8 @@ pub(crate) async fn run(args: cli::Proxy, out: Output, report: &mut Report) -> R
     require_loopback(args.listen, args.danger_listen_anywhere)?;
     let trust = Arc::new(trust(&args.trust)?);
     let reserve = args.reserve.map(super::chat::credits).transpose()?;
-    let payer = connect_payer(&args.wallet).await?;
+    let mut payer = connect_payer(&args.wallet).await?;
+    payer.require_stake(super::chat::credits(args.min_stake)?);
     let mut receipts = vec![payer.store().receipts_dir()];
     receipts.extend(args.keep_receipt);
     let config = ProxyConfig {

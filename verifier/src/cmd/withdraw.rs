@@ -137,7 +137,7 @@ pub(crate) async fn claim(args: WalletClaim, out: Output, report: &mut Report) -
     Ok(Exit::Ok)
 }
 
-fn read_payee_key(path: &Path) -> Result<PayeeKey, Error> {
+pub(super) fn read_payee_key(path: &Path) -> Result<PayeeKey, Error> {
     let refused = |message: String| Error::Choice { code: "wallet.payee_key", message };
     let bytes = Zeroizing::new(read_capped(path, KEY_BYTES_MAX)?);
     if is_open_to_others(path)? {
@@ -149,6 +149,6 @@ fn read_payee_key(path: &Path) -> Result<PayeeKey, Error> {
     Ok(PayeeKey::from_seed(&seed))
 }
 
-fn credits(amount: u64) -> Result<Credits, Error> {
+pub(super) fn credits(amount: u64) -> Result<Credits, Error> {
     Credits::new(amount).map_err(|error| Error::Choice { code: "choice.amount", message: error.to_string() })
 }

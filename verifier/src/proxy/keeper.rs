@@ -368,7 +368,15 @@ impl Keeper {
                 continue;
             }
             match payer.close_tab(&session, &live.tab).await {
-                Ok(ClosedTab { settlement, refund_visible }) => {
+                Ok(ClosedTab { settlement, refund_visible, overcharged }) => {
+                    for evidence in &overcharged {
+                        let reason = format!("the node charged more than it billed: {}", evidence.display());
+                        (self.config.log)(&format!("{reason} (cloister stake accuse)"));
+                        // Others are of tabs before, perhaps of another node.
+                        if evidence.file_stem().is_some_and(|stem| *stem == *live.tab.id().to_string()) {
+                            let _ = self.condemned.set(reason);
+                        }
+                    }
                     closed.has_refunds = true;
                     let refund = if refund_visible { "in the wallet" } else { "not yet in the ledger" };
                     (self.config.log)(&format!(

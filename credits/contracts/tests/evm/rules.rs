@@ -243,7 +243,7 @@ impl Rules {
         assert_eq!(appended[32..64], *leaf.0.as_bytes());
         // Roots grow old: the next requests are under the newest.
         self.root = self.world.recorded_root();
-        SpendOutcome { charge, refund, leaf, leaf_index, entry_index: 0 }
+        SpendOutcome { charge, refund, leaf, leaf_index, entry_index: 0, rated: None }
     }
 
     fn unknown(&mut self) {
