@@ -172,6 +172,40 @@ fn entries_survive_transport_and_refuse_unknown_members() {
     }
 }
 
+/// Wallets take pages of a thousand entries and four mebibytes: what is in the log must fit, whoever put it there.
+#[test]
+fn a_page_has_room_for_a_thousand_of_the_longest_entries() {
+    let nullifier = Nullifier(Fe::from_digest(Bytes32([0xff; 32])));
+    let settlement = Settlement {
+        version: SETTLEMENT_VERSION.to_owned(),
+        ledger_id: b32(0xff),
+        nullifier,
+        reserve: Credits::MAX,
+        charge: Credits::MAX,
+        refund: Credits::MAX,
+        leaf: Leaf(nullifier.0),
+        leaf_index: u64::MAX,
+        entry_index: u64::MAX,
+        requests: u64::MAX,
+        keyset_digest: b32(0xff),
+    };
+    let signature = SignatureBytes([0xff; 64]);
+    let bill = || Said::Bill { settlement: Box::new(settlement.clone()), signature };
+    // The longest that reads as a head; another form of it is not taken.
+    let text = format!("{}\n{}\n{}\nround {}\n", "n".repeat(128), u64::MAX, "A".repeat(43) + "=", "f".repeat(64));
+    let head = || Said::Head { text: text.clone(), signature };
+    let slash = |first, second| {
+        let (payee, settle_key, reporter) = (b32(1), b32(2), b32(3));
+        let evidence = Evidence { first, second };
+        let (amount, reward) = (Credits::MAX, Credits::MAX);
+        LogEntry::Slash(SlashEntry { payee, settle_key, evidence, reporter, at: u64::MAX, amount, reward })
+    };
+    let longest = entries().into_iter().map(|(entry, _)| entry).chain([slash(bill(), bill()), slash(head(), head())]);
+    let longest = longest.map(|entry| serde_json::to_string(&entry).unwrap().len()).max().unwrap();
+    assert!((1_500..2_500).contains(&longest), "{longest}");
+    assert!(longest * 1_000 < (4 << 20) - 4_096, "{longest}");
+}
+
 #[test]
 fn signatures_and_ids() {
     let key = SigningKey::from_seed(&[7; 32]);

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::bytes::{Bytes32, LengthPrefixed, SignatureBytes};
+use crate::bytes::{Bytes32, LengthPrefixed, SignatureBytes, decode_hex};
 use crate::entry::SlashEntry;
 use crate::hash::sha256;
 use crate::keys::{is_small_order, verify_ed25519};
@@ -21,8 +21,8 @@ use crate::value::Credits;
 /// What whoever shows a fault gets, as a fraction of the stake. Small, since who has the key can accuse himself: an owner who wants
 /// his stake out at once, or a thief of the key. The rest is burnt.
 pub const REWARD_DIVISOR: u64 = 20;
-/// Longest head of a log of receipts that is read, in bytes: its name, a size, a root and a round.
-pub const HEAD_BYTES_MAX: usize = 512;
+/// Longest name of a log of receipts, as `tlog` has it.
+const ORIGIN_BYTES_MAX: usize = 128;
 
 /// Something that a settle key signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,7 +167,8 @@ impl Said {
     }
 }
 
-/// What a head of a log of receipts says (C2SP tlog-checkpoint): its first three lines.
+/// What a head of a log of receipts says (C2SP tlog-checkpoint). It is read in the one form that guardians sign, and in no other: entries
+/// of the log stay short, and nothing else that is signed reads as a head.
 struct Head<'a> {
     origin: &'a str,
     size: u64,
@@ -176,14 +177,15 @@ struct Head<'a> {
 
 impl<'a> Head<'a> {
     fn read(text: &'a str) -> Option<Self> {
-        if text.len() > HEAD_BYTES_MAX {
+        let mut lines = text.strip_suffix('\n')?.split('\n');
+        let (origin, size, root, round) = (lines.next()?, lines.next()?, lines.next()?, lines.next()?);
+        if lines.next().is_some() || origin.len() > ORIGIN_BYTES_MAX {
             return None;
         }
-        let mut lines = text.strip_suffix('\n')?.split('\n');
-        let (origin, size, root) = (lines.next()?, lines.next()?, lines.next()?);
+        decode_hex::<32>(round.strip_prefix("round ")?).ok()?;
         let number: u64 = size.parse().ok()?;
         let root = Bytes32(STANDARD.decode(root).ok()?.try_into().ok()?);
-        // Names are as `tlog` wants them, so nothing else that a guardian signs reads as a head; a number is written in one way.
+        // A number is written in one way.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/');
         let is_name = !origin.is_empty() && origin.bytes().all(plain);
         (is_name && number.to_string() == size).then_some(Self { origin, size: number, root })
@@ -205,7 +207,7 @@ pub struct SlashRequest {
 }
 
 impl SlashRequest {
-    /// Identity of what is shown, whoever shows it.
+    /// Identity of what is shown, and by whom.
     pub fn digest(&self) -> Bytes32 {
         let string = LengthPrefixed::new("cloister/slash/v1").bytes(self.payee).bytes(self.settle_key);
         sha256(&self.evidence.extend(string).bytes(self.reporter).finish())

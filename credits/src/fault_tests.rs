@@ -56,7 +56,8 @@ fn a_bill_of_another_version_is_none() {
 #[test]
 fn only_heads_read_as_heads() {
     let root = "A".repeat(43) + "=";
-    let good = format!("node.example/1\n7\n{root}\nround 00\n");
+    let round = "0f".repeat(32);
+    let good = format!("node.example/1\n7\n{root}\nround {round}\n");
     let head = Head::read(&good).unwrap();
     assert_eq!((head.origin, head.size, head.root), ("node.example/1", 7, Bytes32([0; 32])));
     let bad = [
@@ -70,9 +71,15 @@ fn only_heads_read_as_heads() {
         good.replace("A=", "AA"),
         good.replace("AA=", "AB="),
         good.trim_end().to_owned(),
-        format!("node.example/1\n7\n{}\n", "A".repeat(40)),
+        good.replace(&root, &"A".repeat(40)),
+        good.replace("round ", "Round "),
+        good.replace(&round, &"0F".repeat(32)),
+        good.replace(&round, &"0f".repeat(31)),
+        good.replace("node", &"n".repeat(ORIGIN_BYTES_MAX)),
+        format!("node.example/1\n7\n{root}\n"),
+        format!("{good}more\n"),
+        format!("{good}\n"),
         "node.example/1\n7\n".to_owned(),
-        format!("{good}{}\n", "x".repeat(HEAD_BYTES_MAX)),
         String::new(),
     ];
     for text in bad {

@@ -11,6 +11,7 @@
 
 mod equation;
 mod merge;
+mod points;
 mod proving;
 mod qap;
 mod subgroup;

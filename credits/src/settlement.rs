@@ -44,9 +44,13 @@ impl Settlement {
         let Self { charge, entry_index, keyset_digest, leaf, leaf_index, ledger_id, nullifier, .. } = self;
         let Self { refund, requests, reserve, .. } = self;
         let version = serde_json::Value::from(self.version.as_str());
-        let jcs = format!(
-            r#"{{"charge":{charge},"entry_index":{entry_index},"keyset_digest":"{keyset_digest}","leaf":"{leaf}","leaf_index":{leaf_index},"ledger_id":"{ledger_id}","nullifier":"{nullifier}","refund":{refund},"requests":{requests},"reserve":{reserve},"version":{version}}}"#
-        );
+        let members = [
+            format!(r#""charge":{charge},"entry_index":{entry_index},"keyset_digest":"{keyset_digest}""#),
+            format!(r#""leaf":"{leaf}","leaf_index":{leaf_index},"ledger_id":"{ledger_id}""#),
+            format!(r#""nullifier":"{nullifier}","refund":{refund},"requests":{requests}"#),
+            format!(r#""reserve":{reserve},"version":{version}"#),
+        ];
+        let jcs = format!("{{{}}}", members.join(","));
         LengthPrefixed::new(SETTLEMENT_VERSION).bytes(jcs).finish()
     }
 }

@@ -117,13 +117,13 @@ pub struct Backing {
 pub struct Bond {
     /// What is at stake.
     pub amount: Credits,
-    /// The settle keys it answers for; what is past stays until there is another.
+    /// The settle keys it answers for; what is past stays until the next act.
     pub backed: Vec<Backing>,
     /// How many acts the payee made.
     pub acts: u64,
     /// The last of them, with the position of its entry in the log.
     pub last: Option<(StakeAct, u64)>,
-    /// The position of the entry that took the stake, when one did, and the digest of what was shown.
+    /// What took the stake: the digest of what was shown, and the position of its entry. Until another stake is put.
     pub slashed: Option<(Bytes32, u64)>,
 }
 
@@ -186,8 +186,8 @@ impl Bond {
     fn decide_back(&self, settle_key: &Bytes32, until: u64, now: u64) -> Result<(), LedgerError> {
         let before = self.backed.iter().find(|backing| backing.settle_key == *settle_key);
         // Who was told a later time relies on it.
-        let shortens = before.is_some_and(|before| until < before.until);
-        if until <= now || until > now.saturating_add(BACKED_SECS_MAX) || shortens {
+        let is_later = before.is_none_or(|before| until > before.until);
+        if until <= now || until > now.saturating_add(BACKED_SECS_MAX) || !is_later {
             return Err(LedgerError::StakeUntil);
         }
         let live = self.backed.iter().filter(|backing| backing.until >= now && backing.settle_key != *settle_key);
@@ -198,14 +198,17 @@ impl Bond {
     pub fn carry_out(&mut self, act: StakeAct, now: u64, entry_index: u64) -> StakeMove {
         self.acts = self.acts.saturating_add(1);
         self.last = Some((act, entry_index));
+        self.backed.retain(|backing| backing.until >= now);
         match act {
             StakeAct::Put { amount } => {
                 // `decide` has refused a sum that is no amount.
                 self.amount = self.amount.checked_add(amount).unwrap_or(self.amount);
+                // What took the last stake has nothing to say of this one.
+                self.slashed = None;
                 StakeMove::In(amount)
             }
             StakeAct::Back { settle_key, until } => {
-                self.backed.retain(|backing| backing.until >= now && backing.settle_key != settle_key);
+                self.backed.retain(|backing| backing.settle_key != settle_key);
                 self.backed.push(Backing { settle_key, until });
                 StakeMove::Nothing
             }

@@ -90,4 +90,20 @@ fn a_slashed_bond_has_nothing_and_remembers_why() {
     assert_eq!(bond.slashed, Some((Bytes32([9; 32]), 42)));
     assert_eq!(step(&mut bond, back(NOW + 5), NOW), Err(LedgerError::StakeNone));
     assert_eq!(step(&mut bond, put(1), NOW), Ok(StakeMove::In(credits(1))));
+    assert_eq!(bond.slashed, None);
+}
+
+#[test]
+fn what_is_past_is_forgotten_with_the_next_act_and_promises_grow() {
+    let mut bond = Bond::default();
+    step(&mut bond, put(10), NOW).unwrap();
+    step(&mut bond, back(NOW + 5), NOW).unwrap();
+    for until in [NOW + 4, NOW + 5] {
+        assert_eq!(step(&mut bond, back(until), NOW), Err(LedgerError::StakeUntil), "{until}");
+    }
+    step(&mut bond, put(1), NOW + 5).unwrap();
+    assert_eq!(bond.backed.len(), 1);
+    step(&mut bond, put(1), NOW + 6).unwrap();
+    assert_eq!((bond.backed.len(), bond.held_until()), (0, 0));
+    assert_eq!(step(&mut bond, back(NOW + 7), NOW + 6), Ok(StakeMove::Nothing));
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use attestation::Hex32;
 use credits::{
-    Bytes32, Ledger, Nullifier, OpenTabRequest, OpenTabResponse, RequestHeaders, ReserveRequest, SpendContext,
-    SpendPublic, SpendRejection,
+    Bytes32, Ledger, LedgerError, Nullifier, OpenTabRequest, OpenTabResponse, RequestHeaders, ReserveRequest,
+    SpendContext, SpendPublic, SpendRejection,
 };
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
@@ -33,6 +33,9 @@ pub async fn open_tab(guardian: &Arc<Guardian>, body: &[u8]) -> Result<OpenTabRe
     if let Some(tab) = guardian.tab(&request.nullifier) {
         return same_tab(&tab, &request);
     }
+    if guardian.has_ended(&request.nullifier) {
+        return Err(has_ended());
+    }
     if !guardian.has_room_for_tab() {
         return Err(Problem::unavailable("tab.too_many", 5, "this node has no room for another tab now"));
     }
@@ -48,8 +51,15 @@ pub async fn open_tab(guardian: &Arc<Guardian>, body: &[u8]) -> Result<OpenTabRe
     };
     let reservation = guardian.ledger.reserve(reserve).await?;
     let tab = Tab::new(request.nullifier, request.tab_key, request.c_max, request.not_after, reservation.entry_index);
+    let tab = guardian.add_tab(tab).ok_or_else(has_ended)?;
     guardian.work.metrics.tab_opened();
-    same_tab(&guardian.add_tab(tab), &request)
+    same_tab(&tab, &request)
+}
+
+/// The note is spent, whatever else becomes of the request.
+fn has_ended() -> Problem {
+    let error = LedgerError::AlreadySpent;
+    Problem::new(StatusCode::FORBIDDEN, error.code(), "this spend had a tab here, which has ended")
 }
 
 fn cheap_checks(guardian: &Guardian, request: &OpenTabRequest) -> Result<(), Problem> {

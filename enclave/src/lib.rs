@@ -40,6 +40,7 @@ pub mod messages;
 pub mod metrics;
 pub mod openapi;
 pub mod output;
+mod past_tabs;
 pub mod payload;
 mod plain;
 pub mod problem;

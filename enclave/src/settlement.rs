@@ -24,13 +24,14 @@ pub const SETTLEMENT_PURPOSE: &str = "cloister/settlement/v1";
 /// of ours: what is served from here on could not be charged, so the tab ends.
 pub async fn journal(guardian: &Guardian, tab: &Tab, total: Credits) {
     let mut last = tab.ledger_turn.lock().await;
-    if total <= *last || tab.settlement().is_some() {
+    if total <= last.taken || tab.settlement().is_some() {
         return;
     }
     let message = credits::journal_message(&guardian.config.ledger.ledger_id, &tab.id, total);
+    last.signed = last.signed.max(total);
     let signature = SignatureBytes(guardian.keys.receipt.sign(&message));
     match guardian.ledger.journal(JournalRequest { nullifier: tab.id, total, signature }).await {
-        Ok(()) => *last = total,
+        Ok(()) => last.taken = total,
         Err(error) => {
             guardian.work.metrics.failed(Failure::Journal);
             tracing::warn!(code = error.code(), "running total not journalled");
@@ -53,11 +54,16 @@ pub async fn settle(guardian: &Guardian, tab: &Tab) -> Result<Signed<Settlement>
         Closing::Busy => return Err(busy()),
         Closing::Ready => {}
     }
-    let _turn = tab.ledger_turn.lock().await;
+    let turn = tab.ledger_turn.lock().await;
     if let Some(settlement) = tab.settlement() {
         return Ok(settlement);
     }
     let charge = tab.charged();
+    if charge < turn.signed {
+        // A fault of this program. The ledger ends the tab at the last total that it took.
+        tracing::error!("a charge below a total that was signed is not signed");
+        return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the tab could not be settled"));
+    }
     let ledger_id = guardian.config.ledger.ledger_id;
     let message = credits::settle_message(&ledger_id, &tab.id, charge);
     let signature = SignatureBytes(guardian.keys.receipt.sign(&message));

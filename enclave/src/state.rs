@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use attestation::{Clock, GpuSection, Receipt, Sha256Digest, Signed};
 use credits::params::VerifyingParams;
@@ -22,6 +23,7 @@ use crate::limits::{
     REFUSALS_HELD_MAX, REFUSALS_PER_TAB_MAX, REPLAY_TOTAL_BYTES_MAX, TABS_MAX,
 };
 use crate::metrics::Metrics;
+use crate::past_tabs::PastTabs;
 use crate::problem::Problem;
 use crate::receipt_log::ReceiptLog;
 use crate::receipts::ReceiptStore;
@@ -65,6 +67,13 @@ pub struct Guardian {
     pub work: Work,
 }
 
+/// The tabs of this boot.
+#[derive(Debug, Default)]
+struct Tabs {
+    open: HashMap<Nullifier, Arc<Tab>>,
+    past: PastTabs,
+}
+
 /// Requests, tabs and receipts of this boot.
 #[derive(Debug)]
 pub struct Work {
@@ -79,7 +88,7 @@ pub struct Work {
     /// Bounds those of tabs about their receipts in it.
     pub log_waiters: Semaphore,
     engine_ready: AtomicBool,
-    tabs: Mutex<HashMap<Nullifier, Arc<Tab>>>,
+    tabs: Mutex<Tabs>,
     /// Counts for the operator.
     pub metrics: Arc<Metrics>,
     /// Receipts of what was served.
@@ -121,30 +130,47 @@ impl Guardian {
     /// The tab with this id.
     #[must_use]
     pub fn tab(&self, id: &Nullifier) -> Option<Arc<Tab>> {
-        self.work.tabs.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.lock_tabs().open.get(id).cloned()
+    }
+
+    fn lock_tabs(&self) -> MutexGuard<'_, Tabs> {
+        self.work.tabs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All tabs of this boot.
     #[must_use]
     pub fn tabs(&self) -> Vec<Arc<Tab>> {
-        self.work.tabs.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.lock_tabs().open.values().cloned().collect()
     }
 
     /// Whether another tab fits.
     #[must_use]
     pub fn has_room_for_tab(&self) -> bool {
-        self.work.tabs.lock().unwrap_or_else(PoisonError::into_inner).len() < TABS_MAX
+        self.lock_tabs().open.len() < TABS_MAX
     }
 
-    /// Adds a tab, or returns the one that a concurrent repeat of the same call added first.
-    pub fn add_tab(&self, tab: Tab) -> Arc<Tab> {
-        let mut tabs = self.work.tabs.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(tabs.entry(tab.id).or_insert_with(|| Arc::new(tab)))
+    /// Adds a tab, or returns the one that a concurrent repeat of the same call added first. None for a spend whose tab has ended: a
+    /// request to open it that was delayed, or that comes again after the clock went back, must not make this guardian settle it a
+    /// second time, at another charge.
+    pub fn add_tab(&self, tab: Tab) -> Option<Arc<Tab>> {
+        let mut tabs = self.lock_tabs();
+        if tabs.past.has(&tab.id) {
+            return None;
+        }
+        Some(Arc::clone(tabs.open.entry(tab.id).or_insert_with(|| Arc::new(tab))))
     }
 
-    /// Forgets a settled tab. Its receipts stay.
+    /// Whether a spend's tab has ended.
+    #[must_use]
+    pub fn has_ended(&self, id: &Nullifier) -> bool {
+        self.lock_tabs().past.has(id)
+    }
+
+    /// Forgets a settled tab, but that there was one. Its receipts stay.
     pub fn remove_tab(&self, id: &Nullifier) {
-        self.work.tabs.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let mut tabs = self.lock_tabs();
+        tabs.open.remove(id);
+        tabs.past.add(*id, Instant::now());
     }
 
     /// The receipt with this id, or of the answer with it, if it belongs to `tab`: of what was served, or of what was refused.

@@ -28,9 +28,18 @@ pub struct Tab {
     pub entry_index: u64,
     account: Mutex<Account>,
     /// Serialises ledger calls, so that journalled totals arrive in order.
-    pub ledger_turn: tokio::sync::Mutex<Credits>,
+    pub ledger_turn: tokio::sync::Mutex<Totals>,
     /// Turns true when streams must stop because the tab is being settled.
     pub cut: watch::Sender<bool>,
+}
+
+/// Running totals that were signed.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// The last that the ledger took.
+    pub taken: Credits,
+    /// The highest that was signed, and so may be known to somebody: a charge below it would contradict it.
+    pub signed: Credits,
 }
 
 #[derive(Debug, Default)]
@@ -118,7 +127,7 @@ impl Tab {
     #[must_use]
     pub fn new(id: Nullifier, tab_key: Bytes32, reserve: Credits, not_after: u64, entry_index: u64) -> Self {
         let account = Mutex::new(Account::default());
-        let ledger_turn = tokio::sync::Mutex::new(Credits::ZERO);
+        let ledger_turn = tokio::sync::Mutex::default();
         Self { id, tab_key, reserve, not_after, entry_index, account, ledger_turn, cut: watch::channel(false).0 }
     }
 

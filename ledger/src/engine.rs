@@ -6,7 +6,7 @@ use std::sync::Arc;
 use credits::claim::{VerifiedClaim, claims_made, decide_claim};
 use credits::fault::{VerifiedSlash, decide_slash};
 use credits::ledger::LOG_PAGE_ENTRIES_MAX;
-use credits::rating::VerifiedRating;
+use credits::rating::{VerifiedRating, decide_rating};
 use credits::stake::VerifiedStake;
 use credits::state::{MergeDecision, ReserveDecision, ReserveFacts, VerifiedJournal, VerifiedSettle, decide_reserve};
 use credits::{
@@ -268,6 +268,12 @@ impl<B: Backend> Ledger for StoredLedger<B> {
         let nullifier = request.nullifier;
         let tab_key = self.context(nullifier).await?.tab_key;
         let rating = VerifiedRating::verify(request, &self.shared.identity.ledger_id(), tab_key)?;
+        let asked = rating.clone();
+        self.read(move |_, view| {
+            let state = view.spend(&nullifier)?.ok_or(LedgerError::NotFound)?;
+            Ok(decide_rating(&state, &asked)?)
+        })
+        .await?;
         self.logged(Op::Rate(rating), as_rating).await
     }
 

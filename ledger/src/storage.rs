@@ -43,14 +43,26 @@ pub struct Totals {
     #[serde(default)]
     pub claims: u64,
     /// What payees have at stake.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_nothing")]
     pub staked: Credits,
     /// What was lost with stakes and is nobody's.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_nothing")]
     pub burnt: Credits,
-    /// Number of acts on stakes.
-    #[serde(default)]
+    /// Number of acts on stakes. While there are none, programs of before there were stakes read the sums, too.
+    #[serde(default, skip_serializing_if = "is_none")]
     pub stake_acts: u64,
+}
+
+/// Serde hands a reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_none(number: &u64) -> bool {
+    *number == 0
+}
+
+/// As above.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_nothing(amount: &Credits) -> bool {
+    amount.is_zero()
 }
 
 /// A voucher that was redeemed.

@@ -51,7 +51,9 @@ async fn a_clock_that_jumps_ten_years_and_back_costs_nobody_anything() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let mut payer = Payer::new(&world, 100_000).await.unwrap();
-    let spend = payer.opened(1024, 600).await.unwrap();
+    let spend = payer.prepare(1024, 600).unwrap();
+    let request = payer.tab_request(&spend).unwrap();
+    assert!(payer.open(&request).await.unwrap().status.is_success());
     assert_eq!(payer.chat(&spend, "before", "hello", 4).await.unwrap().status.as_u16(), 200);
 
     // Ten years later the tab's end has passed: it is settled at what was served, and a request is refused.
@@ -62,6 +64,8 @@ async fn a_clock_that_jumps_ten_years_and_back_costs_nobody_anything() {
     payer.sync().await.unwrap();
     let (spendable, reserved, pending) = payer.balance();
     assert_eq!((reserved, pending), (0, 0), "the tab is settled");
+    // The ledger would answer the same reservation as before, and a second tab would be settled at nothing, by a second signature.
+    assert_eq!(verdict(&payer.open(&request).await.unwrap()), (403, "credits.already_spent".to_owned()));
     assert!((99_000..100_000).contains(&spendable), "{spendable}: one small answer was paid");
 
     // Ten years before: tabs would outlive the longest allowed, signatures are of another time; nothing is reserved or charged.

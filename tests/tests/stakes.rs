@@ -6,12 +6,17 @@ use acceptance::World;
 use acceptance::cli::{Run, chat, empty_wallet, funded_wallet, json, trust};
 use attestation::{ReceiptKey, Signed};
 use credits::claim::PayeeKey;
+use credits::fault::Fault;
+use credits::params::ProvingParams;
 use credits::settlement::SETTLEMENT_VERSION;
+use credits::spend::prove;
 use credits::{
-    Bytes32, Credits, Evidence, Fe, Leaf, Ledger, Nullifier, Said, Settlement, SigningKey, StakeAct, StakeRequest,
-    settle_message, verify_ed25519,
+    Bytes32, Credits, Evidence, Fe, Leaf, Ledger, Nullifier, ReserveRequest, Said, SettleRequest, Settlement,
+    SigningKey, SpendContextInputs, StakeAct, StakeRequest, settle_message, verify_ed25519,
 };
 use ledger_client::{LedgerClient, Pins};
+use rand_core::OsRng;
+use verifier::WalletStore;
 use verifier::standing::KeptEvidence;
 
 fn credits(value: u64) -> Credits {
@@ -144,34 +149,105 @@ fn new_key_or_old(world: &World) -> PathBuf {
     if file.exists() { file } else { new_key(world, "reward.key") }
 }
 
-/// A bill that says less than the log. The bill is made up, since no node of ours gives one, so the ledger sees that it is not signed.
-#[test]
-fn a_charge_above_the_bill_becomes_evidence() {
+/// No node of ours charges more than it bills, so the cheating one is played: a wallet's spend, served by nobody, is settled by a key of this
+/// test, and the bill that the wallet was given says less.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_above_the_bill_becomes_evidence() {
     let world = World::builder().start().unwrap();
     let user = funded_wallet(&world, "user", 100_000).unwrap();
     let paid = chat(&world, &user, "Hello.", &["--max-tokens", "4"]).unwrap().success().unwrap();
     assert_eq!(paid.json["overcharged"], serde_json::json!([]), "{}", paid.json);
     let bills = Path::new(&user).join("bills");
     let kept = |dir: &Path| std::fs::read_dir(dir).map_or(0, Iterator::count);
-    assert_eq!(kept(&bills), 0, "the log said the same at once");
+    assert_eq!(kept(&bills), 0, "the log said the same");
 
-    let mut settlement: Settlement = serde_json::from_value(paid.json["settlement"].clone()).unwrap();
-    settlement.charge = credits(settlement.charge.get() - 1);
-    let name = format!("{}.json", settlement.nullifier);
-    let bill = Said::Bill { settlement: Box::new(settlement), signature: credits::SignatureBytes([1; 64]) };
-    std::fs::create_dir_all(&bills).unwrap();
-    std::fs::write(bills.join(&name), serde_json::to_vec(&bill).unwrap()).unwrap();
-    let next = chat(&world, &user, "Hello.", &["--max-tokens", "4"]).unwrap().success().unwrap();
-    let evidence = Path::new(&user).join("evidence").join(&name);
-    assert_eq!(next.json["overcharged"], serde_json::json!([evidence]), "{}", next.json);
-    assert_eq!(kept(&bills), 0);
+    let info = LedgerClient::discover(&world.ledger_url()).await.unwrap();
+    let ledger = LedgerClient::connect(&world.ledger_url(), Pins::from(&info)).await.unwrap();
+    let key = world.payee_key_file();
+    let seed = hex::decode(std::fs::read_to_string(&key).unwrap().trim_end()).unwrap();
+    let payee = PayeeKey::from_seed(&seed.try_into().unwrap());
+    let guardian = SigningKey::from_seed(&[9; 32]);
+    let now = ledger.checkpoint(0).await.unwrap().checkpoint.time;
+    stake(&world, &user, &key, &["put", "20"]).success().unwrap();
+    let act = StakeAct::Back { settle_key: guardian.public(), until: now + 3600 };
+    ledger.stake(StakeRequest::sign(&payee, &info.ledger_id, 1, act)).await.unwrap();
+
+    let spend = {
+        let mut store = WalletStore::open(Path::new(&user), None).unwrap();
+        let context = SpendContextInputs {
+            ledger_id: info.ledger_id,
+            vk_digest: info.vk_digest,
+            keyset_digest: Bytes32([1; 32]),
+            settle_key: guardian.public(),
+            payee: payee.public(),
+            price_sheet_digest: Bytes32([2; 32]),
+            not_after: now + 600,
+        };
+        store.update(|wallet| wallet.prepare_spend(credits(64), context)).unwrap()
+    };
+    let params = ProvingParams::from_bytes(&ledger.proving_key().await.unwrap(), info.vk_digest).unwrap();
+    let public = spend.public;
+    let request = ReserveRequest {
+        root: public.root,
+        nullifier: public.nullifier,
+        inner_next: public.inner_next,
+        c_max: public.c_max,
+        context: spend.context.clone(),
+        proof: prove(&params, &public, &spend.witness, &mut OsRng).unwrap(),
+    };
+    ledger.reserve(request).await.unwrap();
+    let nullifier = public.nullifier;
+    let bill = |charge: u64| {
+        let settlement = Settlement {
+            version: SETTLEMENT_VERSION.to_owned(),
+            ledger_id: info.ledger_id,
+            nullifier,
+            reserve: public.c_max,
+            charge: credits(charge),
+            refund: credits(64 - charge),
+            leaf: Leaf(Fe::from(4)),
+            leaf_index: 5,
+            entry_index: 6,
+            requests: 1,
+            keyset_digest: Bytes32([1; 32]),
+        };
+        let signature = guardian.sign(&settlement.signed_bytes());
+        Said::Bill { settlement: Box::new(settlement), signature }
+    };
+    let file = bills.join(format!("{nullifier}.json"));
+    let give = |bill: &Said| {
+        std::fs::create_dir_all(&bills).unwrap();
+        std::fs::write(&file, serde_json::to_vec(bill).unwrap()).unwrap();
+    };
+    let sync = || json(&world, &["wallet", "sync", "--wallet", &user]).unwrap().success().unwrap();
+    let none = serde_json::json!([]);
+    // While the tab is open a bill waits; what is no bill is let be.
+    give(&bill(3));
+    std::fs::write(bills.join("other"), "{}").unwrap();
+    assert_eq!((&sync().json["overcharged"], kept(&bills)), (&none, 2));
+    let charge = credits(5);
+    let signature = guardian.sign(&settle_message(&info.ledger_id, &nullifier, charge));
+    ledger.settle(SettleRequest { nullifier, charge, signature }).await.unwrap();
+    // A bill that nobody signed is no evidence: it waits.
+    let mut forged = bill(3);
+    if let Said::Bill { signature, .. } = &mut forged {
+        signature.0[0] ^= 1;
+    }
+    give(&forged);
+    assert_eq!((&sync().json["overcharged"], kept(&bills)), (&none, 2));
+    give(&bill(3));
+    let evidence = Path::new(&user).join("evidence").join(format!("{nullifier}.json"));
+    assert_eq!(sync().json["overcharged"], serde_json::json!([evidence]));
+    assert_eq!(kept(&bills), 1);
+    // One that is as high as the charge is done with.
+    give(&bill(5));
+    assert_eq!((&sync().json["overcharged"], kept(&bills)), (&none, 1));
 
     let found: KeptEvidence = serde_json::from_slice(&std::fs::read(&evidence).unwrap()).unwrap();
-    assert_eq!(found.payee.to_string(), world.payee().unwrap());
-    assert_eq!(found.evidence.fault(), Some(credits::fault::Fault::Overcharge));
-    assert_eq!(found.evidence.first, bill);
-    let refused = stake(&world, &user, &new_key_or_old(&world), &["accuse", evidence.to_str().unwrap()]);
-    assert_eq!((refused.code, refused.error_code()), (40, "slash.signature"), "{}", refused.json);
+    assert_eq!((found.payee, found.settle_key), (payee.public(), guardian.public()));
+    assert_eq!((found.evidence.fault(), &found.evidence.first), (Some(Fault::Overcharge), &bill(3)));
+    let accused = stake(&world, &user, &new_key_or_old(&world), &["accuse", evidence.to_str().unwrap()]);
+    assert_eq!(accused.success().unwrap().number("/lost").unwrap(), 20);
 }
 
 #[test]

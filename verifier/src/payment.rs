@@ -11,14 +11,14 @@
 //! 5. The tab is opened. A definitive no frees the note; no answer leaves it pending, and the ledger's log decides later.
 
 mod ahead;
+mod closing;
 pub(crate) mod deadline;
 mod resume;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use attestation::{AssuranceClass, Clock, Signed};
+use attestation::{AssuranceClass, Clock};
 use credits::Credits;
 use credits::ledger::{LOG_PAGE_ENTRIES_MAX, Ledger, LedgerError, LedgerInfo};
 use credits::offer::Offer;
@@ -26,7 +26,7 @@ use credits::params::ProvingParams;
 use credits::settlement::Settlement;
 use credits::spend::{SpendProof, prove};
 use credits::tab::{OpenTabRequest, TAB_VERSION};
-use credits::wallet::{HistoryItem, PreparedSpend, SpendItem, SpendProgress, SyncProgress, WalletError};
+use credits::wallet::{PreparedSpend, SyncProgress, WalletError};
 use ledger_client::{ConnectError, LedgerClient, Pins};
 use rand_core::OsRng;
 
@@ -40,13 +40,6 @@ use crate::wallet_store::{StoreError, WalletStore};
 use ahead::Ahead;
 pub use ahead::AheadProgress;
 use deadline::tab_end;
-
-/// How often a tab is closed again at a node that is still busy with it, and the pause between.
-const CLOSE_TRIES: u32 = 10;
-const CLOSE_PAUSE_MS: u64 = 500;
-/// How often, and how long, a refund is looked for after a settlement.
-const REFUND_TRIES: u32 = 20;
-const REFUND_PAUSE_MS: u64 = 250;
 
 /// Why a payment did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +181,8 @@ pub struct Payer {
     clock: Arc<dyn Clock>,
     /// What must be at stake for a node.
     pub(crate) stake_min: Credits,
+    /// Files of evidence that nobody was told of.
+    pub(crate) overcharged: Vec<PathBuf>,
 }
 
 impl Payer {
@@ -202,7 +197,15 @@ impl Payer {
             // A ledger that went back while this side was not looking is noticed now.
             ledger.remember(newest).await.map_err(PaymentError::Ledger)?;
         }
-        Ok(Self { store, ledger, params: None, ahead: Ahead::default(), clock, stake_min: Credits::ZERO })
+        Ok(Self {
+            store,
+            ledger,
+            params: None,
+            ahead: Ahead::default(),
+            clock,
+            stake_min: Credits::ZERO,
+            overcharged: Vec::new(),
+        })
     }
 
     /// The wallet.
@@ -239,6 +242,7 @@ impl Payer {
             let progress = self.store.update(|wallet| wallet.apply_page(&page)).map_err(PaymentError::Store)?;
             applied += progress.applied;
             if progress.remaining == 0 {
+                self.compare_bills().await;
                 return Ok(SyncProgress { applied, ..progress });
             }
         }
@@ -261,12 +265,15 @@ impl Payer {
         let info = self.ledger_info().await?;
         self.sync().await?;
         let params = self.proving_params(&info, on_stage).await?;
-        self.require_staked(session, self.not_after(session, &info)?, info.grace_secs)?;
         // 3. A note, bound and stored before anything is sent.
         let prepared = match self.resumable(session, amount) {
-            Some(prepared) => prepared,
+            Some(prepared) => {
+                self.require_staked(session, prepared.context.not_after, info.grace_secs)?;
+                prepared
+            }
             None => {
                 let not_after = self.not_after(session, &info)?;
+                self.require_staked(session, not_after, info.grace_secs)?;
                 self.prepare(session, amount, not_after)?
             }
         };
@@ -296,64 +303,6 @@ impl Payer {
                 Err(PaymentError::Open(error))
             }
         }
-    }
-
-    /// Closes a tab and waits a moment for the refund to show in the ledger.
-    ///
-    /// # Errors
-    /// When the node does not close it, or its settlement disagrees with the receipts.
-    pub async fn close_tab(&mut self, session: &Session, tab: &Tab) -> Result<ClosedTab, PaymentError> {
-        let Signed { statement: settlement, signature, .. } =
-            close_patiently(session, tab).await.map_err(PaymentError::Close)?;
-        let mut refund_visible = false;
-        for attempt in 0..REFUND_TRIES {
-            if attempt > 0 {
-                tokio::time::sleep(Duration::from_millis(REFUND_PAUSE_MS)).await;
-            }
-            // The settlement stands whatever the ledger answers now; the refund is found by any later sync.
-            if self.sync().await.is_ok() && self.store.wallet().next_entry() > settlement.entry_index {
-                refund_visible = true;
-                break;
-            }
-        }
-        self.keep_bill(settlement.clone(), &signature)?;
-        // The tab is closed whatever the ledger answers about others.
-        let overcharged = self.compare_bills().await.unwrap_or_default();
-        Ok(ClosedTab { settlement, refund_visible, overcharged })
-    }
-
-    /// Closes tabs that an earlier process left open at this node boot, so that their refunds come back now and not when they end.
-    /// Returns how many were closed. The wallet is locked, so no other process uses them.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read. A tab that the node does not close is left to the ledger.
-    pub async fn close_leftovers(&mut self, session: &Session) -> Result<usize, PaymentError> {
-        self.sync().await?;
-        let of_this_boot = |item: &&SpendItem| {
-            item.progress == SpendProgress::Reserved && item.context.keyset_digest.0 == session.keyset_digest().0
-        };
-        let wallet = self.store.wallet();
-        let spends = wallet.history().iter().filter_map(|item| match item {
-            HistoryItem::Spend(spend) => Some(spend),
-            HistoryItem::Deposit(_) | HistoryItem::Claim(_) | HistoryItem::Merge(_) => None,
-        });
-        let tabs: Vec<Tab> = spends
-            .filter(of_this_boot)
-            .map(|item| {
-                Tab::found(
-                    item.nullifier,
-                    wallet.tab_key(item.nullifier),
-                    item.c_max,
-                    item.context.not_after,
-                    session.keyset_digest(),
-                )
-            })
-            .collect();
-        let mut closed = 0;
-        for tab in tabs {
-            closed += usize::from(self.close_tab(session, &tab).await.is_ok());
-        }
-        Ok(closed)
     }
 
     fn require_acceptable(&self, session: &Session) -> Result<(), PaymentError> {
@@ -451,22 +400,6 @@ fn open_request(prepared: &PreparedSpend, proof: SpendProof) -> OpenTabRequest {
         not_after: prepared.context.not_after,
         tab_key: prepared.tab_key.public(),
         proof,
-    }
-}
-
-/// A node that is still finishing a request, or waits for its ledger, says so; it is asked again.
-async fn close_patiently(session: &Session, tab: &Tab) -> Result<Signed<Settlement>, SessionError> {
-    let mut attempt = 1;
-    loop {
-        match session.close_tab(tab).await {
-            Err(SessionError::Node(NodeError::Refused { status, .. }))
-                if matches!(status.as_u16(), 429 | 503) && attempt < CLOSE_TRIES =>
-            {
-                attempt += 1;
-                tokio::time::sleep(Duration::from_millis(CLOSE_PAUSE_MS)).await;
-            }
-            other => return other,
-        }
     }
 }
 

@@ -252,6 +252,16 @@ impl Session {
     /// # Errors
     /// When the node refuses, gives no answer, or its settlement charges what no receipt explains.
     pub async fn close_tab(&self, tab: &Tab) -> Result<Signed<Settlement>, SessionError> {
+        let signed = self.bill(tab).await?;
+        tab.check_settlement(&signed.statement).map_err(SessionError::Settlement)?;
+        Ok(signed)
+    }
+
+    /// Closes a tab. The settlement is signed by the key that settles it; whether it agrees with the receipts is not asked.
+    ///
+    /// # Errors
+    /// When the node refuses or gives no answer.
+    pub(crate) async fn bill(&self, tab: &Tab) -> Result<Signed<Settlement>, SessionError> {
         // One key per tab: a repeated close is the same request.
         let ask = self.signed(Method::POST, &format!("/v1/tabs/{}/close", tab.id()), tab, "close", Bytes::new())?;
         let signed: Signed<Settlement> =
@@ -260,6 +270,7 @@ impl Session {
             .verify(SETTLEMENT_VERSION, self.keyset())
             .map_err(|source| SessionError::Signature { what: "settlement", source })?;
         let about_us = settlement.version == SETTLEMENT_VERSION
+            && signed.key_id == self.inner.offer.key_id
             && settlement.ledger_id == self.offer().ledger_id
             && settlement.keyset_digest.0 == self.keyset_digest().0;
         if !about_us {
@@ -268,7 +279,6 @@ impl Session {
                 detail: "it names another ledger or keyset".to_owned(),
             });
         }
-        tab.check_settlement(settlement).map_err(SessionError::Settlement)?;
         Ok(signed)
     }
 

@@ -1,7 +1,7 @@
 //! What stands behind a node: the stake that answers for it, evidence that loses it, and ratings. `docs/protocol.md` §4.10, §4.11.
 //!
 //! Decides: whether enough is at stake for a node, and whether what a node billed is what it charged. Trusts on entry: the wallet's own
-//! replay of the ledger, and bills whose signature was verified. Holds on exit of [`Payer::compare_bills`]: each file of evidence is
+//! replay of the ledger, and bills whose signature was verified. Holds on exit of `Payer::compare_bills`: each file of evidence is
 //! what a ledger takes a stake for.
 
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use credits::claim::PayeeKey;
 use credits::fault::{Fault, SlashRequest};
 use credits::ledger::{LOG_PAGE_ENTRIES_MAX, Ledger, LedgerError};
 use credits::settlement::Settlement;
-use credits::stake::{Bond, StakeAct, StakeRequest};
+use credits::stake::{StakeAct, StakeRequest};
 use credits::wallet::{HistoryItem, SpendItem, SpendProgress};
 use credits::{Bytes32, Credits, Evidence, LogEntry, Nullifier, Said, SlashEntry, StakeEntry};
 use serde::{Deserialize, Serialize};
@@ -59,21 +59,15 @@ impl Payer {
         Err(PaymentError::Stake { needed: self.stake_min, at_stake, payee: context.payee })
     }
 
-    /// A payee's stake, as the ledger says.
-    ///
-    /// # Errors
-    /// When the ledger does not answer.
-    pub async fn bond(&self, payee: Bytes32) -> Result<Bond, PaymentError> {
-        self.ledger().bond(payee).await.map_err(PaymentError::Ledger)
-    }
-
     /// Does something with a payee's stake.
     ///
     /// # Errors
     /// When the ledger refuses or does not answer.
-    pub async fn stake(&self, key: &PayeeKey, act: StakeAct) -> Result<StakeEntry, PaymentError> {
-        let bond = self.bond(key.public()).await?;
-        let request = StakeRequest::sign(key, &self.store().ledger().info.ledger_id, bond.acts, act);
+    pub async fn stake(&mut self, key: &PayeeKey, act: StakeAct) -> Result<StakeEntry, PaymentError> {
+        // By what the log proves: a number ahead of it would be good for somebody else to send later.
+        self.sync().await?;
+        let acts = self.store().wallet().bond(&key.public()).acts;
+        let request = StakeRequest::sign(key, &self.store().ledger().info.ledger_id, acts, act);
         Ok(self.ledger().stake(request).await.map_err(PaymentError::Ledger)?.entry)
     }
 
@@ -102,48 +96,64 @@ impl Payer {
         Ok(())
     }
 
-    /// Keeps what a node signed that it charged for a tab, unless the log says the same already.
-    pub(crate) fn keep_bill(&self, settlement: Settlement, signature: &str) -> Result<(), PaymentError> {
-        if matches!(ended(self.item(&settlement.nullifier)), Some(charge) if charge == settlement.charge) {
-            return Ok(());
-        }
-        // The session verified it.
-        let Ok(signature) = signature.parse() else { return Ok(()) };
+    /// Keeps what a node signed that it charged for a tab, until the log says what was. A bill that cannot be kept costs evidence and no
+    /// credits. If there is another of the same tab, the two are evidence.
+    pub(crate) fn keep_bill(&mut self, settlement: &Settlement, signature: &str) {
+        let Ok(signature) = signature.parse() else { return };
         let file = self.store().bills_dir().join(format!("{}.json", settlement.nullifier));
-        let bill = Said::Bill { settlement: Box::new(settlement), signature };
-        write(&file, &bill).map_err(|error| PaymentError::Store(StoreError::File(error)))
+        let bill = Said::Bill { settlement: Box::new(settlement.clone()), signature };
+        match read_bill(&file) {
+            Some(first) if first == bill => {}
+            Some(first) => drop(self.keep_evidence(&settlement.nullifier, Evidence { first, second: bill })),
+            None => drop(write(&file, &bill)),
+        }
     }
 
-    /// Compares the bills that are kept with what the log says of tabs that have ended, and returns the files of evidence of those that
-    /// were charged more than billed. The others are forgotten.
-    ///
-    /// # Errors
-    /// When a file cannot be read or written, or the ledger does not answer.
-    pub async fn compare_bills(&self) -> Result<Vec<PathBuf>, PaymentError> {
-        let stored = |error| PaymentError::Store(StoreError::File(error));
-        let mut found = Vec::new();
+    /// Compares the bills that are kept with what the log says of tabs that have ended. A tab that was charged more than billed becomes
+    /// evidence; the bill of any other is forgotten. What cannot be found out now is tried again after the next replay.
+    pub(crate) async fn compare_bills(&mut self) {
         // No directory, no bills.
-        let Ok(bills) = std::fs::read_dir(self.store().bills_dir()) else { return Ok(found) };
+        let Ok(bills) = std::fs::read_dir(self.store().bills_dir()) else { return };
         for file in bills.flatten().map(|entry| entry.path()) {
-            let bytes = read_capped(&file, EVIDENCE_BYTES_MAX).map_err(stored)?;
-            let bill: Option<Said> = serde_json::from_slice(&bytes).ok();
-            if let Some(bill @ Said::Bill { settlement, .. }) = &bill {
-                let Some(item) = self.item(&settlement.nullifier) else { continue };
-                let Some(charge) = ended(Some(item)) else { continue };
-                if charge > settlement.charge
-                    && let Some(claimed) = self.claimed(&settlement.nullifier, settlement.charge).await?
-                {
-                    let evidence = Evidence { first: bill.clone(), second: claimed };
-                    let (payee, settle_key) = (item.context.payee, item.context.settle_key);
-                    let kept = self.store().evidence_dir().join(format!("{}.json", settlement.nullifier));
-                    write(&kept, &KeptEvidence { payee, settle_key, evidence }).map_err(stored)?;
-                    found.push(kept);
-                }
+            let Some(bill @ Said::Bill { .. }) = read_bill(&file) else { continue };
+            let Said::Bill { settlement, .. } = &bill else { continue };
+            let nullifier = settlement.nullifier;
+            let done = match self.item(&nullifier).map(ended) {
+                // The history has forgotten it: nothing can be said about it any more.
+                None => true,
+                Some(None) => false,
+                Some(Some(charge)) if charge <= settlement.charge => true,
+                Some(Some(_)) => match self.claimed(&nullifier, settlement.charge).await {
+                    Ok(Some(claimed)) => self.keep_evidence(&nullifier, Evidence { first: bill, second: claimed }),
+                    Ok(None) | Err(_) => false,
+                },
+            };
+            if done {
+                // If it stays it is compared again.
+                let _gone_already = std::fs::remove_file(&file);
             }
-            // What is no bill is none of ours.
-            let _gone_already = std::fs::remove_file(&file);
         }
-        Ok(found)
+    }
+
+    /// Writes evidence of a tab's guardian into a file, if it is any; whether it is there.
+    fn keep_evidence(&mut self, nullifier: &Nullifier, evidence: Evidence) -> bool {
+        let Some(item) = self.item(nullifier) else { return false };
+        let (payee, settle_key) = (item.context.payee, item.context.settle_key);
+        // The ledger that the log came from may have changed what the guardian signed.
+        if evidence.verify(&self.store().ledger().info.ledger_id, &settle_key).is_err() {
+            return false;
+        }
+        let file = self.store().evidence_dir().join(format!("{nullifier}.json"));
+        if write(&file, &KeptEvidence { payee, settle_key, evidence }).is_err() {
+            return false;
+        }
+        self.overcharged.push(file);
+        true
+    }
+
+    /// Files of evidence that were written since this was last asked.
+    pub fn take_overcharged(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.overcharged)
     }
 
     /// What the guardian signed for a spend in the log that is above an amount.
@@ -172,8 +182,7 @@ impl Payer {
 }
 
 /// What a spend that has ended was charged.
-fn ended(item: Option<&SpendItem>) -> Option<Credits> {
-    let item = item?;
+fn ended(item: &SpendItem) -> Option<Credits> {
     match item.progress {
         SpendProgress::Settled | SpendProgress::Voided => item.charge,
         SpendProgress::Pending | SpendProgress::Reserved | SpendProgress::Abandoned => None,
@@ -192,6 +201,11 @@ fn said_above(entry: &LogEntry, nullifier: &Nullifier, above: Credits) -> Option
         }
         _ => None,
     }
+}
+
+/// A bill that is kept in a file.
+fn read_bill(file: &std::path::Path) -> Option<Said> {
+    serde_json::from_slice(&read_capped(file, EVIDENCE_BYTES_MAX).ok()?).ok()
 }
 
 fn write<T: Serialize>(file: &std::path::Path, value: &T) -> Result<(), FileError> {

@@ -11,6 +11,7 @@
 //! | `ledger.sealed`, `ledger.json` | the ledger's address and identity |
 //! | `proving-key.bin`, `merge-key.bin` | cache; their verifying keys must have the ledger's digests |
 //! | `receipts/` | receipts, see [`crate::bundle`] |
+//! | `bills/`, `evidence/` | what nodes signed that tabs cost, until the log says the same; what contradicts it: in the clear, as receipts |
 //! | `lock` | held while a process uses the wallet |
 
 use std::fs::{File, OpenOptions, TryLockError};

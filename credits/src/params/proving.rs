@@ -5,16 +5,19 @@
 
 use std::fmt;
 
-use ark_bn254::{Bn254, Fr};
+use ark_bn254::{Bn254, Fr, G1Affine};
 use ark_ec::AffineRepr;
 use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
 use ark_ff::UniformRand;
+use ark_groth16::r1cs_to_qap::R1CSToQAP;
 use ark_groth16::{Groth16, Proof, ProvingKey};
+use ark_poly::GeneralEvaluationDomain;
 use ark_relations::gr1cs::ConstraintSynthesizer;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 use rand_core::CryptoRngCore;
 use zeroize::Zeroizing;
 
+use super::points;
 use super::qap::CircomQap;
 use super::{MAGIC_LEN, ParamsError, VERIFYING_PARAMS_LEN, VerifyingParams, decode, encode};
 use crate::bytes::Bytes32;
@@ -33,11 +36,14 @@ const G2_UNCOMPRESSED_LEN: usize = 128;
 
 /// The curve's proof system with circom's reduction.
 type Prover = Groth16<Bn254, CircomQap>;
+type Domain = GeneralEvaluationDomain<Fr>;
 
 /// A proving key with the circuit it is for and its verifying key.
 pub struct ProvingParams {
     statement: Statement,
     key: ProvingKey<Bn254>,
+    /// Points of the key once more, in the order in which a proof sums them.
+    of_c: Vec<G1Affine>,
     relation: Relation,
     verifying: VerifyingParams,
 }
@@ -57,7 +63,7 @@ impl ProvingParams {
         let key = Prover::generate_random_parameters_with_reduction(statement, &mut rng)
             .map_err(|_| ParamsError::Synthesis)?;
         let verifying = VerifyingParams::of_statement(statement, &encode(statement, &key.vk))?;
-        Ok(Self { statement, key, relation, verifying })
+        Ok(Self { statement, of_c: points::of_c(&key), key, relation, verifying })
     }
 
     /// A key of the spend statement that a ceremony made (docs/decisions/0030), with the checks of [`ProvingParams::from_bytes`].
@@ -83,7 +89,7 @@ impl ProvingParams {
         if key.delta_g1.is_zero() || key.beta_g1.is_zero() {
             return Err(ParamsError::Identity);
         }
-        Ok(Self { statement, key, relation, verifying })
+        Ok(Self { statement, of_c: points::of_c(&key), key, relation, verifying })
     }
 
     /// Decodes a proving key of the spend statement and checks that it belongs to the verifying key with this digest.
@@ -122,7 +128,7 @@ impl ProvingParams {
         if key.delta_g1.is_zero() || key.beta_g1.is_zero() {
             return Err(ParamsError::Identity);
         }
-        Ok(Self { statement, key, relation, verifying })
+        Ok(Self { statement, of_c: points::of_c(&key), key, relation, verifying })
     }
 
     /// The encoded key.
@@ -174,18 +180,17 @@ impl ProvingParams {
 
     /// A proof from the value of every variable; it verifies if they satisfy the circuit.
     pub(crate) fn prove_values(&self, values: &[Fr], rng: &mut dyn CryptoRngCore) -> Result<Proof<Bn254>, ParamsError> {
-        let (r, s) = (Zeroizing::new(Fr::rand(rng)), Zeroizing::new(Fr::rand(rng)));
+        let relation = &self.relation;
+        let inputs = relation.inputs();
+        if values.len() != relation.variables() {
+            return Err(ParamsError::Synthesis);
+        }
         // The matrices are cached: the library's usual entry inlines every linear combination again for each proof.
-        Prover::create_proof_with_reduction_and_matrices(
-            &self.key,
-            *r,
-            *s,
-            self.relation.matrices(),
-            self.relation.inputs(),
-            self.relation.constraints(),
-            values,
-        )
-        .map_err(|_| ParamsError::Synthesis)
+        let (matrices, constraints) = (relation.matrices(), relation.constraints());
+        let quotient = CircomQap::witness_map_from_matrices::<Fr, Domain>(matrices, inputs, constraints, values);
+        let quotient = Zeroizing::new(quotient.map_err(|_| ParamsError::Synthesis)?);
+        let (r, s) = (Zeroizing::new(Fr::rand(rng)), Zeroizing::new(Fr::rand(rng)));
+        Ok(points::prove(&self.key, &self.of_c, inputs, values, &quotient, [&r, &s]))
     }
 }
 

@@ -253,7 +253,10 @@ impl Book for WriteBook<'_, '_> {
         let rows = self.by_key("read a payee", PAYEE, payee)?;
         let stored = rows.first().map_or(Ok(Credits::ZERO), owed)?;
         let of = |sums: &BTreeMap<Bytes32, Credits>| sums.get(payee).copied().unwrap_or_default();
-        let owed = stored.checked_add(of(&self.credited)).and_then(|owed| owed.checked_sub(of(&self.claimed)));
+        // On the way it may be more than any amount: what comes back and goes out in one batch.
+        let owed = stored.get().checked_add(of(&self.credited).get());
+        let owed =
+            owed.and_then(|owed| owed.checked_sub(of(&self.claimed).get())).and_then(|owed| Credits::new(owed).ok());
         owed.ok_or(StoreError::Sum { sum: "account of a payee" })
     }
 

@@ -83,12 +83,11 @@ pub(crate) async fn a_stake_is_put_backed_with_and_taken_back<L: Ledger>(world: 
     let claim = credits::ClaimRequest::sign(&payee_key(), &world.info.ledger_id, 0, output(9, 21));
     assert_eq!(world.ledger.claim(claim).await, Err(LedgerError::ClaimAboveCharges));
 
-    for until in [START, START - 1, 0, START + BACKED_SECS_MAX + 1, u64::MAX] {
-        assert_eq!(ask(1, back(until)).await, Err(LedgerError::StakeUntil), "{until}");
+    ask(1, back(START + 30)).await.unwrap();
+    for until in [START + 30, START + 29, START, START - 1, 0, START + BACKED_SECS_MAX + 1, u64::MAX] {
+        // What was promised is not taken back, and can be promised for longer.
+        assert_eq!(ask(2, back(until)).await, Err(LedgerError::StakeUntil), "{until}");
     }
-    ask(1, back(START + 60)).await.unwrap();
-    // What was promised is not taken back, and can be promised for longer.
-    assert_eq!(ask(2, back(START + 59)).await, Err(LedgerError::StakeUntil));
     ask(2, back(START + 90)).await.unwrap();
     ask(3, put(10)).await.unwrap();
     let bond = world.ledger.bond(payee_key().public()).await.unwrap();
@@ -200,7 +199,7 @@ pub(crate) async fn every_fault_loses_a_stake<L: Ledger>(world: World<L>) {
     };
     let billed = |amount: u64| bill(&world.info, &settle_key(), nullifier, amount);
     let head = |root: &str| {
-        let text = format!("node.example/1\n7\n{root}\nround 00\n");
+        let text = format!("node.example/1\n7\n{root}\nround {}\n", "0f".repeat(32));
         let signature = settle_key().sign(text.as_bytes());
         Said::Head { text, signature }
     };
@@ -241,7 +240,7 @@ pub(crate) async fn honest_words_lose_nothing<L: Ledger>(world: World<L>) {
     };
     let billed = |amount: u64| bill(&world.info, &settle_key(), nullifier, amount);
     let head = |size: &str, origin: &str, root: &str| {
-        let text = format!("{origin}\n{size}\n{root}\nround 00\n");
+        let text = format!("{origin}\n{size}\n{root}\nround {}\n", "0f".repeat(32));
         let signature = settle_key().sign(text.as_bytes());
         Said::Head { text, signature }
     };

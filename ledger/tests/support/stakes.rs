@@ -78,6 +78,8 @@ pub(crate) struct Stakes {
     until: u64,
     last: Option<StakeRequest>,
     last_slash: Option<SlashRequest>,
+    /// Whether the ledger knows the last fault for what took the stake.
+    remembered: bool,
     pub(crate) slashes: u64,
     pub(crate) ratings: BTreeMap<Nullifier, u8>,
 }
@@ -117,13 +119,15 @@ impl Stakes {
                 };
                 if expected.is_ok() {
                     self.staked += amount;
+                    self.remembered = false;
+                    self.forget_past(now);
                 }
                 Some(self.act(info, StakeAct::Put { amount: credits(amount) }, expected))
             }
             Standing::Back { secs } => {
                 // Sometimes for longer than anybody may.
                 let until = now + secs * if secs % 50 == 49 { BACKED_SECS_MAX } else { 1 };
-                let good = until > now && until <= now + BACKED_SECS_MAX && until >= self.until;
+                let good = until > now && until <= now + BACKED_SECS_MAX && until > self.until;
                 let expected = match self.staked {
                     0 => Err(LedgerError::StakeNone),
                     _ if good => Ok(()),
@@ -148,7 +152,13 @@ impl Stakes {
             }
             Standing::RepeatAct => Some((Call::Stake(Box::new(self.last.clone()?)), Ok(()))),
             Standing::Accuse { honest } => Some(self.accuse(info, honest, now)),
-            Standing::RepeatAccuse => Some((Call::Slash(Box::new(self.last_slash.clone()?)), Ok(()))),
+            Standing::RepeatAccuse => {
+                let request = self.last_slash.clone()?;
+                Some((
+                    Call::Slash(Box::new(request.clone())),
+                    if self.remembered { Ok(()) } else { self.lose(request, now) },
+                ))
+            }
             Standing::Rate { .. } => None,
         }
     }
@@ -178,15 +188,28 @@ impl Stakes {
         if honest {
             return (call, Err(LedgerError::SlashNoFault));
         }
+        let expected = self.lose(request, now);
+        (call, expected)
+    }
+
+    /// Loses what is at stake for a fault, if anything is.
+    fn lose(&mut self, request: SlashRequest, now: u64) -> Result<(), LedgerError> {
         if self.staked == 0 || self.until < now {
-            return (call, Err(LedgerError::SlashNotBacked));
+            return Err(LedgerError::SlashNotBacked);
         }
         // A twentieth comes back to who reports, here the payee itself.
         self.burnt += self.staked - self.staked / 20;
         (self.staked, self.until) = (0, 0);
         self.slashes += 1;
-        self.last_slash = Some(request);
-        (call, Ok(()))
+        (self.last_slash, self.remembered) = (Some(request), true);
+        Ok(())
+    }
+
+    /// What is past is gone with the next act.
+    fn forget_past(&mut self, now: u64) {
+        if self.until < now {
+            self.until = 0;
+        }
     }
 
     /// The rating of a spend that ended with a charge, or has not ended.
@@ -249,7 +272,7 @@ impl Stakes {
         // While anything is at stake, all that is backed is live or past, and never of another.
         assert!(bond.backed.iter().all(|backing| backing.settle_key == settle_key().public()));
         assert_eq!(bond.held_until(), self.until);
-        assert_eq!(bond.slashed.is_some(), self.slashes > 0);
+        assert_eq!(bond.slashed.is_some(), self.remembered);
         let nobody: Bytes32 = Bytes32([1; 32]);
         assert_eq!(ledger.bond(nobody).await.unwrap(), credits::Bond::default());
     }

@@ -22,17 +22,24 @@ pub(crate) enum Stake {
     Accuse(StakeAccuse),
 }
 
+/// Whose stake, and the wallet that knows the ledger.
+#[derive(Debug, Args)]
+pub(crate) struct Payee {
+    /// File with the payee's key, as `cloister-host payee new` makes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) payee_key: PathBuf,
+    #[command(flatten)]
+    pub(crate) wallet: WalletArgs,
+}
+
 /// Put some of what a payee is owed at stake.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloister stake put 100000 --payee-key payee.key")]
 pub(crate) struct StakePut {
     /// Credits, of those that the payee was paid and has not claimed
     pub(crate) amount: u64,
-    /// File with the payee's key, as `cloister-host payee new` makes it
-    #[arg(long, value_name = "FILE")]
-    pub(crate) payee_key: PathBuf,
     #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
+    pub(crate) by: Payee,
 }
 
 /// Verify a node of the payee and answer for it with the stake.
@@ -48,24 +55,18 @@ pub(crate) struct StakeBack {
     /// For how many days from now
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=365))]
     pub(crate) days: u64,
-    /// File with the payee's key, as `cloister-host payee new` makes it
-    #[arg(long, value_name = "FILE")]
-    pub(crate) payee_key: PathBuf,
+    #[command(flatten)]
+    pub(crate) by: Payee,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
-    #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
 }
 
 /// Take a stake back, once no node is backed any longer: it can be claimed again.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  cloister stake take --payee-key payee.key")]
 pub(crate) struct StakeTake {
-    /// File with the payee's key, as `cloister-host payee new` makes it
-    #[arg(long, value_name = "FILE")]
-    pub(crate) payee_key: PathBuf,
     #[command(flatten)]
-    pub(crate) wallet: WalletArgs,
+    pub(crate) by: Payee,
 }
 
 /// Print what a payee has at stake and for which keys, from the ledger's log.

@@ -1,6 +1,6 @@
 //! `cloister chat`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use attestation::Transcript;
@@ -20,6 +20,7 @@ use verifier::{
     open_session,
 };
 
+use super::stake::tell_overcharged;
 use super::{assurance_words, clock, connect_payer, read_text, trust};
 use crate::cli::Chat;
 use crate::output::Output;
@@ -238,10 +239,7 @@ fn tell_settlement(closed: &ClosedTab, out: Output, report: &mut Report) {
     let settlement = &closed.settlement;
     report.put("settlement", json!(settlement));
     report.put("refund_visible", json!(closed.refund_visible));
-    report.put("overcharged", json!(closed.overcharged));
-    for evidence in &closed.overcharged {
-        out.say(&overcharged_words(evidence));
-    }
+    tell_overcharged(&closed.overcharged, out, report);
     let refund = match closed.refund_visible {
         true => "in the wallet",
         false => "not yet in the ledger; cloister wallet sync will find it",
@@ -251,12 +249,6 @@ fn tell_settlement(closed: &ClosedTab, out: Output, report: &mut Report) {
 
 pub(super) fn credits(number: u64) -> Result<Credits, Error> {
     Credits::new(number).map_err(|error| Error::Choice { code: "choice.amount", message: error.to_string() })
-}
-
-/// What to do about a node that charged more than it billed.
-fn overcharged_words(evidence: &Path) -> String {
-    let file = evidence.display();
-    format!("a node charged more than it billed; the evidence is in {file}: cloister stake accuse {file}")
 }
 
 #[cfg(test)]

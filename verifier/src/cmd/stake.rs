@@ -1,5 +1,7 @@
 //! `cloister stake` and `cloister wallet rate`.
 
+use std::path::PathBuf;
+
 use attestation::UnixTime;
 use credits::stake::StakeAct;
 use credits::{Bond, Bytes32, Nullifier};
@@ -18,18 +20,18 @@ use crate::report::Report;
 const DAY_SECS: u64 = 24 * 3600;
 
 pub(crate) async fn put(args: StakePut, out: Output, report: &mut Report) -> Result<Exit, Error> {
-    let (key, amount) = (read_payee_key(&args.payee_key)?, credits(args.amount)?);
-    let mut payer = connect_payer(&args.wallet).await?;
+    let (key, amount) = (read_payee_key(&args.by.payee_key)?, credits(args.amount)?);
+    let mut payer = connect_payer(&args.by.wallet).await?;
     payer.stake(&key, StakeAct::Put { amount }).await?;
     out.say(&format!("{amount} credits put at stake; back a node with them: cloister stake back"));
     show_bond(&mut payer, &key.public(), out, report).await
 }
 
 pub(crate) async fn back(args: StakeBack, out: Output, report: &mut Report) -> Result<Exit, Error> {
-    let key = read_payee_key(&args.payee_key)?;
+    let key = read_payee_key(&args.by.payee_key)?;
     let target: NodeUrl = args.url.parse()?;
     let trust = trust(&args.trust)?;
-    let mut payer = connect_payer(&args.wallet).await?;
+    let mut payer = connect_payer(&args.by.wallet).await?;
     let session = open_session(&target, &trust, &clock(), &mut report.transcript).await?;
     report.put_appraisal(session.appraisal());
     report.verified("VERIFIED", Some(session.appraisal().assurance().to_string()));
@@ -46,8 +48,8 @@ pub(crate) async fn back(args: StakeBack, out: Output, report: &mut Report) -> R
 }
 
 pub(crate) async fn take(args: StakeTake, out: Output, report: &mut Report) -> Result<Exit, Error> {
-    let key = read_payee_key(&args.payee_key)?;
-    let mut payer = connect_payer(&args.wallet).await?;
+    let key = read_payee_key(&args.by.payee_key)?;
+    let mut payer = connect_payer(&args.by.wallet).await?;
     payer.stake(&key, StakeAct::Take {}).await?;
     out.say("taken back; it can be claimed: cloister wallet claim");
     show_bond(&mut payer, &key.public(), out, report).await
@@ -98,6 +100,16 @@ pub(crate) async fn accuse(args: StakeAccuse, out: Output, report: &mut Report) 
     out.say(&format!("{} credits at stake are lost; the reward can be claimed: cloister wallet claim", entry.amount));
     out.line(&format!("reward  {}", entry.reward));
     Ok(Exit::Ok)
+}
+
+/// Tells of nodes that charged more than they billed.
+pub(super) fn tell_overcharged(overcharged: &[PathBuf], out: Output, report: &mut Report) {
+    report.put("overcharged", json!(overcharged));
+    for evidence in overcharged {
+        let file = evidence.display();
+        let words = "a node charged more than it billed; the evidence is in";
+        out.say(&format!("{words} {file}: cloister stake accuse {file}"));
+    }
 }
 
 pub(crate) async fn rate(args: WalletRate, out: Output, report: &mut Report) -> Result<Exit, Error> {

@@ -11,6 +11,7 @@ use verifier::clock::format_time;
 use verifier::payment::PaymentError;
 use verifier::{Error, Exit, LedgerRecord, Payer, RecoveryWords, WalletStore};
 
+use super::stake::tell_overcharged;
 use super::{clock, connect_payer, open_store, passphrase, read_text, wallet_dir, withdraw};
 use crate::cli::{
     WalletArgs, WalletDeposit, WalletNew, WalletPassphrase, WalletRestore, WalletRisks, WalletShow, WalletWords,
@@ -143,13 +144,13 @@ fn read_voucher(text: &str, payer: &Payer) -> Result<Voucher, Error> {
 }
 
 pub(crate) async fn balance(args: WalletShow, out: Output, report: &mut Report) -> Result<Exit, Error> {
-    let store = current(args, out).await?;
+    let store = current(args, out, report).await?;
     show_balance(store.wallet(), out, report);
     Ok(Exit::Ok)
 }
 
 pub(crate) async fn history(args: WalletShow, out: Output, report: &mut Report) -> Result<Exit, Error> {
-    let store = current(args, out).await?;
+    let store = current(args, out, report).await?;
     let history = store.wallet().history();
     report.put("history", json!(history));
     for item in history {
@@ -159,7 +160,7 @@ pub(crate) async fn history(args: WalletShow, out: Output, report: &mut Report) 
 }
 
 pub(crate) async fn sync(args: WalletShow, out: Output, report: &mut Report) -> Result<Exit, Error> {
-    let store = current(args, out).await?;
+    let store = current(args, out, report).await?;
     report.put("entries", json!(store.wallet().next_entry()));
     out.say(&format!("{} log entries replayed and verified", store.wallet().next_entry()));
     show_balance(store.wallet(), out, report);
@@ -167,7 +168,7 @@ pub(crate) async fn sync(args: WalletShow, out: Output, report: &mut Report) -> 
 }
 
 /// The wallet, after reading the ledger unless that is not wanted.
-async fn current(args: WalletShow, out: Output) -> Result<Loaded, Error> {
+async fn current(args: WalletShow, out: Output, report: &mut Report) -> Result<Loaded, Error> {
     if args.offline {
         return Ok(Loaded::Offline(Box::new(open_store(&args.wallet)?)));
     }
@@ -176,6 +177,7 @@ async fn current(args: WalletShow, out: Output) -> Result<Loaded, Error> {
     let synced = payer.sync().await;
     spinner.finish_and_clear();
     synced?;
+    tell_overcharged(&payer.take_overcharged(), out, report);
     Ok(Loaded::Online(Box::new(payer)))
 }
 
