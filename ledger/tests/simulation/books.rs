@@ -5,21 +5,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use credits::merkle::LogTree;
-use credits::note::leaf;
 use credits::{
-    Bytes32, Checkpoint, ClaimEntry, ClaimRequest, ClaimResponse, Credits, JournalRequest, Ledger, LedgerError,
-    LedgerInfo, LogEntry, LogPage, MergeEntry, MergeRequest, MergeResponse, NoteFrontier, Nullifier, PayeeAccount,
-    RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleEntry, SettleRequest, SettleResponse,
-    UnsignedCheckpoint,
+    Bond, Bytes32, ClaimRequest, ClaimResponse, Credits, JournalRequest, Ledger, LedgerError, LedgerInfo, LogEntry,
+    LogPage, MergeRequest, MergeResponse, Nullifier, PayeeAccount, RatingRequest, RatingResponse, RedeemRequest,
+    RedeemResponse, Reservation, ReserveRequest, SettleRequest, SettleResponse, SlashRequest, SlashResponse, StakeAct,
+    StakeRequest, StakeResponse,
 };
 use ledger::{Clock, DurableLedger, StoreError, StoredLedger, Totals, VolatileLedger};
 use redb::Database;
 use tokio::runtime::Runtime;
 
 use super::secrets::{Secrets, Verifier};
+use super::shown::Shown;
 use crate::support::disk::{Disk, Fault, Seeded};
-use crate::support::{START, identity, ledger_key};
+use crate::support::{START, identity};
 
 /// A clock that goes where it is told, backwards too.
 pub(crate) struct HandClock(AtomicU64);
@@ -49,6 +48,9 @@ pub(crate) enum Call {
     Settle(SettleRequest),
     Claim(ClaimRequest),
     Merge(Box<MergeRequest>),
+    Stake(StakeRequest),
+    Slash(Box<SlashRequest>),
+    Rate(RatingRequest),
 }
 
 /// Its answer.
@@ -60,6 +62,9 @@ pub(crate) enum Answer {
     Settled(SettleResponse),
     Claimed(Box<ClaimResponse>),
     Merged(Box<MergeResponse>),
+    Staked(Box<StakeResponse>),
+    Slashed(Box<SlashResponse>),
+    Rated(Box<RatingResponse>),
 }
 
 /// A ledger's program that is wrong on purpose.
@@ -107,6 +112,14 @@ pub(crate) enum LedgerFlaw {
     SpendsMerged,
     /// A merge that is whole is refused.
     RefusesMerges,
+    /// A stake is given back while it answers for a guardian.
+    GivesStakesBack,
+    /// A stake is never given back.
+    KeepsStakes,
+    /// A stake is taken for what is no fault, or was not signed.
+    TakesAnyEvidence,
+    /// A tab is rated again.
+    RatesAgain,
 }
 
 enum Store {
@@ -129,15 +142,6 @@ pub(crate) struct Books {
     claims: Vec<ClaimRequest>,
     forgotten: usize,
     pub(crate) power_failures: u64,
-}
-
-/// The log that a flawed ledger shows.
-#[derive(Default)]
-struct Shown {
-    read: u64,
-    entries: Vec<LogEntry>,
-    log: LogTree,
-    notes: NoteFrontier,
 }
 
 /// Asks whichever ledger there is.
@@ -196,6 +200,11 @@ impl Books {
         {
             return Err(LedgerError::SpendConflict);
         }
+        if self.flaw == Some(LedgerFlaw::KeepsStakes)
+            && matches!(&call, Call::Stake(StakeRequest { act: StakeAct::Take {}, .. }))
+        {
+            return Err(LedgerError::StakeHeld);
+        }
         let mut answer = ask!(self, |ledger| carry_out(ledger, call.clone()));
         self.notice_failure();
         if let Ok(Answer::Reserved(reservation)) = &mut answer {
@@ -215,7 +224,35 @@ impl Books {
         if let Call::Claim(request) = &call {
             self.claim_wrongly(request, &answer);
         }
+        self.stand_wrongly(&call, &answer);
         answer
+    }
+
+    /// What a ledger that is wrong about stakes and ratings does besides.
+    fn stand_wrongly(&mut self, call: &Call, answer: &Result<Answer, LedgerError>) {
+        let now = self.clock.now();
+        match (self.flaw, call, answer) {
+            (Some(LedgerFlaw::GivesStakesBack), Call::Stake(request), Err(LedgerError::StakeHeld)) => {
+                self.read_shown();
+                self.shown.append_stake(request, now);
+            }
+            (
+                Some(LedgerFlaw::TakesAnyEvidence),
+                Call::Slash(request),
+                Err(LedgerError::SlashNoFault | LedgerError::SlashSignature),
+            ) => {
+                let Ok(bond) = self.bond(request.payee) else { return };
+                if !bond.at_stake(&request.settle_key, now).is_zero() {
+                    self.read_shown();
+                    self.shown.append_slash(request, &bond, now);
+                }
+            }
+            (Some(LedgerFlaw::RatesAgain), Call::Rate(request), Err(LedgerError::RatingConflict)) => {
+                self.read_shown();
+                self.shown.append_rating(request);
+            }
+            _ => {}
+        }
     }
 
     /// What a ledger that is wrong about claims does besides.
@@ -276,6 +313,12 @@ impl Books {
             _ => 0,
         };
         account.map(|account| PayeeAccount { owed: Credits::new(account.owed.get() + more).unwrap(), ..account })
+    }
+
+    pub(crate) fn bond(&mut self, payee: Bytes32) -> Result<Bond, LedgerError> {
+        let bond = ask!(self, |ledger| ledger.bond(payee));
+        self.notice_failure();
+        bond
     }
 
     /// The ledger ends: in memory it only stops answering.
@@ -351,103 +394,6 @@ impl Books {
     }
 }
 
-impl Shown {
-    fn take(&mut self, entry: LogEntry, flaw: Option<LedgerFlaw>) {
-        match (flaw, entry) {
-            (Some(LedgerFlaw::RefundsOneMore), LogEntry::Settle(mut settle)) => {
-                let nullifier = settle.nullifier;
-                let reserved = self.entries.iter().find_map(|entry| match entry {
-                    LogEntry::Reserve(reserve) if reserve.nullifier == nullifier => Some(reserve.inner_next),
-                    _ => None,
-                });
-                settle.refund = Credits::new(settle.refund.get() + 1).unwrap();
-                settle.leaf = leaf(reserved.unwrap(), settle.refund);
-                self.append(LogEntry::Settle(settle));
-            }
-            (Some(LedgerFlaw::SettlesTwice), LogEntry::Settle(settle)) => {
-                let again = SettleEntry { leaf_index: settle.leaf_index + 1, ..settle.clone() };
-                self.append(LogEntry::Settle(settle));
-                self.append(LogEntry::Settle(again));
-            }
-            (Some(LedgerFlaw::ChargesUnsigned), LogEntry::Settle(settle)) if !settle.refund.is_zero() => {
-                let charge = Credits::new(settle.charge.get() + 1).unwrap();
-                self.append(LogEntry::Settle(SettleEntry { charge, ..settle }));
-            }
-            (Some(LedgerFlaw::MintsTwice), LogEntry::Mint(mint)) => {
-                for half in 0..2 {
-                    let mut mint = mint.clone();
-                    mint.mint_seq = 2 * mint.mint_seq + half;
-                    mint.rho = credits::note::mint_rho(identity().info().ledger_id, mint.mint_seq);
-                    mint.leaf_index = self.notes.len();
-                    let inner = credits::note::inner(mint.pk, mint.value, mint.rho, credits::Blind(mint.b));
-                    mint.leaf = leaf(inner, Credits::ZERO);
-                    self.append(LogEntry::Mint(mint));
-                }
-            }
-            (Some(LedgerFlaw::MergesTwice), LogEntry::Merge(merge)) => {
-                let again = MergeEntry { leaf_index: merge.leaf_index + 1, ..merge.clone() };
-                self.append(LogEntry::Merge(merge));
-                self.append(LogEntry::Merge(again));
-            }
-            (_, entry) => self.append(entry),
-        }
-    }
-
-    /// Makes a claim, whatever is to be said against it.
-    fn append_claim(&mut self, request: &ClaimRequest) {
-        let opens_note = |entry: &&LogEntry| matches!(entry, LogEntry::Mint(_) | LogEntry::Claim(_));
-        let mint_seq = u64::try_from(self.entries.iter().filter(opens_note).count()).unwrap();
-        let rho = credits::note::mint_rho(identity().info().ledger_id, mint_seq);
-        let ClaimRequest { payee, claim_seq, output, signature } = request.clone();
-        let credits::MintOutput { pk, value, b } = output;
-        let leaf = leaf(credits::note::inner(pk, value, rho, credits::Blind(b)), Credits::ZERO);
-        let leaf_index = self.notes.len();
-        self.append(LogEntry::Claim(ClaimEntry {
-            payee,
-            claim_seq,
-            mint_seq,
-            value,
-            pk,
-            rho,
-            b,
-            leaf_index,
-            leaf,
-            signature,
-        }));
-    }
-
-    fn has_merged(&self, nullifier: &Nullifier) -> bool {
-        self.entries.iter().any(|entry| matches!(entry, LogEntry::Merge(merge) if merge.nullifiers.contains(nullifier)))
-    }
-
-    fn append(&mut self, entry: LogEntry) {
-        self.log.append(entry.leaf_hash());
-        if let Some((_, leaf)) = entry.appended_note() {
-            self.notes.append(leaf).unwrap();
-        }
-        self.entries.push(entry);
-    }
-
-    fn forget_last(&mut self) {
-        let mut kept = std::mem::take(&mut self.entries);
-        kept.pop();
-        (self.log, self.notes) = (LogTree::new(), NoteFrontier::new());
-        kept.into_iter().for_each(|entry| self.append(entry));
-    }
-
-    fn checkpoint(&self, info: &LedgerInfo, time: u64) -> Checkpoint {
-        let unsigned = UnsignedCheckpoint {
-            ledger_id: info.ledger_id,
-            log_size: self.log.size(),
-            log_root: self.log.root(),
-            note_count: self.notes.len(),
-            note_root: self.notes.root(),
-            time,
-        };
-        Checkpoint::sign(unsigned, &ledger_key())
-    }
-}
-
 async fn carry_out<B: ledger::storage::Backend>(ledger: &StoredLedger<B>, call: Call) -> Result<Answer, LedgerError> {
     match call {
         Call::Redeem(request) => ledger.redeem(request).await.map(Answer::Redeemed),
@@ -456,6 +402,9 @@ async fn carry_out<B: ledger::storage::Backend>(ledger: &StoredLedger<B>, call: 
         Call::Settle(request) => ledger.settle(request).await.map(Answer::Settled),
         Call::Claim(request) => ledger.claim(request).await.map(|claimed| Answer::Claimed(Box::new(claimed))),
         Call::Merge(request) => ledger.merge(*request).await.map(|merged| Answer::Merged(Box::new(merged))),
+        Call::Stake(request) => ledger.stake(request).await.map(|staked| Answer::Staked(Box::new(staked))),
+        Call::Slash(request) => ledger.slash(*request).await.map(|slashed| Answer::Slashed(Box::new(slashed))),
+        Call::Rate(request) => ledger.rate(request).await.map(|rated| Answer::Rated(Box::new(rated))),
     }
 }
 

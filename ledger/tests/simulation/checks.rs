@@ -22,6 +22,7 @@ impl World {
             return Err(found);
         }
         self.check_guardians()?;
+        self.check_said()?;
         self.check_devices()
     }
 
@@ -35,10 +36,12 @@ impl World {
         }
         let Ok(totals) = self.books.totals() else { return Ok(()) };
         let claims: usize = self.oracle.payees.values().map(|payee| payee.claims.len()).sum();
-        let told = (totals.minted.get(), totals.owed.get(), totals.claims);
-        let ours = (self.oracle.minted, self.oracle.charged - self.oracle.claimed, u64::try_from(claims).unwrap());
+        let (staked, burnt) = self.oracle.staked_and_burnt();
+        let told = (totals.minted.get(), totals.owed.get(), totals.claims, totals.staked.get(), totals.burnt.get());
+        let owed = self.oracle.charged - self.oracle.claimed - staked - burnt;
+        let ours = (self.oracle.minted, owed, u64::try_from(claims).unwrap(), staked, burnt);
         Invariant::LogReplays
-            .require(told == ours, || format!("minted, owed and claims {told:?}, the log has {ours:?}"))?;
+            .require(told == ours, || format!("minted, owed, claims, staked, burnt {told:?}, the log has {ours:?}"))?;
         let guardians = self.guardians.iter().map(|guardian| guardian.payee);
         let payees: BTreeSet<_> = guardians.chain(self.oracle.payees.keys().copied()).collect();
         for payee in payees {
@@ -128,6 +131,7 @@ impl World {
         let page = page.ok_or_else(|| Invariant::EverythingEnds.violated("the ledger does not answer".to_owned()))?;
         self.oracle.judge(&page.checkpoint)?;
         self.end_withdrawals()?;
+        self.end_stakes()?;
         self.end_earnings()?;
         self.check_links()?;
         for at in 0..self.devices.len() {

@@ -49,6 +49,16 @@ pub(crate) enum Invariant {
     RepeatsAgree,
     /// A merge of notes that are free, under a root that is known, is refused by no ledger.
     GoodMergesTaken,
+    /// A stake is signed by its payee, in order, and of what it is owed; what the rules allow is done.
+    StakesCovered,
+    /// A stake is not taken back while it answers for a guardian.
+    StakesHeld,
+    /// A stake is lost only for two things that a key which it answered for then had signed, and that contradict each other.
+    FaultsProved,
+    /// No two things that an honest guardian signs contradict each other, whatever becomes of its messages.
+    HonestSayOneThing,
+    /// A rating is by the key of a tab that was charged, once.
+    RatingsEarned,
     /// A device never sees less than it saw, and what it sees is the ledger's log.
     ViewsOnlyGrow,
     /// Pages that contradict what a device has seen are refused and change nothing.

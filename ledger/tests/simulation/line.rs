@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use credits::merkle::verify_inclusion;
 use credits::{
-    Checkpoint, ClaimRequest, ClaimResponse, LedgerError, LogEntry, MergeRequest, MergeResponse, Nullifier,
-    Reservation, ReserveRequest, SettleEntry, SettleRequest, SettleResponse, SettledBy, VoidEntry,
+    Checkpoint, ClaimRequest, ClaimResponse, LedgerError, LogEntry, MergeRequest, MergeResponse, Nullifier, Recorded,
+    Reservation, ReserveRequest, Said, SettleEntry, SettleRequest, SettleResponse, SettledBy, VoidEntry,
 };
 
 use super::books::{Answer, Books, Call};
@@ -37,6 +37,8 @@ impl std::fmt::Display for Tally {
 #[derive(Default)]
 pub(crate) struct Facts {
     pub(crate) served: BTreeMap<Nullifier, Served>,
+    /// What guardians signed of each spend, whoever heard of it.
+    pub(crate) said: BTreeMap<Nullifier, Vec<Said>>,
     /// Calls that are still on their way to the ledger, though nobody waits for them.
     pub(crate) late: Vec<Call>,
     pub(crate) tally: Tally,
@@ -66,6 +68,7 @@ impl Line<'_> {
         if link != Link::Whole {
             self.count(&format!("link: {link:?}"));
         }
+        self.remember_said(&call);
         let answer = match link {
             Link::Whole => self.books.call(call.clone()),
             Link::RequestLost => Err(LedgerError::Unavailable),
@@ -96,6 +99,26 @@ impl Line<'_> {
         answer
     }
 
+    /// What is signed can be known to anybody from now on.
+    fn remember_said(&mut self, call: &Call) {
+        let said = match call {
+            Call::Journal(request) => {
+                let (nullifier, total, signature) = (request.nullifier, request.total, request.signature);
+                Said::Total { nullifier, total, signature }
+            }
+            Call::Settle(request) => {
+                let (nullifier, charge, signature) = (request.nullifier, request.charge, request.signature);
+                Said::Charge { nullifier, charge, signature }
+            }
+            _ => return,
+        };
+        let (Said::Total { nullifier, .. } | Said::Charge { nullifier, .. }) = &said else { return };
+        let all = self.facts.said.entry(*nullifier).or_default();
+        if !all.contains(&said) {
+            all.push(said);
+        }
+    }
+
     /// What was carried out once is carried out, and said again.
     fn compare(&mut self, first: &Result<Answer, LedgerError>, second: &Result<Answer, LedgerError>) {
         let same = match (first, second) {
@@ -122,6 +145,9 @@ fn position(answer: &Answer) -> Option<u64> {
         Answer::Settled(settled) => Some(settled.entry_index),
         Answer::Claimed(claimed) => Some(claimed.entry_index),
         Answer::Merged(merged) => Some(merged.entry_index),
+        Answer::Staked(staked) => Some(staked.entry_index),
+        Answer::Slashed(slashed) => Some(slashed.entry_index),
+        Answer::Rated(rated) => Some(rated.entry_index),
     }
 }
 
@@ -153,8 +179,31 @@ fn check(books: &mut Books, call: &Call, answer: &Answer) -> Result<(), String> 
             signed(&merged.checkpoint, books)?;
             check_merge(request, merged)
         }
+        (Call::Stake(request), Answer::Staked(staked)) => {
+            signed(&staked.checkpoint, books)?;
+            let is_asked = staked.entry.request() == *request;
+            check_logged(staked, LogEntry::Stake(staked.entry.clone()), is_asked)
+        }
+        (Call::Slash(request), Answer::Slashed(slashed)) => {
+            signed(&slashed.checkpoint, books)?;
+            let is_asked = slashed.entry.evidence == request.evidence && slashed.entry.reporter == request.reporter;
+            check_logged(slashed, LogEntry::Slash(slashed.entry.clone()), is_asked)
+        }
+        (Call::Rate(request), Answer::Rated(rated)) => {
+            signed(&rated.checkpoint, books)?;
+            let is_asked = (rated.entry.nullifier, rated.entry.score) == (request.nullifier, request.score);
+            check_logged(rated, LogEntry::Rating(rated.entry.clone()), is_asked)
+        }
         _ => Err("the answer is to something else".to_owned()),
     }
+}
+
+fn check_logged<E>(answer: &Recorded<E>, entry: LogEntry, is_asked: bool) -> Result<(), String> {
+    let Recorded { entry_index, inclusion, checkpoint, .. } = answer;
+    let logged =
+        verify_inclusion(entry.leaf_hash(), *entry_index, checkpoint.log_size, inclusion, &checkpoint.log_root);
+    logged.map_err(|_| format!("{entry:?} is not in the log"))?;
+    is_asked.then_some(()).ok_or_else(|| format!("{entry:?} was not asked for"))
 }
 
 fn check_reservation(books: &mut Books, request: &ReserveRequest, answer: &Reservation) -> Result<(), String> {

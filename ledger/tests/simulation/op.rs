@@ -155,6 +155,21 @@ pub(crate) enum Misclaim {
     Nothing,
 }
 
+/// What an operator does with its stake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Staking {
+    /// Puts a part of what it is owed: one in so many.
+    Put {
+        part: u64,
+    },
+    /// Answers for one of its guardians.
+    Back {
+        guardian: usize,
+        secs: u64,
+    },
+    Take,
+}
+
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -305,6 +320,28 @@ pub(crate) enum Op {
     GiveUpMerges {
         device: usize,
     },
+    /// A program of an operator does something with its stake.
+    Stake {
+        operator: usize,
+        staking: Staking,
+        link: Link,
+    },
+    /// Somebody who has seen two things that a guardian signed and that contradict each other shows them.
+    Accuse {
+        pick: u64,
+        link: Link,
+    },
+    /// Somebody shows what is no fault, or what nobody signed.
+    Slander {
+        pick: u64,
+    },
+    /// The payer of a tab says what it thinks of it.
+    Rate {
+        device: usize,
+        pick: u64,
+        score: u8,
+        link: Link,
+    },
     /// A page that was shown before, to a device that has seen more.
     ShowOld {
         device: usize,
@@ -351,6 +388,10 @@ impl Op {
             Self::PayInto { .. } => "op: pay into",
             Self::Merge { .. } => "op: merge",
             Self::GiveUpMerges { .. } => "op: give up merges",
+            Self::Stake { .. } => "op: stake",
+            Self::Accuse { .. } => "op: accuse",
+            Self::Slander { .. } => "op: slander",
+            Self::Rate { .. } => "op: rate",
             Self::ShowOld { .. } => "op: show old",
             Self::ShowFork { .. } => "op: show fork",
         }

@@ -13,6 +13,7 @@ use credits::{
     journal_message, settle_message, verify_ed25519,
 };
 
+use super::bonds::Bonded;
 use super::device::fresh;
 use super::invariant::{Invariant, Violation};
 use super::op::OWNERS;
@@ -46,18 +47,19 @@ pub(crate) struct Spend {
 pub(crate) struct Payee {
     pub(crate) charged: u64,
     pub(crate) claimed: u64,
+    pub(crate) bond: Bonded,
     /// Its claims, by number: the note, and whose it is.
     pub(crate) claims: Vec<(MintOutput, usize)>,
 }
 
 impl Payee {
     pub(crate) const fn owed(&self) -> u64 {
-        self.charged - self.claimed
+        self.charged + self.bond.rewarded - self.claimed - self.bond.staked - self.bond.lost
     }
 }
 
 pub(crate) struct Oracle {
-    info: LedgerInfo,
+    pub(super) info: LedgerInfo,
     secrets: Secrets,
     log: LogFrontier,
     tree: NoteTree,
@@ -75,6 +77,8 @@ pub(crate) struct Oracle {
     pub(crate) charged: u64,
     pub(crate) claimed: u64,
     pub(crate) payees: BTreeMap<Bytes32, Payee>,
+    /// Scores of tabs.
+    pub(super) rated: BTreeMap<Nullifier, u8>,
     /// Keys of spends, each of which must be the only one of its kind.
     keys: BTreeSet<Bytes32>,
     /// By number of entries: the log's root, and what every owner has.
@@ -103,6 +107,7 @@ impl Oracle {
             charged: 0,
             claimed: 0,
             payees: BTreeMap::new(),
+            rated: BTreeMap::new(),
             keys: BTreeSet::new(),
         }
     }
@@ -245,10 +250,9 @@ impl Oracle {
             }
             LogEntry::Merge(merge) => self.merge(merge),
             LogEntry::Claim(claim) => self.claim(claim),
-            // Nobody stakes or rates here.
-            LogEntry::Stake(_) | LogEntry::Slash(_) | LogEntry::Rating(_) => {
-                Err(Invariant::Conservation.violated("a stake or a rating of nobody".to_owned()))
-            }
+            LogEntry::Stake(entry) => self.stake(entry, (from, to)),
+            LogEntry::Slash(entry) => self.slash(entry, (from, to)),
+            LogEntry::Rating(entry) => self.rating(entry),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use super::op::{
     Cut, Fraud, HOSTILE_GUARDIAN, INTERVAL_CREDITS_MAX, Link, Meanwhile, Misclaim, Misdeed, OPERATOR_OWNERS, OPERATORS,
-    OWNERS, Op, Party, Restored, Setup, TIERS,
+    OWNERS, Op, Party, Restored, Setup, Staking, TIERS,
 };
 use crate::support::disk::Seeded;
 
-const STEPS_MIN: usize = 50;
+const STEPS_MIN: usize = 56;
 const STEPS_SPREAD: usize = 50;
 
 /// The schedule of a seed: everybody deposits, then anything happens.
@@ -20,11 +20,15 @@ pub(crate) fn schedule(setup: &Setup) -> Vec<Op> {
     }
     let end = ops.len() + STEPS_MIN + index(&mut seed, STEPS_SPREAD);
     while ops.len() < end {
-        match seed.below(48) {
-            0 | 1 => session(setup, &mut seed, &mut ops),
+        match seed.below(49) {
+            0 | 1 => {
+                let guardian = index(&mut seed, OPERATORS.len());
+                session(setup, &mut seed, &mut ops, guardian);
+            }
             2 => earnings(setup, &mut seed, &mut ops),
             3 => withdrawal(setup, &mut seed, &mut ops),
             4 => merges(setup, &mut seed, &mut ops),
+            5 => standing(setup, &mut seed, &mut ops),
             _ => ops.push(step(setup, &mut seed)),
         }
     }
@@ -32,8 +36,8 @@ pub(crate) fn schedule(setup: &Setup) -> Vec<Op> {
 }
 
 /// A tab as clients use one, with faults on the way and now and then something else in between.
-fn session(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
-    let (device, guardian, pick) = (index(seed, OWNERS.len()), index(seed, OPERATORS.len()), seed.next());
+fn session(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>, guardian: usize) {
+    let (device, pick) = (index(seed, OWNERS.len()), seed.next());
     let (tier, life) = (index(seed, TIERS.len()), 120 + seed.below(400));
     let mut then = |op: Op, seed: &mut Seeded| {
         ops.push(op);
@@ -82,8 +86,10 @@ fn earnings(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
     }
     for _ in 0..1 + seed.below(2) {
         ops.push(claim(seed, operator));
-        if seed.below(4) == 0 {
-            ops.push(step(setup, seed));
+        match seed.below(8) {
+            0 | 1 => ops.push(step(setup, seed)),
+            2 => ops.push(Op::Drop { pick: seed.next() }),
+            _ => {}
         }
     }
     ops.push(arrival(seed));
@@ -196,6 +202,45 @@ fn merges(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
     ops.push(Op::Calm { link: link(seed) });
 }
 
+/// An operator stakes what a guardian earned and backs it; what then happens, whether somebody finds fault with it, and who rates.
+fn standing(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
+    // Only a hostile guardian has faults.
+    let is_hostile = setup.hostile_guardian && seed.below(3) > 0;
+    let guardian = if is_hostile { HOSTILE_GUARDIAN } else { index(seed, OPERATORS.len()) };
+    let operator = usize::from(OPERATORS[guardian]);
+    session(setup, seed, ops, guardian);
+    let stake = |staking, link| Op::Stake { operator, staking, link };
+    ops.push(Op::Calm { link: Link::Whole });
+    ops.push(stake(Staking::Put { part: 1 + seed.below(3) }, link(seed)));
+    ops.push(stake(Staking::Back { guardian, secs: 1 + seed.below(900) }, link(seed)));
+    match seed.below(6) {
+        0 => ops.push(stake(Staking::Take, link(seed))),
+        1 => {
+            ops.push(Op::Pass { secs: seed.below(1200) });
+            ops.push(stake(Staking::Take, link(seed)));
+        }
+        2 => copy_after_restart(seed, ops),
+        3 => ops.push(step(setup, seed)),
+        _ => {}
+    }
+    if is_hostile {
+        ops.push(Op::Misbehave { pick: seed.next(), misdeed: Misdeed::SettleAgain });
+        for _ in 0..1 + seed.below(2) {
+            ops.push(Op::Accuse { pick: seed.next(), link: link(seed) });
+        }
+    }
+    if seed.below(2) == 0 {
+        ops.push(Op::Slander { pick: seed.next() });
+    }
+    for _ in 0..seed.below(3) {
+        let (device, score) = (index(seed, OWNERS.len()), 1 + u8::try_from(seed.below(5)).unwrap());
+        // The first tab it finds, so that it is often the one that was rated before.
+        let pick = if seed.below(2) == 0 { 0 } else { seed.next() };
+        ops.push(Op::Sync { device, limit: 1000, link: Link::Whole });
+        ops.push(Op::Rate { device, pick, score, link: link(seed) });
+    }
+}
+
 fn merge(seed: &mut Seeded, device: usize) -> Op {
     let needed = if seed.below(3) == 0 { 1 + seed.below(600) } else { 0 };
     // Faults are more frequent than elsewhere: few merges are made.
@@ -294,7 +339,7 @@ fn step(setup: &Setup, seed: &mut Seeded) -> Op {
         84 | 85 => Op::Expire { guardian, link },
         86 | 87 => Op::Finalise,
         88 => Op::Fail { syncs: 1 + seed.below(5) },
-        89..=91 => Op::Start { syncs: if seed.below(3) == 0 { 1 + seed.below(3) } else { 0 } },
+        89..=91 => Op::Start { syncs: if seed.below(2) == 0 { 1 + seed.below(3) } else { 0 } },
         92..=94 => hostile_guardian(setup, seed, pick),
         95..=97 => hostile_wallet(setup, seed, pick),
         _ if setup.hostile_view && seed.below(2) == 0 => Op::ShowOld { device, pick },

@@ -222,6 +222,10 @@ impl World {
             Op::PayInto { device, pick, amount } => self.pay_into(device, pick, amount)?,
             Op::Merge { device, needed, meanwhile, link } => self.merge(device, needed, meanwhile, link)?,
             Op::GiveUpMerges { device } => self.give_up_merges(device),
+            Op::Stake { operator, staking, link } => self.stake(operator, staking, link)?,
+            Op::Accuse { pick, link } => self.accuse(pick, link)?,
+            Op::Slander { pick } => self.slander(pick)?,
+            Op::Rate { device, pick, score, link } => self.rate(device, pick, score, link)?,
             Op::ShowOld { device, pick } => self.show_old(device, pick)?,
             Op::ShowFork { device, pick } => self.show_fork(device, pick)?,
         }
