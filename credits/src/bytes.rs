@@ -3,6 +3,7 @@
 //! Text is lowercase hex of the exact length; anything else is refused. `docs/protocol.md` §1.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 /// Why a text is not a byte string of ours.
@@ -28,13 +29,49 @@ pub fn decode_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
     if text.len() != expected {
         return Err(HexError::Length { expected, got: text.len() });
     }
-    // The hex crate takes upper case too; one text form per value keeps equality of texts equality of values.
-    if !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(HexError::Character);
-    }
+    let (pairs, _) = text.as_bytes().as_chunks::<2>();
     let mut out = [0; N];
-    hex::decode_to_slice(text, &mut out).map_err(|_| HexError::Character)?;
+    for (byte, [high, low]) in out.iter_mut().zip(pairs) {
+        *byte = (digit(*high)? << 4) | digit(*low)?;
+    }
     Ok(out)
+}
+
+/// One text form per value keeps equality of texts equality of values: no upper case.
+fn digit(character: u8) -> Result<u8, HexError> {
+    match character {
+        b'0'..=b'9' => Ok(character - b'0'),
+        b'a'..=b'f' => Ok(character - b'a' + 10),
+        _ => Err(HexError::Character),
+    }
+}
+
+/// The longest of our byte strings that has a text form: a proof.
+const TEXT_BYTES_MAX: usize = 128;
+
+/// Calls with the lowercase hex of at most [`TEXT_BYTES_MAX`] bytes, which costs no allocation: a ledger writes a dozen such texts for
+/// each operation.
+pub(crate) fn with_hex<T>(bytes: &[u8], call: impl FnOnce(&str) -> T) -> T {
+    let mut buffer = [0; 2 * TEXT_BYTES_MAX];
+    let text =
+        buffer.get_mut(..bytes.len().saturating_mul(2)).expect("invariant: no byte string is longer than a proof");
+    hex::encode_to_slice(bytes, text).expect("invariant: the buffer is twice as long as the bytes");
+    call(std::str::from_utf8(text).expect("invariant: hex is ASCII"))
+}
+
+/// Reads a text form without a copy of it.
+pub(crate) struct TextVisitor<T>(pub(crate) PhantomData<T>);
+
+impl<T: FromStr<Err: fmt::Display>> serde::de::Visitor<'_> for TextVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
 /// Text, serde and debug forms of a type that is a fixed number of bytes.
@@ -42,7 +79,7 @@ macro_rules! hex_text {
     ($type:ty, $from:expr, $error:ty) => {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex::encode(self.as_bytes()))
+                $crate::bytes::with_hex(self.as_bytes(), |text| f.write_str(text))
             }
         }
 
@@ -57,14 +94,13 @@ macro_rules! hex_text {
 
         impl serde::Serialize for $type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                $crate::bytes::with_hex(self.as_bytes(), |text| serializer.serialize_str(text))
             }
         }
 
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str> as serde::Deserialize<'de>>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_str($crate::bytes::TextVisitor(std::marker::PhantomData))
             }
         }
     };

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ark_bn254::Fr;
-use ark_ff::{BigInteger, PrimeField};
+use ark_ff::{BigInt, PrimeField};
 use zeroize::Zeroize;
 
 use crate::bytes::{Bytes32, HexError, hex_text};
@@ -35,8 +35,8 @@ impl Fe {
 
     /// Decodes 32 big-endian bytes; refuses numbers that are not below the modulus.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, FieldError> {
-        let reduced = Self::from_fr(Fr::from_be_bytes_mod_order(&bytes));
-        if reduced.0 == bytes { Ok(reduced) } else { Err(FieldError::NotCanonical) }
+        let element = Self(bytes);
+        if element.number() < Fr::MODULUS { Ok(element) } else { Err(FieldError::NotCanonical) }
     }
 
     /// A digest with its top three bits cleared (protocol §3.1, §3.3): 253 bits are always below the modulus.
@@ -59,14 +59,22 @@ impl Fe {
 
     /// The element for arithmetic.
     pub fn to_fr(self) -> Fr {
-        Fr::from_be_bytes_mod_order(&self.0)
+        Fr::from_bigint(self.number()).expect("invariant: every element is below the modulus")
+    }
+
+    fn number(&self) -> BigInt<4> {
+        let mut number = BigInt::zero();
+        let (_, words) = self.0.as_rchunks::<8>();
+        number.0.iter_mut().zip(words.iter().rev()).for_each(|(limb, word)| *limb = u64::from_be_bytes(*word));
+        number
     }
 
     /// The canonical encoding of an element.
     pub fn from_fr(element: Fr) -> Self {
         let mut bytes = [0; 32];
-        // `to_bytes_be` of a four-limb integer is exactly 32 bytes.
-        bytes.iter_mut().zip(element.into_bigint().to_bytes_be()).for_each(|(byte, value)| *byte = value);
+        let (_, words) = bytes.as_rchunks_mut::<8>();
+        let limbs = element.into_bigint().0;
+        words.iter_mut().rev().zip(limbs).for_each(|(word, limb)| *word = limb.to_be_bytes());
         Self(bytes)
     }
 }

@@ -1,15 +1,13 @@
 //! The two hashes: SHA-2 for bytes, Poseidon for field elements.
 //!
 //! Poseidon is circom's over BN254 (x^5, 8 full rounds, circom's constants and output lane), natively by
-//! `light-poseidon`; the circuit uses the same constant tables (see [`crate::circuit`]). `docs/protocol.md` §3.1.
+//! `crate::poseidon`; the circuit uses the same constant tables (see [`crate::circuit`]). `docs/protocol.md` §3.1.
 
-use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use ark_bn254::Fr;
 #[cfg(not(target_arch = "wasm32"))]
 use aws_lc_rs::digest;
-use light_poseidon::{Poseidon, PoseidonHasher};
 #[cfg(target_arch = "wasm32")]
 use ring::digest;
 
@@ -61,18 +59,7 @@ pub fn poseidon<const N: usize>(inputs: [Fe; N]) -> Fe {
 
 /// [`poseidon`] over elements in arithmetic form.
 pub(crate) fn poseidon_fr<const N: usize>(inputs: [Fr; N]) -> Fr {
-    const { assert!(N >= 1 && N <= POSEIDON_INPUTS_MAX, "Poseidon takes one to five inputs") };
-    thread_local! {
-        // Building a hasher parses its constant tables, which costs more than hashing: one per arity and thread is kept.
-        static HASHERS: RefCell<[Option<Poseidon<Fr>>; POSEIDON_INPUTS_MAX]> = const { RefCell::new([const { None }; POSEIDON_INPUTS_MAX]) };
-    }
-    HASHERS.with_borrow_mut(|hashers| {
-        let slot = hashers.get_mut(N - 1).expect("invariant: the arity was checked at compile time");
-        let hasher = slot.get_or_insert_with(|| {
-            Poseidon::<Fr>::new_circom(N).expect("invariant: circom defines parameters for one to twelve inputs")
-        });
-        hasher.hash(&inputs).expect("invariant: the hasher was made for this number of inputs")
-    })
+    crate::poseidon::hash(inputs)
 }
 
 /// SHA-256 (FIPS 180-4).

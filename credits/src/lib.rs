@@ -24,6 +24,7 @@ pub mod merkle;
 pub mod note;
 pub mod offer;
 pub mod params;
+mod poseidon;
 pub mod rating;
 pub mod settlement;
 pub mod spend;

@@ -13,7 +13,7 @@ use crate::entry::SettledBy;
 use crate::keys::verify_ed25519;
 use crate::ledger::{JournalRequest, LedgerError, ReserveRequest, SettleRequest, journal_message, settle_message};
 use crate::merge::MergeRequest;
-use crate::note::{Inner, Leaf, Nullifier};
+use crate::note::{Inner, Leaf, Nullifier, leaf};
 use crate::rating::Rated;
 use crate::value::Credits;
 
@@ -282,6 +282,15 @@ pub fn decide_journal(state: &SpendState, journal: &VerifiedJournal) -> Result<J
 pub struct VerifiedSettle {
     request: SettleRequest,
     settle_key: Bytes32,
+    ahead: Option<LeafAhead>,
+}
+
+/// A successor's leaf, and what it was worked out from.
+#[derive(Clone, Copy, Debug)]
+struct LeafAhead {
+    inner_next: Inner,
+    refund: Credits,
+    leaf: Leaf,
 }
 
 impl VerifiedSettle {
@@ -289,7 +298,22 @@ impl VerifiedSettle {
     pub fn verify(request: SettleRequest, ledger_id: &Bytes32, settle_key: Bytes32) -> Result<Self, LedgerError> {
         let message = settle_message(ledger_id, &request.nullifier, request.charge);
         verify_ed25519(&settle_key, &message, &request.signature).map_err(|_| LedgerError::SettleSignature)?;
-        Ok(Self { request, settle_key })
+        Ok(Self { request, settle_key, ahead: None })
+    }
+
+    /// Works out the successor's leaf, so that the transaction, in which others wait, need not: of a spend that is expected to be
+    /// recorded with these.
+    pub fn hash_ahead(&mut self, inner_next: Inner, c_max: Credits) {
+        let refund = c_max.checked_sub(self.request.charge);
+        self.ahead = refund.map(|refund| LeafAhead { inner_next, refund, leaf: leaf(inner_next, refund) });
+    }
+
+    /// The successor's leaf, whatever was expected.
+    pub fn leaf(&self, inner_next: Inner, refund: Credits) -> Leaf {
+        match self.ahead {
+            Some(ahead) if ahead.inner_next == inner_next && ahead.refund == refund => ahead.leaf,
+            _ => leaf(inner_next, refund),
+        }
     }
 
     /// The request.

@@ -217,6 +217,17 @@ fn n38_a_settlement_stays_between_the_journal_and_the_reserve() {
 }
 
 #[test]
+fn a_leaf_that_was_hashed_ahead_is_taken_only_for_what_it_was_hashed_of() {
+    let (mine, other) = (request().inner_next, Inner(Fe::from(77)));
+    for (inner_next, c_max) in [(mine, 100), (other, 100), (mine, 101), (mine, 4)] {
+        let mut settle = settle(5);
+        settle.hash_ahead(inner_next, credits(c_max));
+        assert_eq!(settle.leaf(mine, credits(95)), leaf(mine, credits(95)), "{inner_next:?} {c_max}");
+    }
+    assert_eq!(settle(5).leaf(mine, credits(95)), leaf(mine, credits(95)));
+}
+
+#[test]
 fn n34_an_outcome_is_final() {
     assert_eq!(decide_settle(&settled(5), &settle(5)), Ok(SettleDecision::Repeat(ended(5).1)));
     assert_eq!(decide_settle(&settled(5), &settle(6)), Err(LedgerError::SettleConflict));

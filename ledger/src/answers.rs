@@ -1,5 +1,8 @@
 //! Answers, read from one committed state and sealed with its checkpoint.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
 use credits::merkle::{ProofError, consistency_proof, inclusion_proof, verify_consistency};
 use credits::{
     Bytes32, Checkpoint, CheckpointAnswer, LedgerError, LogEntry, LogPage, MintEntry, Nullifier, Recorded,
@@ -10,15 +13,36 @@ use crate::error::{Abort, StoreError};
 use crate::identity::LedgerIdentity;
 use crate::storage::{Heads, View};
 
+/// Most checkpoints that are kept: answers about one state and the next are given at the same time.
+const SIGNED_MAX: usize = 4;
+
+/// The checkpoints that were signed last. One of the same state and the same second has the same bytes, its signature included
+/// (RFC 8032 signs without chance), so it is signed once for all answers that it seals.
+#[derive(Default)]
+pub(crate) struct Signed(Mutex<VecDeque<(Heads, Checkpoint)>>);
+
 /// Signs the checkpoint of an answer.
 pub(crate) struct Signer<'a> {
     pub(crate) identity: &'a LedgerIdentity,
+    pub(crate) signed: &'a Signed,
     pub(crate) now: u64,
 }
 
 impl Signer<'_> {
     pub(crate) fn checkpoint(&self, view: &dyn View) -> Checkpoint {
-        self.identity.sign_checkpoint(&view.heads(), self.now)
+        let heads = view.heads();
+        // Held while it is signed: who needs the same one waits for it.
+        let mut signed = self.signed.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |(of, checkpoint): &&(Heads, Checkpoint)| *of == heads && checkpoint.time == self.now;
+        if let Some((_, checkpoint)) = signed.iter().rev().find(same) {
+            return checkpoint.clone();
+        }
+        let checkpoint = self.identity.sign_checkpoint(&heads, self.now);
+        signed.push_back((heads, checkpoint.clone()));
+        if signed.len() > SIGNED_MAX {
+            signed.pop_front();
+        }
+        checkpoint
     }
 }
 
@@ -137,5 +161,40 @@ fn node_error(error: ProofError<StoreError>) -> StoreError {
     match error {
         ProofError::Node(error) => error,
         _ => StoreError::Missing { record: "entry within the log" },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use credits::{Fe, LogFrontier, Root};
+
+    use super::*;
+    use crate::committed::Committed;
+    use crate::identity::example;
+    use crate::storage::Totals;
+
+    /// One that is shared is the one that would have been signed: of this state, and of this second.
+    #[test]
+    fn a_checkpoint_is_of_its_own_state_and_second_however_often_it_is_asked_for() {
+        let (identity, signed) = (example(), Signed::default());
+        let heads: Vec<_> = (0..6_u8)
+            .map(|number| Heads {
+                log_size: u64::from(number % 3),
+                log_root: Bytes32([number; 32]),
+                note_count: 1,
+                note_root: Root(Fe::from(u64::from(number / 2))),
+            })
+            .collect();
+        for round in 0..3 {
+            for now in [5, 6, 5] {
+                for heads in &heads {
+                    let view = Committed::after(&LogFrontier::new(), *heads, Totals::default());
+                    let checkpoint = Signer { identity: &identity, signed: &signed, now }.checkpoint(&view);
+                    assert_eq!(checkpoint, identity.sign_checkpoint(heads, now), "round {round}");
+                    checkpoint.verify(&identity.info().ledger_key).unwrap();
+                }
+            }
+        }
+        assert_eq!(signed.0.lock().unwrap().len(), SIGNED_MAX);
     }
 }

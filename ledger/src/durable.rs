@@ -14,7 +14,7 @@ use crate::identity::LedgerIdentity;
 use crate::postgres_store::{PostgresServer, PostgresStore};
 use crate::redb_store::{RedbStore, open_database};
 use crate::spend_verifier::SpendVerifier;
-use crate::storage::{Backend, View};
+use crate::storage::{Backend, Done, View};
 use crate::transitions::{Op, Outcome};
 
 /// A ledger that keeps what it acknowledges.
@@ -80,6 +80,10 @@ impl Backend for DurableStore {
     }
 
     async fn submit(&self, op: Op) -> Result<Outcome, LedgerError> {
+        self.commit(op).await.map(|(outcome, _committed)| outcome)
+    }
+
+    async fn commit(&self, op: Op) -> Result<Done, LedgerError> {
         match &self.0 {
             Kind::Redb(store) => store.group.submit(op).await,
             Kind::Postgres(store) => store.group.submit(op).await,

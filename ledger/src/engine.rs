@@ -13,15 +13,17 @@ use credits::{
     Bond, Bytes32, CheckpointAnswer, ClaimEntry, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError,
     LedgerInfo, LogEntry, LogPage, MergeEntry, MergeRequest, MergeResponse, Nullifier, PayeeAccount, RatingEntry,
     RatingRequest, RatingResponse, Recorded, RedeemRequest, RedeemResponse, Reservation, ReserveRequest, SettleRequest,
-    SettleResponse, SlashEntry, SlashRequest, SlashResponse, SpendContext, StakeEntry, StakeRequest, StakeResponse,
+    SettleResponse, SlashEntry, SlashRequest, SlashResponse, StakeEntry, StakeRequest, StakeResponse,
 };
 
-use crate::answers;
+use crate::answers::{self, Signed, Signer};
 use crate::clock::Clock;
+use crate::committed::Committed;
 use crate::error::{Abort, StoreError};
 use crate::identity::LedgerIdentity;
 use crate::merging;
 use crate::proof_queue::{Admitted, ProofQueue};
+use crate::reserved_lately::{ReservedAs, ReservedLately};
 use crate::spend_verifier::SpendVerifier;
 use crate::standing::decide_stake;
 use crate::storage::{Backend, Heads, Totals, View};
@@ -37,6 +39,15 @@ struct Shared<B> {
     proofs: ProofQueue,
     identity: LedgerIdentity,
     clock: Arc<dyn Clock>,
+    signed: Signed,
+    reserved_lately: ReservedLately,
+}
+
+impl<B> Shared<B> {
+    /// Seals the answers that are given now.
+    fn signer(&self) -> Signer<'_> {
+        Signer { identity: &self.identity, signed: &self.signed, now: self.clock.now() }
+    }
 }
 
 impl<B> Clone for StoredLedger<B> {
@@ -53,7 +64,8 @@ impl<B: Backend> StoredLedger<B> {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let proofs = ProofQueue::start(verifier)?;
-        Ok(Self { shared: Arc::new(Shared { backend, proofs, identity, clock }) })
+        let (signed, reserved_lately) = (Signed::default(), ReservedLately::default());
+        Ok(Self { shared: Arc::new(Shared { backend, proofs, identity, clock, signed, reserved_lately }) })
     }
 
     pub(crate) fn backend(&self) -> &B {
@@ -92,15 +104,22 @@ impl<B: Backend> StoredLedger<B> {
     /// Reads the newest committed state on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
-        answer: impl FnOnce(&answers::Signer<'_>, &dyn View) -> Result<T, Abort> + Send + 'static,
+        answer: impl FnOnce(&Signer<'_>, &dyn View) -> Result<T, Abort> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        self.blocking(move |shared| {
-            shared.backend.read(|view| {
-                let signer = answers::Signer { identity: &shared.identity, now: shared.clock.now() };
-                answer(&signer, view)
-            })
-        })
-        .await
+        self.blocking(move |shared| shared.backend.read(|view| answer(&shared.signer(), view))).await
+    }
+
+    /// Answers an operation from what its transaction left, or from the store when that does not tell: the operation was a repeat of
+    /// one of before.
+    async fn answer<T: Send + 'static>(
+        &self,
+        committed: Option<Arc<Committed>>,
+        answer: impl Fn(&Signer<'_>, &dyn View) -> Result<T, Abort> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        match committed.map(|committed| answer(&self.shared.signer(), &*committed)) {
+            Some(Ok(answer)) => Ok(answer),
+            _ => self.read(answer).await,
+        }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -137,8 +156,8 @@ impl<B: Backend> StoredLedger<B> {
                 match decide_reserve(&request, facts, &rules.reserve, now)? {
                     ReserveDecision::Record => Ok(Admission::New(Box::new(request), admitted)),
                     ReserveDecision::Repeat { .. } => {
-                        let signer = answers::Signer { identity: &shared.identity, now };
-                        Ok(Admission::Repeat(Box::new(answers::reservation(&signer, view, &request.nullifier)?)))
+                        let reservation = answers::reservation(&shared.signer(), view, &request.nullifier)?;
+                        Ok(Admission::Repeat(Box::new(reservation)))
                     }
                 }
             })
@@ -146,11 +165,24 @@ impl<B: Backend> StoredLedger<B> {
         .await
     }
 
-    /// What the spend of a nullifier is bound to.
-    async fn context(&self, nullifier: Nullifier) -> Result<SpendContext, LedgerError> {
+    async fn reserved_as(&self, nullifier: Nullifier) -> Result<ReservedAs, LedgerError> {
+        if let Some(reserved) = self.shared.reserved_lately.get(&nullifier) {
+            return Ok(reserved);
+        }
+        let read = self.read(move |_, view| {
+            let state = view.spend(&nullifier)?.ok_or(LedgerError::NotFound)?;
+            Ok(ReservedAs::from(state.spend().ok_or(LedgerError::NotFound)?))
+        });
+        let reserved = read.await?;
+        self.shared.reserved_lately.remember(nullifier, reserved);
+        Ok(reserved)
+    }
+
+    /// The key of a tab.
+    async fn tab_key(&self, nullifier: Nullifier) -> Result<Bytes32, LedgerError> {
         self.read(move |_, view| {
             let state = view.spend(&nullifier)?.ok_or(LedgerError::NotFound)?;
-            Ok(state.spend().ok_or(LedgerError::NotFound)?.context.clone())
+            Ok(state.spend().ok_or(LedgerError::NotFound)?.context.tab_key)
         })
         .await
     }
@@ -161,10 +193,10 @@ impl<B: Backend> StoredLedger<B> {
         op: Op,
         pick: fn(LogEntry) -> Option<E>,
     ) -> Result<Recorded<E>, LedgerError> {
-        let Outcome::Logged { entry_index } = self.shared.backend.submit(op).await? else {
+        let (Outcome::Logged { entry_index }, committed) = self.shared.backend.commit(op).await? else {
             return Err(LedgerError::Unavailable);
         };
-        self.read(move |signer, view| answers::recorded(signer, view, entry_index, pick)).await
+        self.answer(committed, move |signer, view| answers::recorded(signer, view, entry_index, pick)).await
     }
 }
 
@@ -198,36 +230,39 @@ impl<B: Backend> Ledger for StoredLedger<B> {
     async fn redeem(&self, request: RedeemRequest) -> Result<RedeemResponse, LedgerError> {
         let redeem = VerifiedRedeem::verify(request, self.shared.identity.info())?;
         let count = redeem.output_count();
-        let Outcome::Redeemed { first_entry } = self.shared.backend.submit(Op::Redeem(redeem)).await? else {
+        let (Outcome::Redeemed { first_entry }, committed) = self.shared.backend.commit(Op::Redeem(redeem)).await?
+        else {
             return Err(LedgerError::Unavailable);
         };
-        self.read(move |signer, view| answers::redeem(signer, view, first_entry, count)).await
+        self.answer(committed, move |signer, view| answers::redeem(signer, view, first_entry, count)).await
     }
 
     async fn reserve(&self, request: ReserveRequest) -> Result<Reservation, LedgerError> {
-        let nullifier = request.nullifier;
+        let (nullifier, reserved) = (request.nullifier, ReservedAs::from(&request));
         let proved = match self.admit(request).await? {
             Admission::Repeat(reservation) => return Ok(*reservation),
             // 2 The proof.
             Admission::New(request, admitted) => self.shared.proofs.verify(*request, admitted).await?,
         };
         // 3 The decision is made again inside the transaction: only there it is final.
-        self.shared.backend.submit(Op::Reserve(proved)).await?;
-        self.read(move |signer, view| answers::reservation(signer, view, &nullifier)).await
+        let (_recorded, committed) = self.shared.backend.commit(Op::Reserve(proved)).await?;
+        self.shared.reserved_lately.remember(nullifier, reserved);
+        self.answer(committed, move |signer, view| answers::reservation(signer, view, &nullifier)).await
     }
 
     async fn journal(&self, request: JournalRequest) -> Result<(), LedgerError> {
-        let settle_key = self.context(request.nullifier).await?.settle_key;
+        let ReservedAs { settle_key, .. } = self.reserved_as(request.nullifier).await?;
         let journal = VerifiedJournal::verify(request, &self.shared.identity.ledger_id(), settle_key)?;
         self.shared.backend.submit(Op::Journal(journal)).await.map(|_recorded| ())
     }
 
     async fn settle(&self, request: SettleRequest) -> Result<SettleResponse, LedgerError> {
         let nullifier = request.nullifier;
-        let settle_key = self.context(nullifier).await?.settle_key;
-        let settle = VerifiedSettle::verify(request, &self.shared.identity.ledger_id(), settle_key)?;
-        self.shared.backend.submit(Op::Settle(settle)).await?;
-        self.read(move |signer, view| answers::settlement(signer, view, &nullifier)).await
+        let ReservedAs { settle_key, inner_next, c_max } = self.reserved_as(nullifier).await?;
+        let mut settle = VerifiedSettle::verify(request, &self.shared.identity.ledger_id(), settle_key)?;
+        settle.hash_ahead(inner_next, c_max);
+        let (_recorded, committed) = self.shared.backend.commit(Op::Settle(settle)).await?;
+        self.answer(committed, move |signer, view| answers::settlement(signer, view, &nullifier)).await
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<ClaimResponse, LedgerError> {
@@ -266,7 +301,7 @@ impl<B: Backend> Ledger for StoredLedger<B> {
 
     async fn rate(&self, request: RatingRequest) -> Result<RatingResponse, LedgerError> {
         let nullifier = request.nullifier;
-        let tab_key = self.context(nullifier).await?.tab_key;
+        let tab_key = self.tab_key(nullifier).await?;
         let rating = VerifiedRating::verify(request, &self.shared.identity.ledger_id(), tab_key)?;
         let asked = rating.clone();
         self.read(move |_, view| {

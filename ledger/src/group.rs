@@ -11,9 +11,11 @@ use std::time::Duration;
 use credits::LedgerError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::committed::Committed;
 use crate::error::{Abort, StoreError};
+use crate::hash_ahead::hash_mints;
 use crate::identity::Rules;
-use crate::storage::Book;
+use crate::storage::{Book, Done};
 use crate::transitions::{Op, Outcome, apply};
 
 /// Most operations in one transaction. From 32 on the syncs no longer dominate; a larger group only delays its members.
@@ -30,12 +32,14 @@ pub(crate) type Outcomes = Vec<Result<Outcome, LedgerError>>;
 
 /// What a store's writer does.
 pub(crate) trait Committer: Send + 'static {
-    /// Carries out a batch in one transaction. Outcomes are returned only after it is on disk.
-    fn commit(&mut self, ops: &[Op]) -> Result<Outcomes, StoreError>;
+    /// Carries out a batch in one transaction. Outcomes, and what it left if it changed anything, are returned only after it is on
+    /// disk.
+    fn commit(&mut self, ops: &[Op]) -> Result<(Outcomes, Option<Committed>), StoreError>;
 }
 
 /// Decides and writes a batch into one transaction's book.
 pub(crate) fn apply_all(book: &mut impl Book, rules: &Rules, now: u64, ops: &[Op]) -> Result<Outcomes, StoreError> {
+    hash_mints(ops, book.totals().mint_seq, rules.reserve.ledger_id);
     let mut outcomes = Vec::with_capacity(ops.len());
     for op in ops {
         outcomes.push(match apply(book, rules, now, op) {
@@ -50,7 +54,7 @@ pub(crate) fn apply_all(book: &mut impl Book, rules: &Rules, now: u64, ops: &[Op
 /// An operation and where its outcome goes.
 struct Job {
     op: Op,
-    answer: oneshot::Sender<Result<Outcome, LedgerError>>,
+    answer: oneshot::Sender<Result<Done, LedgerError>>,
 }
 
 /// A writer and its queue.
@@ -77,7 +81,7 @@ impl Group {
         Ok(Self { jobs: Some(jobs), failure, ended: Mutex::new(ended) })
     }
 
-    pub(crate) async fn submit(&self, op: Op) -> Result<Outcome, LedgerError> {
+    pub(crate) async fn submit(&self, op: Op) -> Result<Done, LedgerError> {
         let (answer, outcome) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or(LedgerError::Unavailable)?;
         let submitted = async {
@@ -88,7 +92,7 @@ impl Group {
     }
 
     /// The same from a thread that may block, and that has a runtime to tell the time.
-    pub(crate) fn submit_blocking(&self, op: Op) -> Result<Outcome, LedgerError> {
+    pub(crate) fn submit_blocking(&self, op: Op) -> Result<Done, LedgerError> {
         tokio::runtime::Handle::try_current().map_err(|_| LedgerError::Unavailable)?.block_on(self.submit(op))
     }
 
@@ -138,15 +142,17 @@ fn serve(mut committer: impl Committer, mut queue: mpsc::Receiver<Job>, failure:
         let outcomes = if failure.is_set() { None } else { committed(&mut committer, &ops, failure) };
         // Nobody listens any more when the caller gave up; what was done stays done.
         match outcomes {
-            Some(outcomes) => {
-                answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| drop(answer.send(outcome)))
+            Some((outcomes, committed)) => {
+                let committed = committed.map(Arc::new);
+                let done = outcomes.into_iter().map(|outcome| outcome.map(|outcome| (outcome, committed.clone())));
+                answers.into_iter().zip(done).for_each(|(answer, done)| drop(answer.send(done)));
             }
             None => answers.into_iter().for_each(|answer| drop(answer.send(Err(LedgerError::Unavailable)))),
         }
     }
 }
 
-fn committed(committer: &mut impl Committer, ops: &[Op], failure: &Failure) -> Option<Outcomes> {
+fn committed(committer: &mut impl Committer, ops: &[Op], failure: &Failure) -> Option<(Outcomes, Option<Committed>)> {
     committer.commit(ops).map_err(|error| failure.unless_passing(error)).ok()
 }
 

@@ -81,3 +81,27 @@ pub struct Rules {
     /// A root that fewer notes than this follow is recent; an anchor may be older (protocol §4.3).
     pub root_window: u64,
 }
+
+/// Seed of the one key of [`example`].
+#[cfg(test)]
+pub(crate) const EXAMPLE_KEY: [u8; 32] = [1; 32];
+
+/// A ledger for tests of single parts, its own administrator.
+#[cfg(test)]
+pub(crate) fn example() -> LedgerIdentity {
+    let (key, vk_digest) = (LedgerKey::from_seed(&EXAMPLE_KEY), Bytes32([9; 32]));
+    let info = LedgerInfo {
+        version: LEDGER_VERSION.to_owned(),
+        ledger_id: ledger_id(key.public(), vk_digest, None),
+        ledger_key: key.public(),
+        admin_key: key.public(),
+        vk_digest,
+        holds_value: false,
+        setup: "single-party".to_owned(),
+        merge: None,
+        grace_secs: 60,
+        root_window: 64,
+        tab_secs_max: 600,
+    };
+    LedgerIdentity::new(info, key).expect("invariant: the description names the key")
+}

@@ -4,6 +4,7 @@
 //! `docs/protocol.md` §4.
 
 pub mod clock;
+pub mod committed;
 pub mod directory;
 pub mod durable;
 pub mod engine;
@@ -20,8 +21,10 @@ pub mod transitions;
 
 mod answers;
 mod group;
+mod hash_ahead;
 mod merging;
 mod record;
+mod reserved_lately;
 mod standing;
 
 pub use clock::Clock;

@@ -1,5 +1,7 @@
 //! Records as stores keep them: JSON of the same types that go over the wire.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use credits::merkle::LogFrontier;
 use credits::tree::{ANCHOR_LIFE, ANCHOR_STEP};
 use credits::{Bytes32, NoteFrontier, Root};
@@ -37,6 +39,25 @@ impl Meta {
     }
 }
 
+/// The description that was read last, as it was stored and as what it says: most reads are of the same state as the one before.
+#[derive(Default)]
+pub(crate) struct LastMeta(Mutex<Option<(Vec<u8>, Arc<Meta>)>>);
+
+impl LastMeta {
+    /// Decodes a description, unless it is the last one byte for byte.
+    pub(crate) fn decode(&self, record: &[u8]) -> Result<Arc<Meta>, StoreError> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((stored, meta)) = &*last
+            && stored == record
+        {
+            return Ok(Arc::clone(meta));
+        }
+        let meta = Arc::new(decode("description", record)?);
+        *last = Some((record.to_vec(), Arc::clone(&meta)));
+        Ok(meta)
+    }
+}
+
 fn heads(log: &LogFrontier, notes: &NoteFrontier) -> Heads {
     Heads { log_size: log.size(), log_root: log.root(), note_count: notes.len(), note_root: notes.root() }
 }
@@ -67,4 +88,28 @@ pub(crate) fn is_recent(heads: &Heads, root: &Root, recorded_count: Option<u64>,
         heads.note_count.checked_sub(count).is_some_and(|age| age < life)
     };
     *root == heads.note_root || recorded_count.is_some_and(is_recent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_description_is_taken_only_for_the_same_bytes() {
+        let (last, mut meta) = (LastMeta::default(), Meta::empty(Bytes32([1; 32])));
+        let first = encode("description", &meta).unwrap();
+        meta.log.append([2; 32]);
+        meta.update_heads();
+        let second = encode("description", &meta).unwrap();
+        for (record, size) in [(&first, 0), (&second, 1), (&second, 1), (&first, 0)] {
+            assert_eq!(last.decode(record).unwrap().heads.log_size, size);
+        }
+        for length in 0..first.len() {
+            let cut = last.decode(&first[..length]);
+            assert!(matches!(cut, Err(StoreError::Record { record: "description", .. })), "{length}");
+        }
+        let trailing = [first.as_slice(), b"}"].concat();
+        assert!(matches!(last.decode(&trailing), Err(StoreError::Record { record: "description", .. })));
+        assert_eq!(last.decode(&first).unwrap().heads.log_size, 0);
+    }
 }

@@ -4,12 +4,14 @@
 //! committed state from beginning to end.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use credits::claim::LastClaim;
 use credits::state::SpendState;
 use credits::{Bond, Bytes32, Credits, Inner, Leaf, LedgerError, LogEntry, MintOutput, Nullifier, Root};
 use serde::{Deserialize, Serialize};
 
+use crate::committed::Committed;
 use crate::error::{Abort, StoreError};
 use crate::transitions::{Op, Outcome};
 
@@ -141,6 +143,9 @@ pub trait View: Facts {
     fn bond(&self, payee: &Bytes32) -> Result<Option<Bond>, StoreError>;
 }
 
+/// What came of an operation, and the state that its transaction left.
+pub type Done = (Outcome, Option<Arc<Committed>>);
+
 /// A store.
 pub trait Backend: Send + Sync + 'static {
     /// Reads the newest committed state. Blocks.
@@ -148,4 +153,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Carries out one operation. When this returns, what it did is durable.
     fn submit(&self, op: Op) -> impl Future<Output = Result<Outcome, LedgerError>> + Send;
+
+    /// The same, with what its transaction left, where the store keeps that for the answer.
+    fn commit(&self, op: Op) -> impl Future<Output = Result<Done, LedgerError>> + Send {
+        async { Ok((self.submit(op).await?, None)) }
+    }
 }

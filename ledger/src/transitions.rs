@@ -3,11 +3,13 @@
 //! An operation decides before it writes. A refused one has written nothing, so it can share a transaction with others;
 //! the one exception, ending an overdue spend on the way, is complete in itself.
 
+use std::sync::OnceLock;
+
 use credits::claim::{ClaimDecision, LastClaim, VerifiedClaim, decide_claim};
 use credits::entry::{ClaimEntry, SettleEntry, VoidEntry};
 use credits::fault::VerifiedSlash;
 use credits::ledger::REDEEM_OUTPUTS_MAX;
-use credits::note::{Blind, inner, leaf, mint_rho};
+use credits::note::leaf;
 use credits::rating::VerifiedRating;
 use credits::stake::VerifiedStake;
 use credits::state::{
@@ -20,6 +22,7 @@ use credits::{
 };
 
 use crate::error::{Abort, StoreError};
+use crate::hash_ahead::HashedMint;
 use crate::identity::Rules;
 use crate::merging::{self, ProvedMerge};
 use crate::standing;
@@ -119,6 +122,7 @@ pub enum Outcome {
 pub struct VerifiedRedeem {
     voucher: Voucher,
     outputs: Vec<MintOutput>,
+    ahead: OnceLock<Vec<HashedMint>>,
 }
 
 impl VerifiedRedeem {
@@ -136,12 +140,25 @@ impl VerifiedRedeem {
         if !count_fits || !none_empty || sum != Some(voucher.value) {
             return Err(LedgerError::OutputsMismatch);
         }
-        Ok(Self { voucher, outputs })
+        Ok(Self { voucher, outputs, ahead: OnceLock::new() })
     }
 
     /// Number of notes it opens.
     pub fn output_count(&self) -> usize {
         self.outputs.len()
+    }
+
+    /// Hashes its mints, should the first get this number.
+    pub(crate) fn hash_ahead(&self, ledger_id: Bytes32, first: u64) {
+        let mints = (first..=u64::MAX)
+            .zip(&self.outputs)
+            .map(|(mint_seq, output)| HashedMint::new(ledger_id, mint_seq, output));
+        self.ahead.get_or_init(|| mints.collect());
+    }
+
+    /// Its mints as they were hashed ahead, if they were.
+    pub(crate) fn hashed_ahead(&self) -> impl Iterator<Item = &HashedMint> {
+        self.ahead.get().into_iter().flatten()
     }
 }
 
@@ -183,7 +200,7 @@ pub fn apply(book: &mut impl Book, rules: &Rules, now: u64, op: &Op) -> Result<O
 }
 
 fn apply_redeem(book: &mut impl Book, rules: &Rules, redeem: &VerifiedRedeem) -> Result<Outcome, Abort> {
-    let VerifiedRedeem { voucher, outputs } = redeem;
+    let VerifiedRedeem { voucher, outputs, .. } = redeem;
     if let Some(RedeemedVoucher { outputs: redeemed, first_entry }) = book.voucher(&voucher.voucher_id)? {
         return if redeemed == *outputs {
             Ok(Outcome::Redeemed { first_entry })
@@ -194,17 +211,24 @@ fn apply_redeem(book: &mut impl Book, rules: &Rules, redeem: &VerifiedRedeem) ->
     let minted = book.totals().minted.checked_add(voucher.value).filter(|minted| *minted <= MINTED_TOTAL_MAX);
     book.totals().minted = minted.ok_or(LedgerError::CapExceeded)?;
     let mut positions = Vec::with_capacity(outputs.len());
+    let mut ahead = redeem.hashed_ahead();
     for output in outputs {
-        positions.push(mint(book, rules, voucher.voucher_id, output)?);
+        positions.push(mint(book, rules, voucher.voucher_id, output, ahead.next())?);
     }
     let first_entry = *positions.first().ok_or(StoreError::Sum { sum: "outputs of a voucher" })?;
     book.put_voucher(&voucher.voucher_id, &RedeemedVoucher { outputs: outputs.clone(), first_entry })?;
     Ok(Outcome::Redeemed { first_entry })
 }
 
-fn mint(book: &mut impl Book, rules: &Rules, voucher_id: Bytes32, output: &MintOutput) -> Result<u64, StoreError> {
+fn mint(
+    book: &mut impl Book,
+    rules: &Rules,
+    voucher_id: Bytes32,
+    output: &MintOutput,
+    ahead: Option<&HashedMint>,
+) -> Result<u64, StoreError> {
     let MintOutput { pk, value, b } = *output;
-    let OpenedNote { mint_seq, rho, leaf_index, leaf } = open_note(book, rules, output)?;
+    let OpenedNote { mint_seq, rho, leaf_index, leaf } = open_note_hashed(book, rules, output, ahead)?;
     book.append_entry(&LogEntry::Mint(MintEntry { mint_seq, value, pk, rho, b, leaf_index, leaf, voucher_id }))
 }
 
@@ -235,11 +259,21 @@ struct OpenedNote {
 
 /// Appends a note whose content is public.
 fn open_note(book: &mut impl Book, rules: &Rules, output: &MintOutput) -> Result<OpenedNote, StoreError> {
-    let MintOutput { pk, value, b } = *output;
+    open_note_hashed(book, rules, output, None)
+}
+
+/// The same, of an output that was hashed with a number that may be its own.
+fn open_note_hashed(
+    book: &mut impl Book,
+    rules: &Rules,
+    output: &MintOutput,
+    ahead: Option<&HashedMint>,
+) -> Result<OpenedNote, StoreError> {
     let mint_seq = book.totals().mint_seq;
     book.totals().mint_seq = mint_seq.checked_add(1).ok_or(StoreError::Sum { sum: "number of mints" })?;
-    let rho = mint_rho(rules.reserve.ledger_id, mint_seq);
-    let leaf = leaf(inner(pk, value, rho, Blind(b)), Credits::ZERO);
+    let ahead = ahead.filter(|ahead| ahead.mint_seq == mint_seq).copied();
+    let hashed = ahead.unwrap_or_else(|| HashedMint::new(rules.reserve.ledger_id, mint_seq, output));
+    let HashedMint { rho, leaf, .. } = hashed;
     Ok(OpenedNote { mint_seq, rho, leaf_index: book.append_note(leaf)?, leaf })
 }
 
@@ -287,7 +321,8 @@ fn apply_settle(book: &mut impl Book, rules: &Rules, now: u64, settle: &Verified
     match (decide_settle(&state, settle)?, state) {
         (SettleDecision::Record { refund }, SpendState::Reserved(spend)) => {
             let how = Ending::Guardian(request.signature);
-            end(book, &request.nullifier, spend, request.charge, refund, how)?;
+            let leaf = settle.leaf(spend.inner_next, refund);
+            end(book, &request.nullifier, spend, request.charge, (refund, leaf), how)?;
         }
         (SettleDecision::Repeat(_), _) => {}
         // Nothing is acknowledged that was not recorded.
@@ -326,10 +361,12 @@ fn finalise(
     spend: ReservedSpend,
     finalisation: Finalisation,
 ) -> Result<SpendState, StoreError> {
-    match finalisation {
-        Finalisation::Settle { charge, refund } => end(book, nullifier, spend, charge, refund, Ending::LedgerSettles),
-        Finalisation::Void { refund } => end(book, nullifier, spend, Credits::ZERO, refund, Ending::LedgerVoids),
-    }
+    let (charge, refund, how) = match finalisation {
+        Finalisation::Settle { charge, refund } => (charge, refund, Ending::LedgerSettles),
+        Finalisation::Void { refund } => (Credits::ZERO, refund, Ending::LedgerVoids),
+    };
+    let leaf = leaf(spend.inner_next, refund);
+    end(book, nullifier, spend, charge, (refund, leaf), how)
 }
 
 /// How a spend ends.
@@ -345,13 +382,12 @@ fn end(
     nullifier: &Nullifier,
     spend: ReservedSpend,
     charge: Credits,
-    refund: Credits,
+    (refund, leaf): (Credits, Leaf),
     how: Ending,
 ) -> Result<SpendState, StoreError> {
     if charge.checked_add(refund) != Some(spend.c_max) {
         return Err(StoreError::Sum { sum: "charge and refund" });
     }
-    let leaf = leaf(spend.inner_next, refund);
     let leaf_index = book.append_note(leaf)?;
     let nullifier = *nullifier;
     let settle =

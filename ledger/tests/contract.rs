@@ -76,6 +76,7 @@ contract! {
     refused_operations_do_not_disturb_their_neighbours,
     unknown_things_are_not_found,
     the_log_proves_itself,
+    what_a_crowd_is_answered_is_in_the_log,
 }
 
 mod cases {

@@ -12,9 +12,10 @@ use postgres::types::Type;
 
 use super::rows::{BOND, LAST_CLAIM, PAYEE, Rows, owed, read};
 use super::schema::{bigint, bytes32, column, number};
+use crate::committed::Committed;
 use crate::error::StoreError;
 use crate::record::{Meta, decode, encode, is_anchor, is_recent, roots_kept};
-use crate::storage::{Book, Facts, Heads, RedeemedVoucher, Totals};
+use crate::storage::{Book, Facts, RedeemedVoucher, Totals};
 use crate::transitions::{Mentioned, Op};
 
 pub(super) struct WriteBook<'t, 'c> {
@@ -22,6 +23,7 @@ pub(super) struct WriteBook<'t, 'c> {
     /// What the transaction will leave; its heads stay those of the state it started from until [`WriteBook::close`].
     meta: Meta,
     changed: bool,
+    committed: Committed,
     /// Spends that were looked at.
     spends: RefCell<BTreeMap<Nullifier, Spend>>,
     /// Hidden parts that were looked at, and whether a spend used them.
@@ -52,6 +54,7 @@ impl<'t, 'c> WriteBook<'t, 'c> {
         let Mentioned { nullifiers, inners, roots, voucher_ids } = Mentioned::by(ops);
         let mut book = Self {
             transaction: RefCell::new(transaction),
+            committed: Committed::after(&meta.log, meta.heads, meta.totals),
             meta,
             changed: false,
             spends: RefCell::default(),
@@ -86,8 +89,8 @@ impl<'t, 'c> WriteBook<'t, 'c> {
         self.changed
     }
 
-    /// Writes what the transaction leaves, and returns its heads.
-    pub(super) fn close(mut self, root_window: u64) -> Result<Heads, StoreError> {
+    /// Writes what the transaction leaves, and returns it.
+    pub(super) fn close(mut self, root_window: u64) -> Result<Committed, StoreError> {
         let notes_before = self.meta.heads.note_count;
         self.meta.update_heads();
         for (nullifier, spend) in self.spends.into_inner() {
@@ -121,7 +124,7 @@ impl<'t, 'c> WriteBook<'t, 'c> {
         let oldest = heads.note_count.saturating_sub(roots_kept(root_window));
         let state = encode("description", &self.meta)?;
         self.rows.write(self.transaction.into_inner(), oldest, &state)?;
-        Ok(heads)
+        Ok(self.committed.ended(heads, self.meta.totals))
     }
 
     fn by_keys<'k>(
@@ -207,6 +210,7 @@ impl Book for WriteBook<'_, '_> {
         let spend = spends.entry(*nullifier).or_default();
         spend.state = Some(state.clone());
         spend.changed = true;
+        self.committed.note_spend(nullifier, state);
         Ok(())
     }
 
@@ -311,10 +315,12 @@ impl Book for WriteBook<'_, '_> {
         self.changed = true;
         let index = self.meta.log.size();
         self.rows.entry(index, &encode("log entry", entry)?)?;
+        self.committed.note_entry(entry);
         let mut completed = Vec::new();
         self.meta.log.append_with(entry.leaf_hash(), |level, index, hash| completed.push((level, index, hash)));
         for (level, index, hash) in completed {
             self.rows.node(level, index, hash.as_bytes())?;
+            self.committed.note_node(level, index, hash);
         }
         Ok(index)
     }

@@ -15,6 +15,7 @@ use super::seen::Seen;
 use super::write_book::WriteBook;
 use crate::answers::extends;
 use crate::clock::Clock;
+use crate::committed::Committed;
 use crate::error::StoreError;
 use crate::group::{Committer, Outcomes, apply_all};
 use crate::identity::{LedgerIdentity, Rules};
@@ -104,10 +105,10 @@ impl Writer {
         Ok((meta, column(&row, 2)?))
     }
 
-    fn commit_with(&self, client: &mut Client, ops: &[Op]) -> Result<Outcomes, StoreError> {
+    fn commit_with(&self, client: &mut Client, ops: &[Op]) -> Result<(Outcomes, Option<Committed>), StoreError> {
         let mut transaction = begin(client, false).map_err(serving("begin"))?;
         let (meta, waits) = self.lock(&mut transaction)?;
-        let mut heads = meta.heads;
+        let heads = meta.heads;
         for op in ops {
             // What was read from a server that was left behind is confirmed by none that took over.
             if let Op::Confirm(read) = op
@@ -118,18 +119,13 @@ impl Writer {
         }
         let mut book = WriteBook::open(&mut transaction, meta, ops)?;
         let outcomes = apply_all(&mut book, &self.rules, self.clock.now(), ops)?;
-        let changed = book.is_changed();
-        if changed {
-            heads = book.close(self.rules.root_window)?;
-        } else {
-            drop(book);
-        }
-        if !changed && !waits {
+        let committed = if book.is_changed() { Some(book.close(self.rules.root_window)?) } else { None };
+        if committed.is_none() && !waits {
             transaction.rollback().map_err(serving("end a transaction"))?;
             self.seen.raise(heads);
-            return Ok(outcomes);
+            return Ok((outcomes, None));
         }
-        if !changed {
+        if committed.is_none() {
             // A repeat of what a commit left whose wait for standbys was cut off is acknowledged here: it waits again.
             transaction.batch_execute(TOUCH).map_err(serving("touch its description"))?;
         }
@@ -138,8 +134,8 @@ impl Writer {
         if self.warned.load(Ordering::SeqCst) {
             return Err(server("wait for its standbys", "the server warned while it committed"));
         }
-        self.seen.raise(heads);
-        Ok(outcomes)
+        self.seen.raise(committed.as_ref().map_or(heads, View::heads));
+        Ok((outcomes, committed))
     }
 }
 
@@ -151,12 +147,12 @@ fn no_ledger_or(doing: &'static str) -> impl FnOnce(postgres::Error) -> StoreErr
 }
 
 impl Committer for Writer {
-    fn commit(&mut self, ops: &[Op]) -> Result<Outcomes, StoreError> {
+    fn commit(&mut self, ops: &[Op]) -> Result<(Outcomes, Option<Committed>), StoreError> {
         // A connection that was lost since the last batch is found out before anything of this one is sent.
         let kept = self.client.take().and_then(|mut client| is_alive(&mut client).then_some(client));
         let mut client = kept.map_or_else(|| self.connect(), Ok)?;
-        let outcomes = self.commit_with(&mut client, ops)?;
+        let done = self.commit_with(&mut client, ops)?;
         self.client = Some(client);
-        Ok(outcomes)
+        Ok(done)
     }
 }

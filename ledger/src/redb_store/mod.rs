@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::error::{Abort, StoreError, doing};
 use crate::group::Group;
 use crate::identity::LedgerIdentity;
+use crate::record::LastMeta;
 use crate::storage::View;
 
 use read_view::ReadView;
@@ -42,6 +43,7 @@ pub(crate) fn open_database(path: &Path) -> Result<Database, StoreError> {
 pub(crate) struct RedbStore {
     pub(crate) group: Group,
     database: Arc<Database>,
+    last_read: LastMeta,
 }
 
 impl RedbStore {
@@ -53,10 +55,10 @@ impl RedbStore {
     ) -> Result<Self, StoreError> {
         let database = Arc::new(database);
         let writer = Writer::prepare(Arc::clone(&database), identity, clock)?;
-        Ok(Self { group: Group::start(writer)?, database })
+        Ok(Self { group: Group::start(writer)?, database, last_read: LastMeta::default() })
     }
 
     pub(crate) fn read<T>(&self, answer: impl FnOnce(&dyn View) -> Result<T, Abort>) -> Result<T, Abort> {
-        self.group.reading(|| answer(&ReadView::open(&self.database)?))
+        self.group.reading(|| answer(&ReadView::open(&self.database, &self.last_read)?))
     }
 }

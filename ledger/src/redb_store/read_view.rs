@@ -1,5 +1,7 @@
 //! A committed state, read through one read transaction.
 
+use std::sync::Arc;
+
 use credits::claim::LastClaim;
 use credits::state::SpendState;
 use credits::{Bond, Bytes32, Credits, Inner, LogEntry, Nullifier, Root};
@@ -7,21 +9,21 @@ use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
 
 use super::tables::{BONDS, CLAIMS, ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOTS, SPENDS};
 use crate::error::{StoreError, doing};
-use crate::record::{Meta, decode, is_recent};
+use crate::record::{LastMeta, Meta, decode, is_recent};
 use crate::storage::{Facts, Heads, Totals, View};
 
 pub(super) struct ReadView {
     transaction: ReadTransaction,
-    meta: Meta,
+    meta: Arc<Meta>,
 }
 
 impl ReadView {
-    pub(super) fn open(database: &Database) -> Result<Self, StoreError> {
+    pub(super) fn open(database: &Database, last: &LastMeta) -> Result<Self, StoreError> {
         let transaction = database.begin_read().map_err(doing("begin reading"))?;
         let table = transaction.open_table(META).map_err(doing("open its description"))?;
         let record = table.get(META_KEY).map_err(doing("read its description"))?;
         let record = record.ok_or(StoreError::Missing { record: "description" })?;
-        let meta = decode("description", record.value())?;
+        let meta = last.decode(record.value())?;
         Ok(Self { transaction, meta })
     }
 }

@@ -8,6 +8,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::tables::{
     BONDS, CLAIMS, DUE, ENTRIES, INNERS, META, META_KEY, NODES, PAYEES, ROOT_COUNTS, ROOTS, SPENDS, VOUCHERS,
 };
+use crate::committed::Committed;
 use crate::error::{StoreError, doing};
 use crate::record::{Meta, decode, encode, is_anchor, is_recent, roots_kept};
 use crate::storage::{Book, Facts, Heads, RedeemedVoucher, Totals};
@@ -18,6 +19,7 @@ pub(super) struct WriteBook<'t> {
     /// What the transaction will leave; its heads stay those of the state it started from until [`WriteBook::close`].
     meta: Meta,
     changed: bool,
+    committed: Committed,
     meta_table: Table<'t, &'static str, &'static [u8]>,
     entries: Table<'t, u64, &'static [u8]>,
     nodes: Table<'t, (u8, u64), Bytes<'static>>,
@@ -37,6 +39,7 @@ impl<'t> WriteBook<'t> {
     pub(super) fn open(transaction: &'t WriteTransaction, meta: Meta) -> Result<Self, StoreError> {
         let failed = || doing("open its tables");
         Ok(Self {
+            committed: Committed::after(&meta.log, meta.heads, meta.totals),
             meta,
             changed: false,
             meta_table: transaction.open_table(META).map_err(failed())?,
@@ -66,7 +69,7 @@ impl<'t> WriteBook<'t> {
     }
 
     /// Writes what the transaction leaves: new heads, the roots that are recent under them, the description.
-    pub(super) fn close(mut self, root_window: u64) -> Result<Meta, StoreError> {
+    pub(super) fn close(mut self, root_window: u64) -> Result<(Meta, Committed), StoreError> {
         let notes_before = self.meta.heads.note_count;
         self.meta.update_heads();
         let Heads { note_count, note_root, .. } = self.meta.heads;
@@ -76,7 +79,8 @@ impl<'t> WriteBook<'t> {
         }
         let record = encode("description", &self.meta)?;
         self.meta_table.insert(META_KEY, record.as_slice()).map_err(doing("write its description"))?;
-        Ok(self.meta)
+        let committed = self.committed.ended(self.meta.heads, self.meta.totals);
+        Ok((self.meta, committed))
     }
 
     fn put_owed(&mut self, payee: &Bytes32, owed: Option<Credits>) -> Result<(), StoreError> {
@@ -139,6 +143,7 @@ impl Book for WriteBook<'_> {
     fn put_spend(&mut self, nullifier: &Nullifier, state: &SpendState) -> Result<(), StoreError> {
         let record = encode("spend", state)?;
         self.spends.insert(nullifier.as_bytes(), record.as_slice()).map_err(doing("record a spend"))?;
+        self.committed.note_spend(nullifier, state);
         Ok(())
     }
 
@@ -221,10 +226,12 @@ impl Book for WriteBook<'_> {
         let index = self.meta.log.size();
         let record = encode("log entry", entry)?;
         self.entries.insert(index, record.as_slice()).map_err(doing("append to the log"))?;
+        self.committed.note_entry(entry);
         let mut completed = Vec::new();
         self.meta.log.append_with(entry.leaf_hash(), |level, index, hash| completed.push((level, index, hash)));
         for (level, index, hash) in completed {
             self.nodes.insert((level, index), hash.as_bytes()).map_err(doing("append to the log tree"))?;
+            self.committed.note_node(level, index, hash);
         }
         Ok(index)
     }

@@ -6,6 +6,7 @@ use redb::{Database, Durability, WriteTransaction};
 
 use super::write_book::WriteBook;
 use crate::clock::Clock;
+use crate::committed::Committed;
 use crate::error::{StoreError, doing};
 use crate::group::{Committer, Outcomes, apply_all};
 use crate::identity::{LedgerIdentity, Rules};
@@ -32,19 +33,19 @@ impl Writer {
 }
 
 impl Committer for Writer {
-    fn commit(&mut self, ops: &[Op]) -> Result<Outcomes, StoreError> {
+    fn commit(&mut self, ops: &[Op]) -> Result<(Outcomes, Option<Committed>), StoreError> {
         let transaction = begin(&self.database)?;
         let mut book = WriteBook::open(&transaction, self.meta.clone())?;
         let outcomes = apply_all(&mut book, &self.rules, self.clock.now(), ops)?;
-        if book.is_changed() {
-            let meta = book.close(self.rules.root_window)?;
-            transaction.commit().map_err(doing("commit"))?;
-            self.meta = meta;
-        } else {
+        if !book.is_changed() {
             drop(book);
             transaction.abort().map_err(doing("end a transaction"))?;
+            return Ok((outcomes, None));
         }
-        Ok(outcomes)
+        let (meta, committed) = book.close(self.rules.root_window)?;
+        transaction.commit().map_err(doing("commit"))?;
+        self.meta = meta;
+        Ok((outcomes, Some(committed)))
     }
 }
 
@@ -65,7 +66,7 @@ fn description_or_empty(database: &Database, identity: &LedgerIdentity) -> Resul
             Ok(meta)
         }
         None => {
-            let meta = book.close(identity.rules().root_window)?;
+            let (meta, _committed) = book.close(identity.rules().root_window)?;
             transaction.commit().map_err(doing("commit"))?;
             Ok(meta)
         }

@@ -2,7 +2,8 @@
 
 use credits::ledger::LOG_PAGE_ENTRIES_MAX;
 use credits::merkle::{LogFrontier, empty_root, verify_consistency, verify_inclusion};
-use credits::{Ledger, LedgerError, LogEntry, NoteFrontier};
+use credits::note::{Blind, inner, leaf, mint_rho};
+use credits::{Credits, Ledger, LedgerError, LogEntry, NoteFrontier, RedeemRequest};
 
 use crate::cases::whole_log;
 use crate::support::*;
@@ -54,4 +55,69 @@ pub(crate) async fn the_log_proves_itself<L: Ledger>(world: World<L>) {
     assert_eq!((log.size(), log.root()), (newest.log_size, newest.log_root));
     assert_eq!((notes.len(), notes.root()), (newest.note_count, newest.note_root));
     assert_eq!(newest.note_count, 18);
+}
+
+/// Many at once share transactions, signatures and hashes; repeats and refusals among them shift what was foreseen.
+pub(crate) async fn what_a_crowd_is_answered_is_in_the_log<L: Ledger + Send + Sync + 'static>(world: World<L>) {
+    let redeem = |number: u8, first: u64| {
+        let outputs = vec![output(first, 60), output(first + 1, 40)];
+        let request = RedeemRequest { voucher: world.voucher(number, 100).to_text(), outputs };
+        let ledger = std::sync::Arc::clone(&world.ledger);
+        tokio::spawn(async move { ledger.redeem(request).await })
+    };
+    let (mut redeems, mut minted) = (Vec::new(), 0);
+    for number in 1..=80 {
+        redeems.push((number, redeem(number, 2 * u64::from(number))));
+        if number % 4 == 0 {
+            redeems.push((number, redeem(number, 2 * u64::from(number))));
+            redeems.push((number, redeem(number, 1_000)));
+        }
+    }
+    let mut redeemed = Vec::new();
+    for (number, answer) in redeems {
+        match answer.await.unwrap() {
+            Ok(answer) => redeemed.push((number, answer)),
+            Err(error) => assert_eq!((error, number % 4), (LedgerError::VoucherUsed, 0)),
+        }
+    }
+    let log = whole_log(&world).await;
+    for (number, answer) in redeemed {
+        answer.checkpoint.verify(&world.info.ledger_key).unwrap();
+        assert_eq!(answer.entries.len(), 2);
+        for entry in answer.entries {
+            assert_eq!(entry.voucher_id, world.voucher(number, 100).voucher_id);
+            assert_eq!(entry.rho, mint_rho(world.info.ledger_id, entry.mint_seq));
+            assert_eq!(entry.leaf, leaf(inner(entry.pk, entry.value, entry.rho, Blind(entry.b)), Credits::ZERO));
+            let position = log.iter().position(|logged| *logged == LogEntry::Mint(entry.clone())).unwrap();
+            assert!(u64::try_from(position).unwrap() < answer.checkpoint.log_size);
+            minted += 1;
+        }
+    }
+    assert!(minted >= log.len(), "{minted} answered, {} recorded", log.len());
+    assert_eq!(log.len(), 160);
+
+    let root = world.root().await;
+    let spends: Vec<_> = (0..60).map(|number| world.spend_under(root, number, 100)).collect();
+    for spend in &spends {
+        world.ledger.reserve(spend.clone()).await.unwrap();
+    }
+    let settles = spends.iter().chain(spends.iter().step_by(5)).map(|spend| {
+        let (request, ledger) = (world.settle(spend, 30), std::sync::Arc::clone(&world.ledger));
+        (spend, tokio::spawn(async move { ledger.settle(request).await }))
+    });
+    let settles: Vec<_> = settles.collect();
+    let mut answers = Vec::new();
+    for (spend, answer) in settles {
+        answers.push((spend, answer.await.unwrap().unwrap()));
+    }
+    let log = whole_log(&world).await;
+    for (spend, answer) in answers {
+        let at = &answer.checkpoint;
+        at.verify(&world.info.ledger_key).unwrap();
+        let entry = &log[usize::try_from(answer.entry_index).unwrap()];
+        verify_inclusion(entry.leaf_hash(), answer.entry_index, at.log_size, &answer.inclusion, &at.log_root).unwrap();
+        let LogEntry::Settle(entry) = entry else { panic!("{entry:?}") };
+        assert_eq!((entry.nullifier, entry.charge, entry.refund), (spend.nullifier, credits(30), credits(70)));
+        assert_eq!((entry.leaf, answer.leaf), (leaf(spend.inner_next, credits(70)), entry.leaf));
+    }
 }

@@ -8,9 +8,12 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use credits::keys::verify_ed25519;
+use credits::note::{Blind, inner, leaf};
+use credits::tree::ANCHOR_STEP;
 use credits::{
-    Bytes32, JournalRequest, Ledger, LogEntry, MintOutput, NotePublicKey, RedeemRequest, ReserveRequest, SettleRequest,
-    SigningKey, Voucher, journal_message, settle_message,
+    Bytes32, Credits, Inner, JournalRequest, Ledger, LogEntry, MintOutput, NoteFrontier, NotePublicKey, RedeemRequest,
+    ReserveRequest, SettleRequest, SigningKey, Voucher, journal_message, settle_message,
 };
 use ledger::proof_queue::PROOFS_PENDING_MAX;
 use ledger::redb_store::create_database;
@@ -51,7 +54,36 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
             store(report, &runtime, "PostgreSQL", &Arc::new(open_postgres(&url)), postgres.directory(), GOAL);
         }
     }
+    least(report);
     Ok(())
+}
+
+/// What each operation takes of a processor on every store, whatever its disk: with the number of processors, a bound on the rates
+/// above.
+fn least(report: &mut Report) {
+    let key = settle_key();
+    let message = settle_message(&info().ledger_id, &credits::Nullifier(element(1, 0)), credits(500));
+    let (public, signature) = (key.public(), key.sign(&message));
+    let row = |mut each: Box<dyn FnMut(u64)>| -> Vec<Times> {
+        (0..=ROUNDS).map(|_| Times::of(|| (0..256).for_each(&mut each)).each(256)).skip(1).collect()
+    };
+    let verify = row(Box::new(move |_| verify_ed25519(&public, &message, &signature).unwrap()));
+    report.alone("of that: a signature verified", &verify);
+    let mut notes = NoteFrontier::new();
+    let mut append = move |note| {
+        notes.append(note).unwrap();
+        if notes.len().is_multiple_of(ANCHOR_STEP) {
+            std::hint::black_box(notes.root());
+        }
+    };
+    let mut append_too = append.clone();
+    let settled = row(Box::new(move |number| append(leaf(Inner(element(2, number)), credits(500)))));
+    report.alone("of that: the hashes of a settlement", &settled);
+    let deposited = row(Box::new(move |number| {
+        let (pk, blind) = (NotePublicKey(element(5, number)), Blind(element(6, number)));
+        append_too(leaf(inner(pk, credits(8), element(7, number), blind), Credits::ZERO));
+    }));
+    report.alone("of that: the hashes of a deposit", &deposited);
 }
 
 #[derive(Clone)]
