@@ -9,8 +9,9 @@ ENGINE_DIR := target/engine
 CLIENTS_DIR := target/clients
 PEERS_DIR := target/peers-venv
 CONTRACTS_DIR := target/contracts-solc
-CONTRACTS := --manifest-path credits/contracts/Cargo.toml --target-dir target/contracts --locked
-PEERS := --manifest-path attestation/peers/Cargo.toml --target-dir target/peers --locked
+# Two workspaces apart from the programs', with one folder: most of what they depend on is the same.
+CONTRACTS := --manifest-path credits/contracts/Cargo.toml --target-dir target/apart --locked
+PEERS := --manifest-path attestation/peers/Cargo.toml --target-dir target/apart --locked
 NEXTEST := cargo nextest run --workspace --no-fail-fast
 
 IMAGE := $(BIN)/cloister-image
