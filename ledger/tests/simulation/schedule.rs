@@ -134,6 +134,11 @@ fn withdrawal(setup: &Setup, seed: &mut Seeded, ops: &mut Vec<Op>) {
     for _ in 0..1 + seed.below(2) {
         let (device, notes, is_killed) = (index(seed, OWNERS.len()), number(seed, 4) + 1, seed.below(10) == 0);
         ops.push(Op::DepositWithdrawal { device, pick, notes, is_killed });
+        if setup.hostile_view && seed.below(3) == 0 {
+            // Of a log that the device has seen the end of, and not read.
+            ops.push(Op::Calm { link: Link::Whole });
+            ops.push(Op::ShowFork { device, pick: seed.next() });
+        }
         if seed.below(4) == 0 {
             ops.push(arrival(seed));
         }
