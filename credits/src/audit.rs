@@ -325,7 +325,7 @@ impl LogAudit {
     fn reserve(&mut self, index: u64, reserve: &ReserveEntry) -> Result<(), AuditFault> {
         self.voucher = None;
         let ReserveEntry { c_max, ref context, .. } = *reserve;
-        let (payee, tab_key, is_tab) = (context.payee, context.tab_key, context.keyset_digest != Bytes32::default());
+        let (payee, tab_key, is_tab) = (context.payee, context.tab_key, !context.names_no_guardian());
         let spent = Spent { c_max, payee, tab_key, is_tab, rateable: Credits::ZERO };
         if self.spent.insert(reserve.nullifier, Some(spent)).is_some() {
             return Err(AuditFault::SpentTwice { index });

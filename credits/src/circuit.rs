@@ -240,14 +240,26 @@ impl Relation {
         Ok(values)
     }
 
-    /// The number of the first constraint that the values do not satisfy.
-    pub(crate) fn first_unsatisfied(&self, values: &[Fr]) -> Option<usize> {
-        let [a, b, c] = self.matrices.as_slice() else { return Some(0) };
-        a.iter().zip(b).zip(c).position(|((a, b), c)| row(a, values) * row(b, values) != row(c, values))
+    /// The values of the rows of A and B.
+    pub(crate) fn factors(&self, values: &[Fr]) -> [Zeroizing<Vec<Fr>>; 2] {
+        let [a, b, ..] = self.matrices.as_slice() else { return Default::default() };
+        [a, b].map(|matrix| rows(matrix, values))
+    }
+
+    /// Whether the values, whose [`Relation::factors`] these are, satisfy every constraint.
+    pub(crate) fn is_satisfied(&self, values: &[Fr], [a, b]: &[Zeroizing<Vec<Fr>>; 2]) -> bool {
+        let [_, _, c] = self.matrices.as_slice() else { return false };
+        let are_all = [a.len(), b.len(), c.len()] == [self.constraints; 3];
+        are_all && c.iter().zip(a.iter().zip(b.iter())).all(|(terms, (a, b))| *a * b == row(terms, values))
     }
 }
 
-fn row(terms: &[(Fr, usize)], values: &[Fr]) -> Fr {
+/// The values of a matrix's rows.
+pub(crate) fn rows<F: Field>(matrix: &Matrix<F>, values: &[F]) -> Zeroizing<Vec<F>> {
+    Zeroizing::new(matrix.iter().map(|terms| row(terms, values)).collect())
+}
+
+fn row<F: Field>(terms: &[(F, usize)], values: &[F]) -> F {
     terms.iter().map(|(factor, index)| values.get(*index).copied().unwrap_or_default() * factor).sum()
 }
 

@@ -60,6 +60,11 @@ impl SpendContextInputs {
 }
 
 impl SpendContext {
+    /// Whether it names no guardian: it is a withdrawal's, which nobody serves.
+    pub fn names_no_guardian(&self) -> bool {
+        self.keyset_digest == Bytes32::default()
+    }
+
     /// `ctx` of a spend of `c_max` (protocol §3.3).
     pub fn digest(&self, c_max: Credits) -> Fe {
         let string = LengthPrefixed::new("cloister/spend-context/v1")

@@ -95,8 +95,7 @@ pub fn decide_rating(state: &SpendState, rating: &VerifiedRating) -> Result<Rati
         return Err(LedgerError::RatingSignature);
     }
     let SpendState::Settled { outcome, .. } = state else { return Err(LedgerError::RatingUnpaid) };
-    // A withdrawal names no guardian: nobody served anything.
-    if outcome.charge.is_zero() || spend.context.keyset_digest == Bytes32::default() {
+    if outcome.charge.is_zero() || spend.context.names_no_guardian() {
         return Err(LedgerError::RatingUnpaid);
     }
     match outcome.rated {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::Signed;
+use credits::settlement::SETTLEMENT_VERSION;
 use credits::{Bytes32, Credits, JournalRequest, Ledger, LedgerError, SettleRequest, Settlement, SignatureBytes};
 use http::StatusCode;
 
@@ -15,9 +16,6 @@ use crate::metrics::Failure;
 use crate::problem::Problem;
 use crate::state::Guardian;
 use crate::tabs::{Closing, Tab};
-
-/// Purpose under which settlements are signed (protocol.md §5.2).
-pub const SETTLEMENT_PURPOSE: &str = "cloister/settlement/v1";
 
 /// Journals `total`, unless a later one was journalled meanwhile. A ledger that cannot be reached costs the operator, not the
 /// client: the next total or the settlement carries it. One that says the spend is finalised has ended it, by a clock that is ahead
@@ -74,7 +72,7 @@ pub async fn settle(guardian: &Guardian, tab: &Tab) -> Result<Signed<Settlement>
         Problem::from(error)
     })?;
     let statement = Settlement {
-        version: credits::settlement::SETTLEMENT_VERSION.to_owned(),
+        version: SETTLEMENT_VERSION.to_owned(),
         ledger_id,
         nullifier: tab.id,
         reserve: tab.reserve,
@@ -86,7 +84,7 @@ pub async fn settle(guardian: &Guardian, tab: &Tab) -> Result<Signed<Settlement>
         requests: tab.requests(),
         keyset_digest: Bytes32(guardian.keys.keyset_digest.0),
     };
-    let signed = Signed::sign(SETTLEMENT_PURPOSE, statement, &guardian.keys.receipt).map_err(|_| {
+    let signed = Signed::sign(SETTLEMENT_VERSION, statement, &guardian.keys.receipt).map_err(|_| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the settlement could not be signed")
     })?;
     tab.closed(signed.clone());

@@ -156,7 +156,7 @@ async fn a_charge_above_the_bill_becomes_evidence() {
     let world = World::builder().start().unwrap();
     let user = funded_wallet(&world, "user", 100_000).unwrap();
     let paid = chat(&world, &user, "Hello.", &["--max-tokens", "4"]).unwrap().success().unwrap();
-    assert_eq!(paid.json["overcharged"], serde_json::json!([]), "{}", paid.json);
+    assert_eq!(paid.json["evidence"], serde_json::json!([]), "{}", paid.json);
     let bills = Path::new(&user).join("bills");
     let kept = |dir: &Path| std::fs::read_dir(dir).map_or(0, Iterator::count);
     assert_eq!(kept(&bills), 0, "the log said the same");
@@ -224,7 +224,7 @@ async fn a_charge_above_the_bill_becomes_evidence() {
     // While the tab is open a bill waits; what is no bill is let be.
     give(&bill(3));
     std::fs::write(bills.join("other"), "{}").unwrap();
-    assert_eq!((&sync().json["overcharged"], kept(&bills)), (&none, 2));
+    assert_eq!((&sync().json["evidence"], kept(&bills)), (&none, 2));
     let charge = credits(5);
     let signature = guardian.sign(&settle_message(&info.ledger_id, &nullifier, charge));
     ledger.settle(SettleRequest { nullifier, charge, signature }).await.unwrap();
@@ -234,20 +234,37 @@ async fn a_charge_above_the_bill_becomes_evidence() {
         signature.0[0] ^= 1;
     }
     give(&forged);
-    assert_eq!((&sync().json["overcharged"], kept(&bills)), (&none, 2));
+    assert_eq!((&sync().json["evidence"], kept(&bills)), (&none, 2));
     give(&bill(3));
     let evidence = Path::new(&user).join("evidence").join(format!("{nullifier}.json"));
-    assert_eq!(sync().json["overcharged"], serde_json::json!([evidence]));
+    assert_eq!(sync().json["evidence"], serde_json::json!([evidence]));
     assert_eq!(kept(&bills), 1);
     // One that is as high as the charge is done with.
     give(&bill(5));
-    assert_eq!((&sync().json["overcharged"], kept(&bills)), (&none, 1));
+    let found = serde_json::json!([evidence]);
+    assert_eq!((&sync().json["evidence"], kept(&bills)), (&found, 1), "it is told of as long as it is there");
 
-    let found: KeptEvidence = serde_json::from_slice(&std::fs::read(&evidence).unwrap()).unwrap();
+    let mut found: KeptEvidence = serde_json::from_slice(&std::fs::read(&evidence).unwrap()).unwrap();
     assert_eq!((found.payee, found.settle_key), (payee.public(), guardian.public()));
     assert_eq!((found.evidence.fault(), &found.evidence.first), (Some(Fault::Overcharge), &bill(3)));
     let accused = stake(&world, &user, &new_key_or_old(&world), &["accuse", evidence.to_str().unwrap()]);
     assert_eq!(accused.success().unwrap().number("/lost").unwrap(), 20);
+
+    // It is against another than the node, which is paid until there is some against it.
+    let ask = || chat(&world, &user, "Hello.", &["--max-tokens", "4"]).unwrap();
+    let paid = ask().success().unwrap();
+    let history = json(&world, &["wallet", "history", "--wallet", &user]).unwrap().success().unwrap();
+    let settled = paid.text("/settlement/nullifier").unwrap();
+    let of_node = |item: &&serde_json::Value| item["nullifier"] == settled;
+    let item = history.json["history"].as_array().unwrap().iter().find(of_node).unwrap();
+    found.settle_key = item["context"]["settle_key"].as_str().unwrap().parse().unwrap();
+    let against = evidence.with_file_name("against.json");
+    std::fs::write(&against, serde_json::to_vec(&found).unwrap()).unwrap();
+    let refused = ask();
+    assert_eq!((refused.code, refused.error_code()), (40, "payment.blamed"), "{}", refused.json);
+    assert!(refused.json.to_string().contains("against.json"), "{}", refused.json);
+    std::fs::remove_file(against).unwrap();
+    ask().success().unwrap();
 }
 
 #[test]
@@ -260,7 +277,8 @@ fn a_tab_is_rated_by_who_paid_for_it() {
         json(&world, &["wallet", "rate", tab, score, "--wallet", wallet]).unwrap()
     };
     let other = empty_wallet(&world, "other").unwrap();
-    assert_eq!(rate(&other, tab, "1").error_code(), "wallet.not_rateable");
+    let not_mine = rate(&other, tab, "1");
+    assert_eq!((not_mine.code, not_mine.error_code()), (2, "wallet.not_rateable"), "{}", not_mine.json);
     assert_eq!(rate(&user, &"0".repeat(64), "4").error_code(), "wallet.not_rateable");
     assert_eq!(rate(&user, "none", "4").error_code(), "choice.tab");
     rate(&user, tab, "4").success().unwrap();
@@ -275,6 +293,9 @@ fn a_tab_is_rated_by_who_paid_for_it() {
     let payee = &audit.json["totals"]["payees"][world.payee().unwrap()];
     assert_eq!(payee["rated_charges"].as_u64(), Some(charge), "{payee}");
     assert_eq!(payee["weighted_scores"].as_u64(), Some(4 * charge), "{payee}");
+    let told = world.program("cloister").args(["ledger", "audit", &world.ledger_url()]).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("rated 4.00 of 5 by 1 tabs"), "{told}");
 }
 
 /// What guardians sign through their canonicaliser is what ledgers take as a bill.
@@ -294,7 +315,7 @@ fn bills_are_the_statements_that_guardians_sign() {
         keyset_digest: Bytes32([8; 32]),
     };
     let key = ReceiptKey::from_seed(&[7; 32]).unwrap();
-    let signed = Signed::sign(enclave::settlement::SETTLEMENT_PURPOSE, settlement, &key).unwrap();
+    let signed = Signed::sign(SETTLEMENT_VERSION, settlement, &key).unwrap();
     let (public, signature) = (Bytes32(key.public().0), signed.signature.parse().unwrap());
     assert_eq!(verify_ed25519(&public, &signed.statement.signed_bytes(), &signature), Ok(()));
 }

@@ -266,6 +266,10 @@ impl Error {
             }
             "wallet.words" => "give the 24 words in their order, separated by spaces",
             "payment.other_ledger" => "use a wallet of the node's ledger, with --wallet",
+            "payment.blamed" => "use another node; show the evidence to the ledger: cloister stake accuse FILE",
+            "wallet.not_rateable" => "cloister wallet history lists the wallet's tabs; one that was charged is rated",
+            "stake.held" => "cloister stake show PAYEE tells until when",
+            "stake.stale" => "somebody with the same key acted meanwhile; run the command again",
             "payment.stake" => "use a node that more is at stake for, or a lower --min-stake (cloister stake show)",
             "payment.assurance" => "use a node on real hardware; credits that are worth money are not risked on others",
             "payment.ledger_changed" | "ledger.identity_mismatch" => {
@@ -418,6 +422,7 @@ fn exit_of_wallet(error: &WalletError) -> Exit {
         | WalletError::MergeNotOffered
         | WalletError::AmountZero
         | WalletError::Outputs { .. } => Exit::Payment,
+        WalletError::NotRateable { .. } => Exit::Usage,
         WalletError::Format { .. } | WalletError::SeedMismatch | WalletError::StateCorrupt => Exit::Malformed,
         WalletError::TooManyNotes
         | WalletError::NotSynced
@@ -432,6 +437,7 @@ fn exit_of_payment(error: &PaymentError) -> Exit {
     match error {
         PaymentError::OtherLedger { .. }
         | PaymentError::Assurance { .. }
+        | PaymentError::Blamed { .. }
         | PaymentError::Stake { .. }
         | PaymentError::NoTiers
         | PaymentError::NoTime => Exit::Payment,

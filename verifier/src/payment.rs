@@ -59,6 +59,12 @@ pub enum PaymentError {
         /// What the node has.
         assurance: AssuranceClass,
     },
+    /// The node charged more than it billed; the wallet has the evidence.
+    #[error("the node charged more than it billed: the evidence is in {}", file.display())]
+    Blamed {
+        /// The evidence.
+        file: PathBuf,
+    },
     /// Too little answers for the node.
     #[error("{needed} credits must be at stake for the node, and {at_stake} of payee {payee} are")]
     Stake {
@@ -117,6 +123,7 @@ impl PaymentError {
         match self {
             Self::OtherLedger { .. } => "payment.other_ledger",
             Self::Assurance { .. } => "payment.assurance",
+            Self::Blamed { .. } => "payment.blamed",
             Self::Stake { .. } => "payment.stake",
             Self::LedgerChanged { .. } => "payment.ledger_changed",
             Self::NoTiers | Self::NoTime => "payment.offer",
@@ -168,8 +175,6 @@ pub struct ClosedTab {
     pub settlement: Settlement,
     /// Whether the refund is already in the wallet.
     pub refund_visible: bool,
-    /// Files of evidence against nodes that charged more than they billed, for this tab or an earlier one.
-    pub overcharged: Vec<PathBuf>,
 }
 
 /// A wallet and the ledger it belongs to.
@@ -181,8 +186,6 @@ pub struct Payer {
     clock: Arc<dyn Clock>,
     /// What must be at stake for a node.
     pub(crate) stake_min: Credits,
-    /// Files of evidence that nobody was told of.
-    pub(crate) overcharged: Vec<PathBuf>,
 }
 
 impl Payer {
@@ -197,15 +200,7 @@ impl Payer {
             // A ledger that went back while this side was not looking is noticed now.
             ledger.remember(newest).await.map_err(PaymentError::Ledger)?;
         }
-        Ok(Self {
-            store,
-            ledger,
-            params: None,
-            ahead: Ahead::default(),
-            clock,
-            stake_min: Credits::ZERO,
-            overcharged: Vec::new(),
-        })
+        Ok(Self { store, ledger, params: None, ahead: Ahead::default(), clock, stake_min: Credits::ZERO })
     }
 
     /// The wallet.
@@ -264,6 +259,7 @@ impl Payer {
         on_stage(Stage::Sync);
         let info = self.ledger_info().await?;
         self.sync().await?;
+        self.require_unblamed(session)?;
         let params = self.proving_params(&info, on_stage).await?;
         // 3. A note, bound and stored before anything is sent.
         let prepared = match self.resumable(session, amount) {

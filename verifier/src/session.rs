@@ -203,6 +203,11 @@ impl Session {
         self.inner.sender.is_closed()
     }
 
+    /// The key that journals and settles at this node.
+    pub(crate) fn settle_key(&self) -> Bytes32 {
+        self.inner.settle_key
+    }
+
     /// What a spend at this node is bound to.
     #[must_use]
     pub fn spend_context(&self, not_after: u64) -> SpendContextInputs {

@@ -4,7 +4,7 @@
 //! replay of the ledger, and bills whose signature was verified. Holds on exit of `Payer::compare_bills`: each file of evidence is
 //! what a ledger takes a stake for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use credits::claim::PayeeKey;
 use credits::fault::{Fault, SlashRequest};
@@ -13,12 +13,13 @@ use credits::settlement::Settlement;
 use credits::stake::{StakeAct, StakeRequest};
 use credits::wallet::{HistoryItem, SpendItem, SpendProgress};
 use credits::{Bytes32, Credits, Evidence, LogEntry, Nullifier, Said, SlashEntry, StakeEntry};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{FileError, read_capped, write_private};
 use crate::payment::{Payer, PaymentError};
 use crate::session::Session;
-use crate::wallet_store::StoreError;
+use crate::wallet_store::{StoreError, WalletStore};
 
 /// How long after a tab's end, and the ledger's grace, what is wrong with it can be shown: what answers for a node must last as long.
 pub const COMPLAINT_SECS: u64 = 24 * 3600;
@@ -41,6 +42,14 @@ impl Payer {
     /// Pays only nodes for which so much is at stake until their tab is over and what is wrong with it can have been shown.
     pub fn require_stake(&mut self, least: Credits) {
         self.stake_min = least;
+    }
+
+    /// Whether the wallet holds no evidence against the node of a session.
+    pub(crate) fn require_unblamed(&self, session: &Session) -> Result<(), PaymentError> {
+        let settle_key = session.settle_key();
+        let against = |file: &PathBuf| read::<KeptEvidence>(file).is_some_and(|kept| kept.settle_key == settle_key);
+        let found = kept_evidence(self.store()).into_iter().find(against);
+        found.map_or(Ok(()), |file| Err(PaymentError::Blamed { file }))
     }
 
     /// Whether enough is at stake for a node, as the wallet has replayed the log.
@@ -102,7 +111,7 @@ impl Payer {
         let Ok(signature) = signature.parse() else { return };
         let file = self.store().bills_dir().join(format!("{}.json", settlement.nullifier));
         let bill = Said::Bill { settlement: Box::new(settlement.clone()), signature };
-        match read_bill(&file) {
+        match read::<Said>(&file) {
             Some(first) if first == bill => {}
             Some(first) => drop(self.keep_evidence(&settlement.nullifier, Evidence { first, second: bill })),
             None => drop(write(&file, &bill)),
@@ -115,7 +124,7 @@ impl Payer {
         // No directory, no bills.
         let Ok(bills) = std::fs::read_dir(self.store().bills_dir()) else { return };
         for file in bills.flatten().map(|entry| entry.path()) {
-            let Some(bill @ Said::Bill { .. }) = read_bill(&file) else { continue };
+            let Some(bill @ Said::Bill { .. }) = read(&file) else { continue };
             let Said::Bill { settlement, .. } = &bill else { continue };
             let nullifier = settlement.nullifier;
             let done = match self.item(&nullifier).map(ended) {
@@ -136,7 +145,7 @@ impl Payer {
     }
 
     /// Writes evidence of a tab's guardian into a file, if it is any; whether it is there.
-    fn keep_evidence(&mut self, nullifier: &Nullifier, evidence: Evidence) -> bool {
+    fn keep_evidence(&self, nullifier: &Nullifier, evidence: Evidence) -> bool {
         let Some(item) = self.item(nullifier) else { return false };
         let (payee, settle_key) = (item.context.payee, item.context.settle_key);
         // The ledger that the log came from may have changed what the guardian signed.
@@ -144,22 +153,14 @@ impl Payer {
             return false;
         }
         let file = self.store().evidence_dir().join(format!("{nullifier}.json"));
-        if write(&file, &KeptEvidence { payee, settle_key, evidence }).is_err() {
-            return false;
-        }
-        self.overcharged.push(file);
-        true
-    }
-
-    /// Files of evidence that were written since this was last asked.
-    pub fn take_overcharged(&mut self) -> Vec<PathBuf> {
-        std::mem::take(&mut self.overcharged)
+        write(&file, &KeptEvidence { payee, settle_key, evidence }).is_ok()
     }
 
     /// What the guardian signed for a spend in the log that is above an amount.
     async fn claimed(&self, nullifier: &Nullifier, above: Credits) -> Result<Option<Said>, PaymentError> {
         let mut from = 0;
-        loop {
+        // The wallet's replay told of it, so it is no further on.
+        while from < self.store().wallet().next_entry() {
             let page = self.ledger().log(from, LOG_PAGE_ENTRIES_MAX).await.map_err(PaymentError::Ledger)?;
             if let Some(said) = page.entries.iter().find_map(|entry| said_above(entry, nullifier, above)) {
                 return Ok(Some(said));
@@ -167,10 +168,11 @@ impl Payer {
             let read =
                 u64::try_from(page.entries.len()).map_err(|_| PaymentError::Ledger(LedgerError::AnswerMismatch))?;
             from = from.saturating_add(read);
-            if read == 0 || from >= page.checkpoint.log_size {
-                return Ok(None);
+            if read == 0 {
+                break;
             }
         }
+        Ok(None)
     }
 
     fn item(&self, nullifier: &Nullifier) -> Option<&SpendItem> {
@@ -203,12 +205,23 @@ fn said_above(entry: &LogEntry, nullifier: &Nullifier, above: Credits) -> Option
     }
 }
 
-/// A bill that is kept in a file.
-fn read_bill(file: &std::path::Path) -> Option<Said> {
+/// The files of evidence that a wallet holds, until somebody takes them away.
+#[must_use]
+pub fn kept_evidence(store: &WalletStore) -> Vec<PathBuf> {
+    // No directory, no evidence.
+    let files = std::fs::read_dir(store.evidence_dir()).into_iter().flatten().flatten();
+    let mut files: Vec<_> =
+        files.map(|entry| entry.path()).filter(|file| read::<KeptEvidence>(file).is_some()).collect();
+    files.sort();
+    files
+}
+
+/// What is kept in a file, if it is what is asked for.
+fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
     serde_json::from_slice(&read_capped(file, EVIDENCE_BYTES_MAX).ok()?).ok()
 }
 
-fn write<T: Serialize>(file: &std::path::Path, value: &T) -> Result<(), FileError> {
+fn write<T: Serialize>(file: &Path, value: &T) -> Result<(), FileError> {
     // These have no maps and no floats, which are all that JSON cannot write.
     write_private(file, &serde_json::to_vec_pretty(value).unwrap_or_default())
 }

@@ -9,7 +9,6 @@ use ark_bn254::{Bn254, Fr, G1Affine};
 use ark_ec::AffineRepr;
 use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
 use ark_ff::UniformRand;
-use ark_groth16::r1cs_to_qap::R1CSToQAP;
 use ark_groth16::{Groth16, Proof, ProvingKey};
 use ark_poly::GeneralEvaluationDomain;
 use ark_relations::gr1cs::ConstraintSynthesizer;
@@ -18,7 +17,7 @@ use rand_core::CryptoRngCore;
 use zeroize::Zeroizing;
 
 use super::points;
-use super::qap::CircomQap;
+use super::qap::{CircomQap, quotient};
 use super::{MAGIC_LEN, ParamsError, VERIFYING_PARAMS_LEN, VerifyingParams, decode, encode};
 use crate::bytes::Bytes32;
 use crate::circuit::{Relation, Statement};
@@ -171,24 +170,26 @@ impl ProvingParams {
         rng: &mut dyn CryptoRngCore,
     ) -> Result<Option<Proof<Bn254>>, ParamsError> {
         let values = self.relation.assign(assignment).map_err(|_| ParamsError::Synthesis)?;
+        let factors = self.relation.factors(&values);
         // An unsatisfied assignment gives an invalid proof, not an error: ask first.
-        if self.relation.first_unsatisfied(&values).is_some() {
+        if !self.relation.is_satisfied(&values, &factors) {
             return Ok(None);
         }
-        self.prove_values(&values, rng).map(Some)
+        self.prove_values(&values, &factors, rng).map(Some)
     }
 
-    /// A proof from the value of every variable; it verifies if they satisfy the circuit.
-    pub(crate) fn prove_values(&self, values: &[Fr], rng: &mut dyn CryptoRngCore) -> Result<Proof<Bn254>, ParamsError> {
-        let relation = &self.relation;
-        let inputs = relation.inputs();
-        if values.len() != relation.variables() {
-            return Err(ParamsError::Synthesis);
-        }
+    /// A proof from the value of every variable and their [`Relation::factors`]; it verifies if they satisfy the circuit.
+    pub(crate) fn prove_values(
+        &self,
+        values: &[Fr],
+        factors: &[Zeroizing<Vec<Fr>>; 2],
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<Proof<Bn254>, ParamsError> {
+        let inputs = self.relation.inputs();
+        let public = values.get(..inputs).filter(|_| values.len() == self.relation.variables());
         // The matrices are cached: the library's usual entry inlines every linear combination again for each proof.
-        let (matrices, constraints) = (relation.matrices(), relation.constraints());
-        let quotient = CircomQap::witness_map_from_matrices::<Fr, Domain>(matrices, inputs, constraints, values);
-        let quotient = Zeroizing::new(quotient.map_err(|_| ParamsError::Synthesis)?);
+        let quotient = quotient::<Fr, Domain>(factors, public.ok_or(ParamsError::Synthesis)?);
+        let quotient = quotient.map_err(|_| ParamsError::Synthesis)?;
         let (r, s) = (Zeroizing::new(Fr::rand(rng)), Zeroizing::new(Fr::rand(rng)));
         Ok(points::prove(&self.key, &self.of_c, inputs, values, &quotient, [&r, &s]))
     }

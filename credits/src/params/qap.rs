@@ -9,6 +9,9 @@ use ark_ff::PrimeField;
 use ark_groth16::r1cs_to_qap::{LibsnarkReduction, R1CSToQAP};
 use ark_poly::EvaluationDomain;
 use ark_relations::gr1cs::{ConstraintSystemRef, Matrix, Result as SynthesisResult, SynthesisError};
+use zeroize::Zeroizing;
+
+use crate::circuit::rows;
 
 /// Circom's reduction. Every key of this crate is made for it.
 #[derive(Debug)]
@@ -29,27 +32,13 @@ impl R1CSToQAP for CircomQap {
     fn witness_map_from_matrices<F: PrimeField, D: EvaluationDomain<F>>(
         matrices: &[Matrix<F>],
         inputs: usize,
-        constraints: usize,
+        _: usize,
         values: &[F],
     ) -> SynthesisResult<Vec<F>> {
-        let [of_a, of_b, ..] = matrices else { return Err(SynthesisError::AssignmentMissing) };
-        let rows = constraints.checked_add(inputs).ok_or(SynthesisError::PolynomialDegreeTooLarge)?;
-        let domain = D::new(rows).ok_or(SynthesisError::PolynomialDegreeTooLarge)?;
-        let odd = odd_roots::<F, D>(domain)?;
-
+        let [a, b, ..] = matrices else { return Err(SynthesisError::AssignmentMissing) };
         let inputs = values.get(..inputs).ok_or(SynthesisError::AssignmentMissing)?;
-        let mut a: Vec<F> = of_a.iter().map(|terms| row(terms, values)).chain(inputs.iter().copied()).collect();
-        let mut b: Vec<F> = of_b.iter().map(|terms| row(terms, values)).collect();
-        a.resize(domain.size(), F::zero());
-        b.resize(domain.size(), F::zero());
-        // The third matrix is not asked: the values satisfy the constraints, or the proof does not verify.
-        let mut c: Vec<F> = a.iter().zip(&b).map(|(a, b)| *a * b).collect();
-        for values in [&mut a, &mut b, &mut c] {
-            domain.ifft_in_place(values);
-            odd.fft_in_place(values);
-        }
-        a.iter_mut().zip(b).zip(c).for_each(|((a, b), c)| *a = *a * b - c);
-        Ok(a)
+        quotient::<F, D>(&[a, b].map(|matrix| rows(matrix, values)), inputs)
+            .map(|mut quotient| std::mem::take(&mut *quotient))
     }
 
     fn h_query_scalars<F: PrimeField, D: EvaluationDomain<F>>(
@@ -66,12 +55,34 @@ impl R1CSToQAP for CircomQap {
     }
 }
 
+/// The values of the quotient, from those of the rows of A and B: the third matrix is not asked, since they satisfy the constraints, or
+/// the proof does not verify.
+pub(super) fn quotient<F: PrimeField, D: EvaluationDomain<F>>(
+    [a, b]: &[Zeroizing<Vec<F>>; 2],
+    inputs: &[F],
+) -> SynthesisResult<Zeroizing<Vec<F>>> {
+    let rows = a.len().checked_add(inputs.len()).ok_or(SynthesisError::PolynomialDegreeTooLarge)?;
+    let domain = D::new(rows).ok_or(SynthesisError::PolynomialDegreeTooLarge)?;
+    let odd = odd_roots::<F, D>(domain)?;
+    let padded = |rows: &[F], inputs: &[F]| {
+        let mut padded = Zeroizing::new(Vec::with_capacity(domain.size()));
+        padded.extend_from_slice(rows);
+        padded.extend_from_slice(inputs);
+        padded.resize(domain.size(), F::zero());
+        padded
+    };
+    let (mut a, mut b) = (padded(a, inputs), padded(b, &[]));
+    let mut c = Zeroizing::new(a.iter().zip(b.iter()).map(|(a, b)| *a * b).collect::<Vec<_>>());
+    for values in [&mut a, &mut b, &mut c] {
+        domain.ifft_in_place(values);
+        odd.fft_in_place(values);
+    }
+    a.iter_mut().zip(b.iter().zip(c.iter())).for_each(|(a, (b, c))| *a = *a * b - c);
+    Ok(a)
+}
+
 /// The `2n`-th roots of unity that are not in `domain`, the `n`-th ones.
 fn odd_roots<F: PrimeField, D: EvaluationDomain<F>>(domain: D) -> SynthesisResult<D> {
     let double = domain.size().checked_mul(2).and_then(D::new).ok_or(SynthesisError::PolynomialDegreeTooLarge)?;
     domain.get_coset(double.group_gen()).ok_or(SynthesisError::PolynomialDegreeTooLarge)
-}
-
-fn row<F: PrimeField>(terms: &[(F, usize)], values: &[F]) -> F {
-    terms.iter().map(|(factor, index)| values.get(*index).copied().unwrap_or_default() * factor).sum()
 }

@@ -232,7 +232,8 @@ fn n22_a_proof_of_perturbed_cells_is_invalid() {
     for cell in [inputs, inputs + 6, inputs + 7, 1_000, 3_000, 6_000, honest.len() - 1] {
         let mut values = honest.clone();
         values[cell] += Fr::ONE;
-        let points = params().prove_values(&values, &mut TestRng::new(22)).unwrap();
+        let factors = params().relation().factors(&values);
+        let points = params().prove_values(&values, &factors, &mut TestRng::new(22)).unwrap();
         let proof = SpendProof::from_points(&points.a, &points.b, &points.c).unwrap();
         assert_eq!(verify(&public(), &proof), INVALID, "cell {cell}");
     }

@@ -14,7 +14,6 @@ use super::state::{
     WalletState,
 };
 use super::{HISTORY_ITEMS_MAX, LANE_GAP};
-use crate::bytes::Bytes32;
 use crate::claim::verify_claim;
 use crate::context::SpendContext;
 use crate::entry::{
@@ -331,11 +330,6 @@ pub(super) fn free_partner(state: &mut WalletState, status: &NoteStatus) {
     }
 }
 
-/// Whether a spend names no guardian: it is a withdrawal.
-pub(super) fn is_no_guardians(context: &SpendContext) -> bool {
-    context.keyset_digest == Bytes32::default()
-}
-
 /// The newest item of a spend.
 pub(super) fn spend_item(state: &mut WalletState, nullifier: Nullifier) -> Option<&mut SpendItem> {
     state.history.iter_mut().rev().find_map(|item| match item {
@@ -350,7 +344,7 @@ pub(super) fn remember(state: &mut WalletState, item: HistoryItem) {
         let finished = |item: &HistoryItem| match item {
             HistoryItem::Deposit(_) | HistoryItem::Claim(_) | HistoryItem::Merge(_) => true,
             // The text of a withdrawal that nobody has claimed is made from its item.
-            HistoryItem::Spend(item) if is_no_guardians(&item.context) => item.progress == SpendProgress::Abandoned,
+            HistoryItem::Spend(item) if item.context.names_no_guardian() => item.progress == SpendProgress::Abandoned,
             HistoryItem::Spend(item) => !matches!(item.progress, SpendProgress::Pending | SpendProgress::Reserved),
         };
         if let Some(oldest) = state.history.iter().position(finished) {

@@ -68,7 +68,7 @@ impl Wallet {
         let is_this = |item: &&HistoryItem| matches!(item, HistoryItem::Spend(item) if item.nullifier == nullifier);
         let Some(HistoryItem::Spend(item)) = self.history().iter().rev().find(is_this) else { return Err(refused) };
         let is_charged = item.progress == SpendProgress::Settled && item.charge.is_some_and(|charge| !charge.is_zero());
-        if !is_charged || super::scan::is_no_guardians(&item.context) {
+        if !is_charged || item.context.names_no_guardian() {
             return Err(refused);
         }
         Ok(RatingRequest::sign(&self.tab_key(nullifier), &self.state.ledger_id, nullifier, score))

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use super::scan::is_no_guardians;
 use super::state::{HistoryItem, SpendItem, SpendProgress};
 use super::{PreparedSpend, Wallet, WalletError};
 use crate::bytes::Bytes32;
@@ -87,6 +86,6 @@ impl Wallet {
 
     fn is_withdrawal(&self, nullifier: Nullifier, context: &SpendContext) -> bool {
         // Only what names no guardian is worth the derivation of a key.
-        is_no_guardians(context) && context.payee == self.withdrawal_key(nullifier).public()
+        context.names_no_guardian() && context.payee == self.withdrawal_key(nullifier).public()
     }
 }

@@ -4,7 +4,7 @@
 //! 1. its checkpoint is signed by the pinned key and names the pinned ledger,
 //! 2. the checkpoint is not older than the newest one seen when the request was sent,
 //! 3. the newest one and it lie on one log, by a consistency proof,
-//! 4. a reservation or settlement is in that log, as an entry rebuilt from the request.
+//! 4. what was asked for is in that log, as an entry that says what the request said.
 //!
 //! `docs/protocol.md` §4.
 

@@ -20,7 +20,7 @@ use verifier::{
     open_session,
 };
 
-use super::stake::tell_overcharged;
+use super::stake::tell_evidence;
 use super::{assurance_words, clock, connect_payer, read_text, trust};
 use crate::cli::Chat;
 use crate::output::Output;
@@ -76,6 +76,7 @@ pub(crate) async fn run(args: Chat, out: Output, report: &mut Report) -> Result<
         other => other.map_err(Error::from),
     };
     let settled = closed.map(|closed| tell_settlement(&closed, out, report));
+    tell_evidence(payer.store(), out, report);
     kept.and(settled).map(|()| Exit::Ok)
 }
 
@@ -239,7 +240,6 @@ fn tell_settlement(closed: &ClosedTab, out: Output, report: &mut Report) {
     let settlement = &closed.settlement;
     report.put("settlement", json!(settlement));
     report.put("refund_visible", json!(closed.refund_visible));
-    tell_overcharged(&closed.overcharged, out, report);
     let refund = match closed.refund_visible {
         true => "in the wallet",
         false => "not yet in the ledger; cloister wallet sync will find it",

@@ -85,8 +85,16 @@ fn tell(audit: &LogAudit, info: &LedgerInfo, out: Output) {
     out.line(&format!("minted    {}", totals.minted));
     out.line(&format!("charged   {}", totals.charged));
     out.line(&format!("claimed   {}", totals.claimed));
+    out.line(&format!("staked    {}, lost {} times, burnt {}", totals.staked, totals.slashes, totals.burnt));
+    out.line(&format!("ratings   {}", totals.ratings));
     for (payee, sums) in &totals.payees {
         out.line(&format!("  {payee}  charged {}, claimed {}, owed {}", sums.charged, sums.claimed, sums.owed));
+        if !sums.staked.is_zero() || sums.slashes > 0 {
+            out.line(&format!("    staked {}, lost {} times", sums.staked, sums.slashes));
+        }
+        if let Some(score) = sums.score_hundredths() {
+            out.line(&format!("    rated {}.{:02} of 5 by {} tabs", score / 100, score % 100, sums.ratings));
+        }
     }
     out.line(&format!("reserved  {}", totals.reserved));
 }

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use verifier::proxy::require_loopback;
 use verifier::{Error, Exit, NodeUrl, Proxy, ProxyConfig};
 
+use super::stake::tell_evidence;
 use super::{assurance_words, clock, connect_payer, trust};
 use crate::cli::{self, TrustArgs};
 use crate::output::Output;
@@ -21,6 +22,7 @@ pub(crate) async fn run(args: cli::Proxy, out: Output, report: &mut Report) -> R
     let reserve = args.reserve.map(super::chat::credits).transpose()?;
     let mut payer = connect_payer(&args.wallet).await?;
     payer.require_stake(super::chat::credits(args.min_stake)?);
+    tell_evidence(payer.store(), out, report);
     let mut receipts = vec![payer.store().receipts_dir()];
     receipts.extend(args.keep_receipt);
     let config = ProxyConfig {

@@ -1,15 +1,13 @@
 //! `cloister stake` and `cloister wallet rate`.
 
-use std::path::PathBuf;
-
 use attestation::UnixTime;
 use credits::stake::StakeAct;
 use credits::{Bond, Bytes32, Nullifier};
 use serde_json::json;
 use verifier::clock::format_time;
 use verifier::files::read_capped;
-use verifier::standing::{EVIDENCE_BYTES_MAX, KeptEvidence};
-use verifier::{Error, Exit, NodeUrl, Payer, open_session};
+use verifier::standing::{EVIDENCE_BYTES_MAX, KeptEvidence, kept_evidence};
+use verifier::{Error, Exit, NodeUrl, Payer, WalletStore, open_session};
 
 use super::withdraw::{credits, read_payee_key};
 use super::{assurance_words, clock, connect_payer, trust};
@@ -99,17 +97,20 @@ pub(crate) async fn accuse(args: StakeAccuse, out: Output, report: &mut Report) 
     report.put("reward", json!(entry.reward));
     out.say(&format!("{} credits at stake are lost; the reward can be claimed: cloister wallet claim", entry.amount));
     out.line(&format!("reward  {}", entry.reward));
+    out.say("the ledger's log has the evidence now; nobody needs the file any more");
     Ok(Exit::Ok)
 }
 
-/// Tells of nodes that charged more than they billed.
-pub(super) fn tell_overcharged(overcharged: &[PathBuf], out: Output, report: &mut Report) {
-    report.put("overcharged", json!(overcharged));
-    for evidence in overcharged {
-        let file = evidence.display();
-        let words = "a node charged more than it billed; the evidence is in";
-        out.say(&format!("{words} {file}: cloister stake accuse {file}"));
+/// Tells of the nodes that charged more than they billed, as long as the wallet holds the evidence.
+pub(super) fn tell_evidence(store: &WalletStore, out: Output, report: &mut Report) {
+    let files = kept_evidence(store);
+    for file in &files {
+        let file = file.display();
+        out.say(&format!(
+            "a node charged more than it billed; the evidence is in {file}: cloister stake accuse {file}"
+        ));
     }
+    report.put("evidence", json!(files));
 }
 
 pub(crate) async fn rate(args: WalletRate, out: Output, report: &mut Report) -> Result<Exit, Error> {

@@ -11,7 +11,7 @@ use verifier::clock::format_time;
 use verifier::payment::PaymentError;
 use verifier::{Error, Exit, LedgerRecord, Payer, RecoveryWords, WalletStore};
 
-use super::stake::tell_overcharged;
+use super::stake::tell_evidence;
 use super::{clock, connect_payer, open_store, passphrase, read_text, wallet_dir, withdraw};
 use crate::cli::{
     WalletArgs, WalletDeposit, WalletNew, WalletPassphrase, WalletRestore, WalletRisks, WalletShow, WalletWords,
@@ -170,14 +170,16 @@ pub(crate) async fn sync(args: WalletShow, out: Output, report: &mut Report) -> 
 /// The wallet, after reading the ledger unless that is not wanted.
 async fn current(args: WalletShow, out: Output, report: &mut Report) -> Result<Loaded, Error> {
     if args.offline {
-        return Ok(Loaded::Offline(Box::new(open_store(&args.wallet)?)));
+        let store = open_store(&args.wallet)?;
+        tell_evidence(&store, out, report);
+        return Ok(Loaded::Offline(Box::new(store)));
     }
     let mut payer = connect_payer(&args.wallet).await?;
     let spinner = out.spinner("reading the ledger");
     let synced = payer.sync().await;
     spinner.finish_and_clear();
     synced?;
-    tell_overcharged(&payer.take_overcharged(), out, report);
+    tell_evidence(payer.store(), out, report);
     Ok(Loaded::Online(Box::new(payer)))
 }
 

@@ -41,8 +41,7 @@ impl Payer {
                 break;
             }
         }
-        let overcharged = self.take_overcharged();
-        Ok(ClosedTab { settlement, refund_visible, overcharged })
+        Ok(ClosedTab { settlement, refund_visible })
     }
 
     /// Closes tabs that an earlier process left open at this node boot, so that their refunds come back now and not when they end.

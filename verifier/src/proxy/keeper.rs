@@ -367,16 +367,14 @@ impl Keeper {
                 (self.config.log)(&left_to_the_ledger(&live.tab));
                 continue;
             }
-            match payer.close_tab(&session, &live.tab).await {
-                Ok(ClosedTab { settlement, refund_visible, overcharged }) => {
-                    for evidence in &overcharged {
-                        let reason = format!("the node charged more than it billed: {}", evidence.display());
-                        (self.config.log)(&format!("{reason} (cloister stake accuse)"));
-                        // Others are of tabs before, perhaps of another node.
-                        if evidence.file_stem().is_some_and(|stem| *stem == *live.tab.id().to_string()) {
-                            let _ = self.condemned.set(reason);
-                        }
-                    }
+            let settled = payer.close_tab(&session, &live.tab).await;
+            if let Err(error) = payer.require_unblamed(&session) {
+                (self.config.log)(&format!("{error} (cloister stake accuse)"));
+                // Once is enough.
+                let _ = self.condemned.set(error.to_string());
+            }
+            match settled {
+                Ok(ClosedTab { settlement, refund_visible }) => {
                     closed.has_refunds = true;
                     let refund = if refund_visible { "in the wallet" } else { "not yet in the ledger" };
                     (self.config.log)(&format!(
