@@ -20,7 +20,7 @@ GUARDIAN_FLAG := $(if $(GUARDIAN),--guardian $(GUARDIAN))
 
 .PHONY: contracts
 .PHONY: image reproduce boot-test image-launches image-lock release
-.PHONY: help demo serve build engine clients peers postgres test test-vllm lint bench claims nightly fuzz exhaustive coverage wasm hw-test clean check-tools
+.PHONY: help demo serve build engine clients peers postgres pebble test test-vllm lint bench claims nightly fuzz exhaustive coverage wasm hw-test clean check-tools
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ peers: check-tools
 postgres:
 	@ledger/testing/postgres.sh
 
+pebble:
+	@tests/doubles/pebble.sh
+
 contracts: check-tools ## The settlement contracts: compile them, test them on an EVM, print what each call costs
 	@echo "== settlement contracts"
 	@credits/contracts/compile.sh $(CONTRACTS_DIR) >/dev/null
@@ -65,7 +68,7 @@ demo: engine build ## One private, paid, proven answer from a real model (ENGINE
 serve: engine build ## Leave the same stack running behind a local OpenAI endpoint
 	@$(BIN)/cloister-demo serve --engine $(ENGINE)
 
-test: engine clients peers postgres build contracts ## All tests, on the light engine
+test: engine clients peers postgres pebble build contracts ## All tests, on the light engine
 	@echo "== engine scripts"
 	@cd engine && python3 -m unittest -q test_engine
 	@echo "== documentation tests"

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::aci::AciReporter;
 use crate::attester::{Attested, Attester};
 use crate::batcher::{Batcher, Binding};
+use crate::certificate::Certificates;
 use crate::config::{GuardianConfig, MetricsConfig, TinfoilConfig};
 use crate::gpu::{GpuFault, Gpus};
 use crate::inference::Engine;
@@ -37,7 +38,8 @@ pub const OFFER_PURPOSE: &str = "cloister/offer/v1";
 
 /// Boots, serves until a signal, settles and returns.
 pub async fn run(config: GuardianConfig, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
-    let keys = keys::generate(clock.now()).context("make the boot keys")?;
+    let name = config.certificate.as_ref().map(|certificate| certificate.name.as_str());
+    let keys = keys::generate(clock.now(), name).context("make the boot keys")?;
     let attester = Attester::from_config(&config.tee, config.gpu.as_ref());
     let gpus = Gpus::take(&attester, config.gpu.as_ref(), Arc::clone(&clock), keys.keyset_digest).await;
     let gpus = gpus.context("judge the GPUs")?.map(Arc::new);
@@ -58,11 +60,16 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let Booted { guardian, tinfoil } = boot(config, clock, keys, attester, gpus).await?;
     let guardian = Arc::new(guardian);
-    let mut serving = listen(&guardian, tinfoil).await?;
+    let certificates = Arc::new(Certificates::new(&guardian.keys.tls, guardian.config.certificate.as_ref())?);
+    let shown = [Some(&certificates), tinfoil.as_ref().map(|(_, face)| &face.certificates)];
+    let mut loops = JoinSet::new();
+    for certificates in shown.into_iter().flatten() {
+        loops.spawn(keep_certified(Arc::clone(&guardian), Arc::clone(certificates)));
+    }
+    let mut serving = listen(&guardian, certificates, tinfoil).await?;
     if let Some(MetricsConfig { listen, interval_secs }) = guardian.config.metrics {
         metrics::publish(Arc::clone(&guardian), listen, Duration::from_secs(interval_secs)).await?;
     }
-    let mut loops = JoinSet::new();
     loops.spawn(settlement::expiry_loop(Arc::clone(&guardian)));
     loops.spawn(settlement::replay_loop(Arc::clone(&guardian)));
     loops.spawn(keep_log(Arc::clone(&guardian)));
@@ -122,9 +129,10 @@ async fn stop_at_once(guardian: &Guardian, fault: GpuFault) -> anyhow::Result<()
 /// Opens the sockets of the measured configuration. From here on clients can appraise this node.
 async fn listen(
     guardian: &Arc<Guardian>,
+    certificates: Arc<Certificates>,
     tinfoil: Option<(TinfoilConfig, TinfoilFace)>,
 ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
-    let tls = listener::tls_config(&guardian.keys.tls)?;
+    let tls = listener::tls_config(certificates)?;
     let router = routes::router(Arc::clone(guardian));
     let draining = guardian.work.draining.subscribe();
     let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), draining);
@@ -152,7 +160,7 @@ async fn listen_for_tinfoil(
     config: TinfoilConfig,
     face: TinfoilFace,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + 'static> {
-    let tls = listener::tls_config(&face.tls)?;
+    let tls = listener::tls_config(Arc::clone(&face.certificates))?;
     let router = tinfoil::routes(&Arc::new(face), routes::router_elsewhere(Arc::clone(guardian)));
     let router = routes::refusals_finished(router, Arc::clone(guardian));
     let entrance = beside.beside(tls, router);
@@ -185,6 +193,11 @@ async fn keep_log(guardian: Arc<Guardian>) {
         }
         None => std::future::pending().await,
     }
+}
+
+/// Keeps what one entrance is certified as. Does not return.
+async fn keep_certified(guardian: Arc<Guardian>, certificates: Arc<Certificates>) {
+    certificates.keep(&guardian.work.metrics).await;
 }
 
 /// Returns when the GPUs may take no more work.
@@ -221,9 +234,9 @@ async fn boot(
     let boot_report = attester.attest(data).await.context("obtain the boot report")?;
     let launch_digest = hex::encode(launch_digest(&boot_report)?);
     let tinfoil = match config.tinfoil {
-        Some(config) => {
-            let face = TinfoilFace::new(&attester, clock.now()).await;
-            Some((config, face.context("obtain the report for clients of Tinfoil")?))
+        Some(tinfoil) => {
+            let face = TinfoilFace::new(&attester, clock.now(), config.certificate.as_ref()).await;
+            Some((tinfoil, face.context("obtain the report for clients of Tinfoil")?))
         }
         None => None,
     };

@@ -11,6 +11,7 @@ use credits::{Bytes32, Credits};
 use serde::Deserialize;
 use tlog::WitnessKey;
 
+use crate::certificate::is_public_name;
 use crate::endpoint::Endpoint;
 use crate::limits::{CANARY_TOKENS_MAX, LOG_WITNESSES_MAX, METRICS_INTERVAL_SECS_MIN};
 use crate::vsock;
@@ -41,6 +42,9 @@ pub struct GuardianConfig {
     /// A question whose answer is known; without it, whatever the engine says is served.
     #[serde(default)]
     pub canary: Option<CanaryConfig>,
+    /// The node's public name; without it no public authority certifies its keys.
+    #[serde(default)]
+    pub certificate: Option<CertificateConfig>,
     /// Where the source of this image is, for clients that ask.
     #[serde(default)]
     pub provenance: ProvenanceConfig,
@@ -61,6 +65,16 @@ pub struct GuardianConfig {
 pub struct TinfoilConfig {
     /// Its own address: its keys are used on no other entrance.
     pub listen: SocketAddr,
+}
+
+/// A name that a public authority certifies this node's keys for, for clients that do not verify evidence, or not only.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateConfig {
+    /// The name, lowercase. It is in the keyset, and clients that came by another name are refused.
+    pub name: String,
+    /// `cloister-host certificate serve`. It is not trusted.
+    pub service: ServiceAddress,
 }
 
 /// The log of receipts, and who watches it.
@@ -426,6 +440,14 @@ impl GuardianConfig {
         let collateral = self.gpu.as_ref().and_then(|gpu| gpu.nvml.as_ref()).map(|nvml| &nvml.collateral);
         if collateral.and_then(ServiceAddress::vsock_peer).is_some_and(nobody) {
             return refuse("gpu.nvml.collateral", "must name one machine and one port");
+        }
+        if let Some(certificate) = &self.certificate {
+            if !is_public_name(&certificate.name) {
+                return refuse("certificate.name", "must be a DNS name of two labels or more, in lowercase");
+            }
+            if certificate.service.vsock_peer().is_some_and(nobody) {
+                return refuse("certificate.service", "must name one machine and one port");
+            }
         }
         let keeper = self.receipt_log.as_ref().and_then(|log| log.service.vsock_peer());
         if keeper.is_some_and(nobody) {

@@ -68,8 +68,8 @@ pub fn tls_identity(now: UnixTime) -> anyhow::Result<TlsIdentity> {
     })
 }
 
-/// Makes the keys of one boot.
-pub fn generate(now: UnixTime) -> anyhow::Result<BootKeys> {
+/// Makes the keys of one boot; the TLS key is limited to `name`, if the node has one.
+pub fn generate(now: UnixTime, name: Option<&str>) -> anyhow::Result<BootKeys> {
     let tls = tls_identity(now)?;
     let receipt = ReceiptKey::generate()?;
     let ohttp = RecipientKey::generate().context("make the HPKE key")?;
@@ -79,14 +79,15 @@ pub fn generate(now: UnixTime) -> anyhow::Result<BootKeys> {
         not_after: UnixTime(now.0.saturating_add(KEYSET_LIFETIME_SECS)),
         receipt_signing_keys: vec![receipt.entry()],
         e2ee_public_keys: vec![KeyEntry { key_id: "ohttp".to_owned(), algo: ALGO_OHTTP.to_owned(), public_key }],
-        tls_public_keys: vec![TlsKeyEntry { spki_sha256: Hex32(tls.spki_sha256), domain: None }],
+        tls_public_keys: vec![TlsKeyEntry { spki_sha256: Hex32(tls.spki_sha256), domain: name.map(str::to_owned) }],
     };
     let keyset_digest = keyset.digest();
     let cache_salt = Zeroizing::new(Nonce::random()?.0);
     Ok(BootKeys { receipt, tls, ohttp, cache_salt, keyset, keyset_digest })
 }
 
-fn spki_sha256(certificate: &CertificateDer<'_>) -> anyhow::Result<[u8; 32]> {
+/// SHA-256 of a certificate's SubjectPublicKeyInfo.
+pub(crate) fn spki_sha256(certificate: &CertificateDer<'_>) -> anyhow::Result<[u8; 32]> {
     use x509_parser::prelude::{FromDer, X509Certificate};
     let (_, parsed) = X509Certificate::from_der(certificate)?;
     Ok(Sha256Digest::of(parsed.tbs_certificate.subject_pki.raw).0)

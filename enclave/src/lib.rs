@@ -1,6 +1,6 @@
 //! The guardian. A request passes these files in order:
 //!
-//! 1. `listener.rs` accepts, finishes TLS 1.3, limits connections and computes the channel exporter
+//! 1. `listener.rs` accepts, finishes TLS 1.3 (`certificate.rs`), limits connections and computes the channel exporter
 //! 2. `routes.rs` is the route table; what comes sealed is opened by `sealed/` before
 //! 3. `request.rs` turns bytes into an allow-listed request of an `endpoint.rs`; `responses/` and `messages/` are chats in another form,
 //!    `embeddings.rs` vectors of texts
@@ -22,6 +22,7 @@ pub mod batcher;
 pub mod boot;
 pub mod calls;
 pub mod canary;
+pub mod certificate;
 pub mod chunk;
 pub mod clock;
 pub mod config;

@@ -227,3 +227,16 @@ pub const KEYSET_LIFETIME_SECS: u64 = 6 * 24 * 3600;
 pub const CUT_TIME: Duration = Duration::from_millis(500);
 /// Time in-flight requests get to finish after SIGTERM.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Certificates that a public authority's chain may have.
+pub const CERTIFICATES_MAX: usize = 8;
+/// Bytes of one of them, DER.
+pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
+/// Characters of a node's public name (RFC 1035 §2.3.4, in text).
+pub const NAME_CHARS_MAX: usize = 253;
+/// Time in which who has certificates made must answer.
+pub const CERTIFICATE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two questions while there is no certificate.
+pub const CERTIFICATE_RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// Between two questions while there is one: for its successor.
+pub const CERTIFICATE_PAUSE: Duration = Duration::from_secs(3600);

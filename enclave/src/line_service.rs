@@ -10,6 +10,15 @@ use tokio::net::UnixStream;
 use crate::config::ServiceAddress;
 use crate::vsock::{self, VsockAddress};
 
+/// Characters of what a service says that are passed on to this node's own log.
+const WORDS_MAX: usize = 300;
+
+/// As much of a service's words as is passed on.
+#[must_use]
+pub fn shortened(words: &str) -> String {
+    words.chars().take(WORDS_MAX).collect()
+}
+
 /// Where the service is.
 #[derive(Debug)]
 pub enum LineService {

@@ -25,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::activity::{Activity, InUseBody};
 use crate::attestation_api::Channel;
-use crate::keys::TlsIdentity;
+use crate::certificate::Certificates;
 use crate::limits::{
     CONNECTION_CLOSE_TIMEOUT, CONNECTION_IDLE_TIMEOUT, CONNECTIONS_MAX, FILES_RESERVED, HANDSHAKE_TIMEOUT,
     HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAM_ERRORS_MAX,
@@ -34,13 +34,13 @@ use crate::limits::{
 use crate::metrics::{Failure, Metrics};
 use crate::vsock::VsockListener;
 
-/// TLS settings for a key.
-pub fn tls_config(identity: &TlsIdentity) -> anyhow::Result<ServerConfig> {
+/// TLS settings for a key, of which these are the certificates.
+pub fn tls_config(certificates: Arc<Certificates>) -> anyhow::Result<ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
-        .with_single_cert(vec![identity.certificate.clone()], identity.key.clone_key())?;
+        .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
@@ -220,12 +220,13 @@ mod tests {
 
     /// An entrance whose one route answers with the channel's exporter, and a client that accepts its key alone.
     fn node() -> Node {
-        let keys = crate::keys::generate(crate::clock::system().now()).unwrap();
+        let keys = crate::keys::generate(crate::clock::system().now(), None).unwrap();
         let exporter =
             |Extension(channel): Extension<Arc<Channel>>| async move { hex::encode(channel.exporter().unwrap().0) };
         let (stop, closed) = watch::channel(false);
         let router = Router::new().route("/exporter", get(exporter));
-        let entrance = Entrance::new(tls_config(&keys.tls).unwrap(), router, Arc::default(), closed);
+        let certificates = Arc::new(Certificates::new(&keys.tls, None).unwrap());
+        let entrance = Entrance::new(tls_config(certificates).unwrap(), router, Arc::default(), closed);
         let mut roots = RootCertStore::empty();
         roots.add(keys.tls.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -99,6 +99,8 @@ pub enum Failure {
     Canary,
     /// A head of the log of receipts was not written or not witnessed.
     ReceiptLog,
+    /// No certificate of a public authority was to be had.
+    Certificate,
 }
 
 /// The counts of this boot.

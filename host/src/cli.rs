@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{ceremony, collateral, doctor, flash, launch, measure, payee, receipt_log, witness};
+use crate::{ceremony, certificate, collateral, doctor, flash, launch, measure, payee, receipt_log, witness};
 
 /// The operator's tools of a Cloister node.
 #[derive(Parser)]
@@ -32,6 +32,9 @@ pub(crate) enum Command {
     /// A witness of other nodes' logs: it cosigns them as long as they only grow.
     #[command(subcommand)]
     Witness(witness::Command),
+    /// Certificates of a public authority (ACME) for a guardian's keys.
+    #[command(subcommand)]
+    Certificate(certificate::Command),
     /// A simulated TEE for machines without one. What it signs verifies only under its own root.
     #[command(subcommand)]
     SimTee(SimTee),

@@ -1,6 +1,7 @@
 //! `cloister-host`: what the operator runs. Untrusted by design: it never holds a client's secret.
 
 mod ceremony;
+mod certificate;
 mod cli;
 mod clock;
 mod collateral;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         cli::Command::ReceiptLog(command) => receipt_log::run(command),
         cli::Command::Witness(command) => witness::run(command),
         cli::Command::SimTee(command) => sim_tee::run(command),
+        cli::Command::Certificate(command) => certificate::run(command),
         cli::Command::Collateral(args) => collateral::run(&args),
         cli::Command::Measure(args) => measure::run(&args),
         cli::Command::Launch(args) => launch::run(&args),

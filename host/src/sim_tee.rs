@@ -101,6 +101,7 @@ fn answer(platform: &Platform, question: Question) -> anyhow::Result<Answer> {
         }
         Question::Endorse(evidence) => Ok(Answer::Endorsements(platform.endorsements_of(&evidence)?)),
         Question::EndorseGpus(_) => Ok(Answer::GpuEndorsements(platform.gpu([0; 32])?.1)),
+        Question::Certify(_) => anyhow::bail!("this service has no certificates"),
         Question::GpuState | Question::GpusReady(_) => anyhow::bail!("there is no driver on the simulated platform"),
     }
 }

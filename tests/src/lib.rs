@@ -8,6 +8,7 @@ pub mod hardware;
 pub mod mitm;
 pub mod nvml_double;
 pub mod payer;
+pub mod pebble;
 pub mod processes;
 pub mod proxy;
 pub mod raw;

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -21,10 +22,15 @@ pub struct Mitm {
 impl Mitm {
     /// Listens on loopback and forwards to `node_port`.
     pub async fn start(node_port: u16) -> anyhow::Result<Self> {
+        Self::start_as(tls::server_config(b"h2")?, node_port).await
+    }
+
+    /// The same, with a certificate of somebody's choice.
+    pub async fn start_as(server: Arc<ServerConfig>, node_port: u16) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let acceptor = TlsAcceptor::from(tls::server_config(b"h2")?);
+        let acceptor = TlsAcceptor::from(server);
         let connector = TlsConnector::from(tls::client_config(b"h2")?);
         let notes = Arc::clone(&heard);
         let task = tokio::spawn(async move {

@@ -61,13 +61,20 @@ pub fn client_config(alpn: &[u8]) -> anyhow::Result<Arc<ClientConfig>> {
 pub fn server_config(alpn: &[u8]) -> anyhow::Result<Arc<ServerConfig>> {
     let key = rcgen::KeyPair::generate()?;
     let certificate = rcgen::CertificateParams::new(vec!["cloister.invalid".to_owned()])?.self_signed(&key)?;
+    server_config_as(vec![certificate.der().clone()], &key, alpn)
+}
+
+/// A server with this certificate and its key.
+pub fn server_config_as(
+    chain: Vec<CertificateDer<'static>>,
+    key: &rcgen::KeyPair,
+    alpn: &[u8],
+) -> anyhow::Result<Arc<ServerConfig>> {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-        )?;
+        .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![alpn.to_vec()];
     Ok(Arc::new(config))
 }

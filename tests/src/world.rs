@@ -1,13 +1,11 @@
 //! The whole appliance as processes: engine, simulated TEE, ledger, guardian. Only the doubles that stand where hardware would are
 //! not what production runs.
 
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::engine::{Engine, EngineKind};
@@ -18,6 +16,7 @@ use crate::tsm_double::TsmDouble;
 
 mod config;
 mod gpu;
+mod ledger;
 mod log;
 mod payee;
 
@@ -38,6 +37,7 @@ pub struct WorldBuilder {
     log: Option<(usize, usize)>,
     postgres_url: Option<String>,
     with_merges: bool,
+    configured: String,
 }
 
 /// Running processes and the files they share.
@@ -77,6 +77,7 @@ impl Default for WorldBuilder {
             log: None,
             postgres_url: None,
             with_merges: false,
+            configured: String::new(),
         }
     }
 }
@@ -128,6 +129,12 @@ impl WorldBuilder {
     #[must_use]
     pub fn with_merges(self) -> Self {
         Self { with_merges: true, ..self }
+    }
+
+    /// Lines at the end of the guardian's configuration.
+    #[must_use]
+    pub fn configured(self, configured: String) -> Self {
+        Self { configured, ..self }
     }
 
     /// Seconds after a tab's end before the ledger finalises it.
@@ -193,7 +200,7 @@ impl WorldBuilder {
         say("ledger (spend circuit parameters at first use)");
         world.init_ledger(&self)?;
         world.start_ledger()?;
-        world.write_guardian_config(self.tab_secs_max)?;
+        world.write_guardian_config(self.tab_secs_max, &self.configured)?;
         say("simulated TEE");
         world.start_sim_tee()?;
         world.write_policy()?;
@@ -239,12 +246,6 @@ impl World {
         self.tinfoil_port
     }
 
-    /// The ledger's URL.
-    #[must_use]
-    pub fn ledger_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ledger_port)
-    }
-
     /// The simulated root, which a client must name.
     #[must_use]
     pub fn root_file(&self) -> PathBuf {
@@ -283,13 +284,6 @@ impl World {
         command
     }
 
-    /// A voucher of the ledger's administrator.
-    pub fn voucher(&self, value: u64) -> anyhow::Result<String> {
-        let mut command = self.program("cloister-host");
-        command.args(["ledger", "voucher", "--value", &value.to_string(), "--dir"]).arg(self.dir.join("ledger"));
-        Ok(run(&mut command)?.trim().to_owned())
-    }
-
     /// Starts the engine.
     pub fn start_engine(&mut self) -> anyhow::Result<()> {
         let log = self.dir.join("logs/engine.log");
@@ -300,51 +294,6 @@ impl World {
     /// Kills the engine.
     pub fn kill_engine(&mut self) -> anyhow::Result<()> {
         self.engine.take().context("no engine runs")?.kill()
-    }
-
-    fn init_ledger(&self, builder: &WorldBuilder) -> anyhow::Result<()> {
-        let WorldBuilder { grace_secs, tab_secs_max, postgres_url, with_merges, .. } = builder;
-        self.make_payee()?;
-        if self.ledger_dir().exists() {
-            return Ok(());
-        }
-        let mut command = self.program("cloister-host");
-        command.args(["ledger", "init", "--grace-secs", &grace_secs.to_string()]);
-        command.args(["--tab-secs-max", &tab_secs_max.to_string(), "--dir"]).arg(self.ledger_dir());
-        if let Some(url) = postgres_url {
-            command.args(["--postgres", url]);
-        }
-        if !with_merges {
-            command.arg("--no-merges");
-        }
-        run(&mut command).map(drop)
-    }
-
-    fn ledger_dir(&self) -> PathBuf {
-        self.dir.join("ledger")
-    }
-
-    /// What the ledger says of itself.
-    pub fn ledger_info(&self) -> anyhow::Result<Value> {
-        let mut command = self.program("cloister-host");
-        command.args(["ledger", "info", "--json", "--dir"]).arg(self.ledger_dir());
-        Ok(serde_json::from_str(&run(&mut command)?)?)
-    }
-
-    /// Starts the ledger service.
-    pub fn start_ledger(&mut self) -> anyhow::Result<()> {
-        let address = format!("127.0.0.1:{}", self.ledger_port);
-        let mut command = self.program("cloister-host");
-        command.args(["ledger", "serve", "--listen", &address, "--dir"]).arg(self.ledger_dir());
-        let mut process = Process::start("cloister-host ledger serve", &mut command)?;
-        process.wait_until(READY, |_| TcpStream::connect(&address).is_ok())?;
-        self.ledger = Some(process);
-        Ok(())
-    }
-
-    /// Kills the ledger service.
-    pub fn kill_ledger(&mut self) -> anyhow::Result<()> {
-        self.ledger.take().context("no ledger runs")?.kill()
     }
 
     /// The kernel's report interface, in a world that has one.
@@ -454,12 +403,6 @@ impl World {
     /// SIGABRT to the guardian, as a failed assertion would; the kernel decides about a core.
     pub fn abort_guardian(&mut self) -> anyhow::Result<()> {
         self.guardian.take().context("no guardian runs")?.abort(Duration::from_secs(10))
-    }
-
-    /// Whatever the ledger wrote to its log lately.
-    #[must_use]
-    pub fn ledger_log(&self) -> String {
-        self.ledger.as_ref().map(Process::stderr).unwrap_or_default()
     }
 
     /// Whatever the guardian wrote to its log lately.

@@ -7,6 +7,7 @@ mod aci;
 mod ahead;
 mod batching;
 mod canary;
+mod certificates;
 mod checks;
 mod claims;
 mod crash;

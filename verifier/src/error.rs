@@ -175,6 +175,7 @@ impl Error {
             }
             Self::Verify(VerifyError::Fetch(error)) => error.code(),
             Self::Verify(VerifyError::Rejected(rejection)) => rejection.code(),
+            Self::Verify(VerifyError::OtherName { .. }) => "channel.other_name",
             Self::Verify(VerifyError::Nonce(_)) => "random.unavailable",
             Self::Session(error) => error.code(),
             Self::Audit(error) => error.code(),
@@ -208,6 +209,7 @@ impl Error {
             }
             Self::Verify(VerifyError::Fetch(error)) => exit_of_node(error),
             Self::Verify(VerifyError::Rejected(rejection)) => Exit::of_rejection(rejection),
+            Self::Verify(VerifyError::OtherName { .. }) => Exit::Rejected,
             Self::Verify(VerifyError::Nonce(_)) | Self::Interrupted | Self::Io { .. } => Exit::Internal,
             Self::Session(error) => exit_of_session(error),
             Self::Audit(AuditError::File(error)) => exit_of_file(error),
@@ -265,6 +267,7 @@ impl Error {
                 "restore the wallet from its words: cloister wallet restore --wallet NEW"
             }
             "wallet.words" => "give the 24 words in their order, separated by spaces",
+            "channel.other_name" => "reach the node by its own name, or ask who told you this one",
             "payment.other_ledger" => "use a wallet of the node's ledger, with --wallet",
             "payment.blamed" => "use another node; show the evidence to the ledger: cloister stake accuse FILE",
             "wallet.not_rateable" => "cloister wallet history lists the wallet's tabs; one that was charged is rated",

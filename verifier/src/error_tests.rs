@@ -15,6 +15,7 @@ fn every_family_has_its_exit_code() {
         (VerifyError::Rejected(Rejection::ReportVersion { got: 9 }).into(), 20, "snp.version"),
         (VerifyError::Rejected(Rejection::ReportLength { got: 1, expected: 1184 }).into(), 30, "snp.length"),
         (VerifyError::Rejected(Rejection::ChipKeyMasked).into(), 10, "snp.chip_key_masked"),
+        (VerifyError::OtherName { domain: String::new(), host: String::new() }.into(), 10, "channel.other_name"),
         (VerifyError::Fetch(NodeError::Closed).into(), 50, "node.connection_lost"),
         (VerifyError::Fetch(NodeError::TooLong { during: "x", limit: 1 }).into(), 30, "node.malformed"),
         (PaymentError::Store(StoreError::Wallet(insufficient)).into(), 40, "wallet.insufficient_balance"),

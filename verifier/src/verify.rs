@@ -7,14 +7,16 @@
 //! 1. A fresh nonce is sent on the connection to be bound.
 //! 2. The document is decoded, its evidence appraised under roots and policy.
 //! 3. REPORT_DATA is recomputed from nonce, exporter and leaf key as this side knows them.
+//! 4. A key that is limited to a name was reached by that name, or by an address (N2).
 
 use attestation::{
-    Appraisal, AppraisalPolicy, AttestationDocument, ChannelBoundAppraisal, ChannelView, Clock, Nonce, Rejection,
-    Transcript, TrustRoots, UnixTime, appraise,
+    Appraisal, AppraisalPolicy, AttestationDocument, ChannelBoundAppraisal, ChannelView, Clock, Keyset, Nonce,
+    Rejection, Transcript, TrustRoots, UnixTime, appraise,
 };
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
+use rustls_pki_types::ServerName;
 
 use crate::connect::{Channel, Sender};
 use crate::fetch::{NodeError, call};
@@ -38,6 +40,14 @@ pub enum VerifyError {
     /// The document does not verify, or is not acceptable, or is not about this channel.
     #[error("the node was not accepted")]
     Rejected(#[source] Rejection),
+    /// The node's TLS key is limited to a name, and it was reached by another: whoever said that name led here is not its owner.
+    #[error("the node's key is for {domain}, and it was reached as {host}")]
+    OtherName {
+        /// What the keyset says.
+        domain: String,
+        /// What the address says.
+        host: String,
+    },
     /// The operating system gave no randomness for the nonce.
     #[error("draw a nonce")]
     Nonce(#[source] attestation::KeyError),
@@ -75,6 +85,8 @@ impl Channel {
         let view =
             ChannelView { nonce, exporter: self.secrets.exporter, leaf_spki_sha256: self.secrets.leaf_spki_sha256 };
         let bound = appraisal.bind_channel(&view, transcript).map_err(VerifyError::Rejected)?;
+        // 4. Its name, if it has one.
+        check_name(bound.appraisal().keyset(), &view.leaf_spki_sha256, &self.target, transcript)?;
         Ok(VerifiedChannel { sender: self.sender, target: self.target, bound, document, view, appraised_at: now })
     }
 
@@ -83,6 +95,25 @@ impl Channel {
         let request = request(&self.target, Method::GET, &path, Bytes::new())?;
         Ok(call(&self.sender, request, "attestation").await?.1)
     }
+}
+
+/// Whether a node was reached by the name its key is limited to. An address is no name: who dials one was told by nobody else.
+fn check_name(
+    keyset: &Keyset,
+    spki_sha256: &[u8; 32],
+    target: &NodeUrl,
+    transcript: &mut Transcript,
+) -> Result<(), VerifyError> {
+    let ServerName::DnsName(name) = target.server_name() else { return Ok(()) };
+    let key = keyset.tls_public_keys.iter().find(|key| key.spki_sha256.0 == *spki_sha256);
+    let Some(domain) = key.and_then(|key| key.domain.as_deref()) else { return Ok(()) };
+    if domain.eq_ignore_ascii_case(name.as_ref()) {
+        transcript.pass("channel.name", domain);
+        return Ok(());
+    }
+    let other = VerifyError::OtherName { domain: domain.to_owned(), host: name.as_ref().to_owned() };
+    transcript.fail("channel.name", other.to_string());
+    Err(other)
 }
 
 /// Decodes and appraises a document, not yet bound to any channel.
@@ -128,5 +159,39 @@ impl VerifiedChannel {
     #[must_use]
     pub fn document(&self) -> &AttestationDocument {
         &self.document
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use attestation::{Hex32, TlsKeyEntry, UnixTime};
+
+    use super::*;
+
+    const KEY: [u8; 32] = [7; 32];
+
+    fn reached(host: &str, domain: Option<&str>, spki: [u8; 32]) -> bool {
+        let entry = TlsKeyEntry { spki_sha256: Hex32(KEY), domain: domain.map(str::to_owned) };
+        let keyset = Keyset {
+            subject: None,
+            not_after: UnixTime(0),
+            receipt_signing_keys: Vec::new(),
+            e2ee_public_keys: Vec::new(),
+            tls_public_keys: vec![entry],
+        };
+        check_name(&keyset, &spki, &host.parse().unwrap(), &mut Transcript::new()).is_ok()
+    }
+
+    #[test]
+    fn a_key_that_is_limited_to_a_name_is_reached_by_that_name_or_an_address() {
+        let name = Some("node.example.com");
+        for host in ["node.example.com", "NODE.example.com:8443", "127.0.0.1", "[::1]:8443"] {
+            assert!(reached(host, name, KEY), "{host}");
+        }
+        for host in ["example.com", "other.example.com", "node.example.com.evil.example", "localhost"] {
+            assert!(!reached(host, name, KEY), "{host}");
+            assert!(reached(host, None, KEY), "{host}");
+        }
     }
 }

@@ -117,7 +117,7 @@ fn answer(nvml: &Nvml, question: Question) -> anyhow::Result<Answer> {
             nvml.set_ready(ready)?;
             Ok(Answer::GpusReady(ready))
         }
-        Question::ReportData(_) | Question::Endorse(_) | Question::EndorseGpus(_) => {
+        Question::ReportData(_) | Question::Endorse(_) | Question::EndorseGpus(_) | Question::Certify(_) => {
             anyhow::bail!("this service knows the GPUs only")
         }
     }

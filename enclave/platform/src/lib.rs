@@ -8,7 +8,7 @@ mod gpu;
 mod serve;
 
 use attestation::gpu::{GpuEndorsements, GpuEvidence};
-use attestation::{CpuEvidence, Endorsements};
+use attestation::{Base64, CpuEvidence, Endorsements};
 use serde::{Deserialize, Serialize};
 
 pub use gpu::{Environment, GpuDeviceState, GpuState, MultiGpuMode};
@@ -36,6 +36,8 @@ pub enum Question {
     GpuState,
     /// Let the GPUs take work, or no longer.
     GpusReady(bool),
+    /// A public authority's certificate for the key and name of this request (PKCS #10, DER).
+    Certify(Base64),
 }
 
 /// What is answered.
@@ -66,6 +68,10 @@ pub enum Answer {
     GpuState(GpuState),
     /// To [`Question::GpusReady`]: the state that was set.
     GpusReady(bool),
+    /// To [`Question::Certify`]: the certificate (DER), then those up to a root.
+    Certificate(Vec<Base64>),
+    /// To [`Question::Certify`]: there is none yet, and why.
+    CertificatePending(String),
     /// There is no answer.
     Error {
         /// Why.

@@ -196,3 +196,18 @@ fn the_images_own_configurations_are_configurations() {
         GuardianConfig::load(&path).unwrap();
     }
 }
+
+#[test]
+fn a_public_name_is_one_that_authorities_certify() {
+    let tee = "kind = \"report-socket\"\npath = \"/run/tee.sock\"";
+    let named = |name: &str, service: &str| {
+        read(&format!("{}[certificate]\nname = \"{name}\"\nservice = {service}\n", text("", tee)))
+    };
+    let socket = "{ socket = \"/run/certify.sock\" }";
+    assert_eq!(named("node.example.com", socket).unwrap().certificate.unwrap().name, "node.example.com");
+    assert!(named("node.example.com", "{ vsock = { cid = 2, port = 9003 } }").is_ok());
+    assert!(named("*.example.com", socket).unwrap_err().contains("certificate.name"));
+    assert!(
+        named("node.example.com", "{ vsock = { cid = 4294967295, port = 9003 } }").unwrap_err().contains("service")
+    );
+}

@@ -29,7 +29,7 @@ use crate::limits::{
     LOG_ANSWER_TIMEOUT, LOG_CLOCK_SKEW_SECS_MAX, LOG_ENTRIES_MAX, LOG_HEARTBEAT, LOG_OPEN_TIMEOUT, LOG_PAUSE,
     LOG_PENDING_MAX, LOG_RETRY_PAUSE, LOG_UNWITNESSED_MAX, LOG_WAIT_TIMEOUT, LOG_WITNESSES_MAX,
 };
-use crate::line_service::{AskError, LineService};
+use crate::line_service::{AskError, LineService, shortened};
 use books::Books;
 
 /// A head that was signed and cosigned.
@@ -81,13 +81,6 @@ pub enum LogFailure {
     /// The log's name is none that a note can have.
     #[error("the log cannot be signed: {0}")]
     Sign(LogFault),
-}
-
-/// Characters of what the keeper says that are passed on to this node's own log.
-const WORDS_MAX: usize = 300;
-
-fn shortened(text: &str) -> String {
-    text.chars().take(WORDS_MAX).collect()
 }
 
 fn said(refusals: &[String]) -> String {

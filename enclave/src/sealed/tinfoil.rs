@@ -24,6 +24,8 @@ use serde_json::{Value, json};
 use super::hpke::RecipientKey;
 use super::{ehbp, key_config};
 use crate::attester::Attester;
+use crate::certificate::Certificates;
+use crate::config::CertificateConfig;
 use crate::keys::{self, TlsIdentity};
 use crate::routes::method_not_allowed;
 
@@ -34,7 +36,7 @@ const KEY_NUMBER: u8 = 0;
 #[derive(Debug)]
 pub struct TinfoilFace {
     /// What the entrance serves TLS with.
-    pub tls: TlsIdentity,
+    pub certificates: Arc<Certificates>,
     key: Arc<RecipientKey>,
     document: Value,
 }
@@ -49,8 +51,8 @@ fn report_data(tls: &TlsIdentity, key: &RecipientKey) -> [u8; 64] {
 }
 
 impl TinfoilFace {
-    /// Makes the keys and has them reported.
-    pub async fn new(attester: &Attester, now: UnixTime) -> anyhow::Result<Self> {
+    /// Makes the keys and has them reported. With a name, both entrances have certificates for it.
+    pub async fn new(attester: &Attester, now: UnixTime, name: Option<&CertificateConfig>) -> anyhow::Result<Self> {
         let tls = keys::tls_identity(now)?;
         let key = RecipientKey::generate().context("make the HPKE key")?;
         let evidence = attester.attest(report_data(&tls, &key)).await?.evidence;
@@ -64,13 +66,7 @@ impl TinfoilFace {
             "format": format!("https://tinfoil.sh/predicate/{platform}/v2"),
             "body": STANDARD.encode(body.finish()?),
         });
-        Ok(Self { tls, key: Arc::new(key), document })
-    }
-
-    fn certificate_pem(&self) -> String {
-        let text = STANDARD.encode(&self.tls.certificate);
-        let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+        Ok(Self { certificates: Arc::new(Certificates::new(&tls, name)?), key: Arc::new(key), document })
     }
 }
 
@@ -91,7 +87,7 @@ async fn document(State(face): State<Arc<TinfoilFace>>) -> Response {
 }
 
 async fn certificate(State(face): State<Arc<TinfoilFace>>) -> Response {
-    axum::Json(json!({"certificate": face.certificate_pem()})).into_response()
+    axum::Json(json!({"certificate": face.certificates.shown_pem()})).into_response()
 }
 
 async fn keys(State(face): State<Arc<TinfoilFace>>) -> Response {

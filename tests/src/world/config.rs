@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::World;
 
 impl World {
-    pub(super) fn write_guardian_config(&self, tab_secs_max: u64) -> anyhow::Result<()> {
+    pub(super) fn write_guardian_config(&self, tab_secs_max: u64, more: &str) -> anyhow::Result<()> {
         let info = self.ledger_info()?;
         let field = |name: &str| {
             info.get(name)
@@ -61,7 +61,8 @@ tab_secs_max = {tab_secs_max}
             weights = engine.ready.model_sha256,
         );
         let tinfoil = self.tinfoil_port.map(|port| format!("\n[tinfoil]\nlisten = \"127.0.0.1:{port}\"\n"));
-        Ok(std::fs::write(self.config_file(), config + &tinfoil.unwrap_or_default() + &self.log_table())?)
+        let tables = tinfoil.unwrap_or_default() + &self.log_table() + more;
+        Ok(std::fs::write(self.config_file(), config + &tables)?)
     }
 
     fn tee_table(&self) -> String {
