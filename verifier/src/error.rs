@@ -166,13 +166,7 @@ impl Error {
         match self {
             Self::Target(_) => "target.invalid",
             Self::Config(error) => error.code(),
-            Self::Connect(error) => {
-                if is_bad_handshake_signature(error) {
-                    "tls.handshake_signature"
-                } else {
-                    "node.unreachable"
-                }
-            }
+            Self::Connect(error) => handshake_refusal(error).unwrap_or("node.unreachable"),
             Self::Verify(VerifyError::Fetch(error)) => error.code(),
             Self::Verify(VerifyError::Rejected(rejection)) => rejection.code(),
             Self::Verify(VerifyError::OtherName { .. }) => "channel.other_name",
@@ -200,13 +194,8 @@ impl Error {
         match self {
             Self::Config(ConfigError::Reference { source, .. }) => exit_of_reference(source),
             Self::Target(_) | Self::Config(_) | Self::Choice { .. } => Exit::Usage,
-            Self::Connect(error) => {
-                if is_bad_handshake_signature(error) {
-                    Exit::Rejected
-                } else {
-                    Exit::Unavailable
-                }
-            }
+            Self::Connect(error) if handshake_refusal(error).is_some() => Exit::Rejected,
+            Self::Connect(_) => Exit::Unavailable,
             Self::Verify(VerifyError::Fetch(error)) => exit_of_node(error),
             Self::Verify(VerifyError::Rejected(rejection)) => Exit::of_rejection(rejection),
             Self::Verify(VerifyError::OtherName { .. }) => Exit::Rejected,
@@ -246,6 +235,9 @@ impl Error {
             "node.connection_lost" => "try again; a tab that stays open is refunded by the ledger when it ends",
             "tls.handshake_signature" => {
                 "somebody between you and the node answers in its place: do not send anything there"
+            }
+            "tls.key_exchange" => {
+                "the other end does not speak TLS 1.3 with X25519MLKEM768, which every node does: it is no node"
             }
             "chain.root_unknown" => "name the root with --root if this is a simulated or private machine",
             "wallet.missing" => "make one with: cloister wallet new --ledger URL",
@@ -326,10 +318,15 @@ impl Error {
     }
 }
 
-fn is_bad_handshake_signature(error: &connect::ConnectError) -> bool {
-    let connect::ConnectError::Handshake { source, .. } = error else { return false };
-    let inner = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature)))
+/// The code of a handshake with what no node is.
+fn handshake_refusal(error: &connect::ConnectError) -> Option<&'static str> {
+    use rustls::{AlertDescription, CertificateError};
+    let connect::ConnectError::Handshake { source, .. } = error else { return None };
+    match source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())? {
+        rustls::Error::InvalidCertificate(CertificateError::BadSignature) => Some("tls.handshake_signature"),
+        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => Some("tls.key_exchange"),
+        _ => None,
+    }
 }
 
 fn exit_of_file(error: &FileError) -> Exit {

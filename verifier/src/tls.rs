@@ -67,16 +67,10 @@ pub fn client_config() -> Result<Arc<ClientConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-/// aws-lc-rs with the post-quantum hybrid offered first.
+/// aws-lc-rs with the post-quantum hybrid and nothing else: every node speaks it, and prompts that are recorded today must not be read
+/// when quantum computers are there (threat N5).
 fn provider() -> CryptoProvider {
-    CryptoProvider {
-        kx_groups: vec![
-            aws_lc_rs::kx_group::X25519MLKEM768,
-            aws_lc_rs::kx_group::X25519,
-            aws_lc_rs::kx_group::SECP256R1,
-        ],
-        ..aws_lc_rs::default_provider()
-    }
+    CryptoProvider { kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768], ..aws_lc_rs::default_provider() }
 }
 
 /// Reads what the finished handshake fixed: exporter, leaf key, group, protocol.

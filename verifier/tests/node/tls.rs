@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{HandshakeKind, ServerConfig};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -20,11 +20,20 @@ fn key_and_certificate() -> (rcgen::KeyPair, rcgen::Certificate) {
 
 /// A server that shows `certificate` and signs with `key`, whether or not they belong together.
 fn server(key: &rcgen::KeyPair, certificate: &rcgen::Certificate, alpn: &[u8]) -> TlsAcceptor {
+    server_by(aws_lc_rs::default_provider(), key, certificate, alpn)
+}
+
+fn server_by(
+    provider: CryptoProvider,
+    key: &rcgen::KeyPair,
+    certificate: &rcgen::Certificate,
+    alpn: &[u8],
+) -> TlsAcceptor {
     let signer =
         aws_lc_rs::sign::any_supported_type(&PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())))
             .unwrap();
     let resolver = SingleCertAndKey::from(CertifiedKey::new(vec![certificate.der().clone()], signer));
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_no_client_auth()
@@ -77,6 +86,17 @@ async fn a_handshake_signed_with_another_key_is_rejected() {
     let (other_key, _) = key_and_certificate();
     let error = Error::from(dial(server(&other_key, &certificate, b"h2")).await.err().unwrap());
     assert_eq!((error.exit(), error.code()), (Exit::Rejected, "tls.handshake_signature"));
+}
+
+/// What is recorded on the way must stay unreadable, so nothing less is agreed to (N5).
+#[tokio::test]
+async fn a_peer_without_the_hybrid_key_exchange_is_refused() {
+    let (key, certificate) = key_and_certificate();
+    let classical = vec![aws_lc_rs::kx_group::X25519, aws_lc_rs::kx_group::SECP256R1, aws_lc_rs::kx_group::SECP384R1];
+    let provider = CryptoProvider { kx_groups: classical, ..aws_lc_rs::default_provider() };
+    let acceptor = server_by(provider, &key, &certificate, b"h2");
+    let error = Error::from(dial(acceptor).await.err().unwrap());
+    assert_eq!((error.exit(), error.code()), (Exit::Rejected, "tls.key_exchange"));
 }
 
 #[tokio::test]
