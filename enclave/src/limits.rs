@@ -162,6 +162,8 @@ pub const JOURNAL_INTERVAL: Duration = Duration::from_secs(10);
 pub const JOURNAL_TOKENS: u64 = 256;
 /// Longest time a client may leave its answer unread; then it counts as gone.
 pub const CLIENT_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time whoever took a receipt has to read it before its charge is journalled. Charges of that time are journalled together.
+pub const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 /// Time an error event gets to leave before its stream is broken off.
 pub const LAST_WORDS_TIME: Duration = Duration::from_millis(100);
 /// Time a connection gets to take the receipt before the charge is journalled all the same.

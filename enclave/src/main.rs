@@ -65,8 +65,14 @@ fn serve(path: &std::path::Path) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider is already installed"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build()?;
     runtime.block_on(boot::run(config, clock::system()))
+}
+
+/// Threads that serve: half of the processors. The engine wants the others, and threads that wake each other for an event each cost
+/// more than they bring (decision 18). Proofs have threads of their own.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).max(1))
 }
 
 #[allow(clippy::print_stdout, reason = "the answer is what was asked for")]

@@ -76,9 +76,9 @@ pub struct Output {
     put: u64,
     progress: Arc<Progress>,
     /// What was put and may not have been taken.
-    unsent: BytesMut,
+    unsent: Vec<Bytes>,
     /// The end of a finished answer, if it could not be put.
-    lost: BytesMut,
+    lost: Vec<Bytes>,
     hasher: Sha256Stream,
     replay: Option<BytesMut>,
     shaping: Shaping,
@@ -122,8 +122,8 @@ impl Output {
             tx,
             put: 0,
             progress: Arc::clone(&body.progress),
-            unsent: BytesMut::new(),
-            lost: BytesMut::new(),
+            unsent: Vec::new(),
+            lost: Vec::new(),
             hasher: Sha256Stream::new(),
             replay: Some(BytesMut::new()),
             shaping,
@@ -178,14 +178,16 @@ impl Output {
 
     /// Makes a finished answer's last bytes part of it, although the client did not take them: it can fetch them again.
     pub fn commit_all(&mut self) {
-        self.unsent.unsplit(self.lost.split());
+        self.unsent.append(&mut self.lost);
         self.commit();
     }
 
     /// Whether all of the answer is held for repeats, and its length.
     #[must_use]
     pub fn replay_bytes(&self) -> Option<usize> {
-        let length = self.replay.as_ref()?.len().saturating_add(self.unsent.len()).saturating_add(self.lost.len());
+        let held = self.replay.as_ref()?.len();
+        let length =
+            self.unsent.iter().chain(&self.lost).fold(held, |length, bytes| length.saturating_add(bytes.len()));
         (length <= REPLAY_BODY_BYTES_MAX).then_some(length)
     }
 
@@ -243,8 +245,8 @@ impl Output {
     }
 
     async fn send_or_keep(&mut self, bytes: Bytes) {
-        if self.send(bytes.clone()).await.is_err() {
-            self.lost.extend_from_slice(&bytes);
+        if self.send(bytes.clone()).await.is_err() && !bytes.is_empty() {
+            self.lost.push(bytes);
         }
     }
 
@@ -271,7 +273,7 @@ impl Output {
             }
         };
         self.commit();
-        self.unsent.extend_from_slice(&bytes);
+        self.unsent.push(bytes.clone());
         self.put = self.put.saturating_add(1);
         permit.send(Ok(Frame::data(bytes)));
         Ok(())
@@ -279,11 +281,13 @@ impl Output {
 
     /// What was put is part of the answer.
     fn commit(&mut self) {
-        let bytes = self.unsent.split();
-        self.hasher.update(&bytes);
-        self.replay = self.replay.take().filter(|held| held.len().saturating_add(bytes.len()) <= REPLAY_BODY_BYTES_MAX);
-        if let Some(held) = &mut self.replay {
-            held.extend_from_slice(&bytes);
+        for bytes in self.unsent.drain(..) {
+            self.hasher.update(&bytes);
+            let fits = |held: &BytesMut| held.len().saturating_add(bytes.len()) <= REPLAY_BODY_BYTES_MAX;
+            self.replay = self.replay.take().filter(fits);
+            if let Some(held) = &mut self.replay {
+                held.extend_from_slice(&bytes);
+            }
         }
     }
 }

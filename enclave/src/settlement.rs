@@ -1,6 +1,6 @@
 //! Running totals and settlements.
 //!
-//! After each request the tab's running total is journalled, signed, at the ledger. Closing a tab, or its end, settles it: the
+//! A moment after each request the tab's running total is journalled, signed, at the ledger. Closing a tab, or its end, settles it: the
 //! ledger appends the successor note with the refund, and the client gets a signed [`Settlement`]. If this process dies,
 //! the ledger finalises the tab by itself at the last journalled total (decision 7).
 
@@ -12,10 +12,28 @@ use credits::settlement::SETTLEMENT_VERSION;
 use credits::{Bytes32, Credits, JournalRequest, Ledger, LedgerError, SettleRequest, Settlement, SignatureBytes};
 use http::StatusCode;
 
+use crate::limits::JOURNAL_PAUSE;
 use crate::metrics::Failure;
 use crate::problem::Problem;
 use crate::state::Guardian;
 use crate::tabs::{Closing, Tab};
+
+/// Has a total journalled once whoever took its receipt has had time to read it: what a dying node wrote last may never be read, and
+/// then nothing must be charged for it. What becomes due meanwhile waits as long, and is journalled together.
+pub fn journal_soon(guardian: &Arc<Guardian>, tab: &Arc<Tab>, total: Credits) {
+    if !tab.is_due(total) {
+        return;
+    }
+    let (guardian, tab) = (Arc::clone(guardian), Arc::clone(tab));
+    tokio::spawn(async move {
+        let mut journalled = Credits::ZERO;
+        while let Some(total) = tab.next_due(journalled) {
+            tokio::time::sleep(JOURNAL_PAUSE).await;
+            journal(&guardian, &tab, total).await;
+            journalled = total;
+        }
+    });
+}
 
 /// Journals `total`, unless a later one was journalled meanwhile. A ledger that cannot be reached costs the operator, not the
 /// client: the next total or the settlement carries it. One that says the spend is finalised has ended it, by a clock that is ahead

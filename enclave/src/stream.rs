@@ -226,7 +226,7 @@ impl Call {
         }
         // The receipt must be on its way before the ledger hears of the charge: wait until the connection has taken it.
         let _ = tokio::time::timeout(RECEIPT_TAKEN_TIMEOUT, tx.closed()).await;
-        settlement::journal(&self.guardian, &tab, total).await;
+        settlement::journal_soon(&self.guardian, &tab, total);
     }
 
     /// Makes one event of a stream. Nothing when it cannot be made.

@@ -46,6 +46,10 @@ pub struct Totals {
 struct Account {
     charged: Credits,
     held: Credits,
+    /// The highest total whose receipt was taken.
+    due: Credits,
+    /// Somebody waits to journal it.
+    is_awaited: bool,
     requests: u64,
     in_flight: u32,
     closing: bool,
@@ -134,6 +138,22 @@ impl Tab {
     fn account(&self) -> MutexGuard<'_, Account> {
         // A panic while holding the lock leaves the account consistent: every update below is a few assignments.
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A total whose receipt was taken is due to be journalled. Whether nobody waits to do that.
+    #[must_use]
+    pub fn is_due(&self, total: Credits) -> bool {
+        let mut account = self.account();
+        account.due = account.due.max(total);
+        !std::mem::replace(&mut account.is_awaited, true)
+    }
+
+    /// The total that is due, unless `journalled` covers it: then nobody waits any more.
+    #[must_use]
+    pub fn next_due(&self, journalled: Credits) -> Option<Credits> {
+        let mut account = self.account();
+        account.is_awaited = account.due > journalled;
+        account.is_awaited.then_some(account.due)
     }
 
     /// What is neither charged nor held.
@@ -350,6 +370,19 @@ mod tests {
                 Err(CallRefusal::Closed)
             ));
         }
+    }
+
+    #[test]
+    fn one_waits_to_journal_what_is_due_until_nothing_is() {
+        let (id, key) = ("01".repeat(32).parse().unwrap(), Bytes32([2; 32]));
+        let tab = Tab::new(id, key, Credits::new(100).unwrap(), 1, 0);
+        let credits = |amount| Credits::new(amount).unwrap();
+        assert!(tab.is_due(credits(10)), "the first waits");
+        assert_eq!(tab.next_due(Credits::ZERO), Some(credits(10)));
+        assert!(!tab.is_due(credits(30)) && !tab.is_due(credits(20)), "those of meanwhile do not");
+        assert_eq!(tab.next_due(credits(10)), Some(credits(30)));
+        assert_eq!(tab.next_due(credits(30)), None);
+        assert!(tab.is_due(credits(40)), "and then another does");
     }
 
     #[test]

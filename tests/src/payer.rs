@@ -6,8 +6,8 @@ use credits::params::ProvingParams;
 use credits::spend::prove;
 use credits::wallet::{PreparedSpend, Wallet, WalletSeed};
 use credits::{
-    Bytes32, Credits, Ledger, LedgerInfo, Nullifier, Offer, OpenTabRequest, RedeemRequest, SpendContextInputs, TabKey,
-    sign_request,
+    Bytes32, Credits, Ledger, LedgerInfo, LogEntry, Nullifier, Offer, OpenTabRequest, RedeemRequest,
+    SpendContextInputs, TabKey, sign_request,
 };
 use ledger_client::{LedgerClient, Pins};
 use rand_core::OsRng;
@@ -160,6 +160,25 @@ impl Payer {
             request = request.header(name, value);
         }
         raw::send(self.port, request.body(bytes::Bytes::new())?).await
+    }
+
+    /// The running totals of a spend in the ledger's log.
+    pub async fn journalled(&self, spend: &PreparedSpend) -> anyhow::Result<Vec<u64>> {
+        let (mut totals, mut from) = (Vec::new(), 0);
+        loop {
+            let page = self.ledger.log(from, 1000).await?;
+            if page.entries.is_empty() {
+                return Ok(totals);
+            }
+            for entry in &page.entries {
+                from += 1;
+                if let LogEntry::Journal(entry) = entry
+                    && entry.nullifier == spend.public.nullifier
+                {
+                    totals.push(entry.total.get());
+                }
+            }
+        }
     }
 
     /// Closes a tab; the settlement, or the refusal.

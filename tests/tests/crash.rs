@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use acceptance::payer::Payer;
 use acceptance::proxy::Proxy;
 use acceptance::{World, cli};
 use serde_json::{Value, json};
@@ -83,6 +84,31 @@ fn fifty_kills_between_reservation_and_answer_lose_nothing() {
 #[test]
 fn nightly_five_hundred_kills_lose_nothing() {
     kills(500);
+}
+
+/// What a dying node wrote last may never be read: its charge waits a moment, and what comes due meanwhile is one running total.
+#[tokio::test(flavor = "multi_thread")]
+async fn charges_are_journalled_a_moment_after_their_receipts_and_together() {
+    const CALLS: usize = 8;
+    let world = tokio::task::spawn_blocking(|| World::builder().start().unwrap()).await.unwrap();
+    let mut payer = Payer::new(&world, 100_000).await.unwrap();
+    let spend = payer.opened(4096, 600).await.unwrap();
+    let calls: Vec<_> = (0..CALLS).map(|call| format!("call-{call}")).collect();
+    let asked = calls.iter().map(|call| payer.chat(&spend, call, "hello", 1));
+    let mut charged = 0;
+    for answer in futures::future::join_all(asked).await {
+        let usage = &answer.unwrap().json()["usage"];
+        charged += 10 + usage["prompt_tokens"].as_u64().unwrap() + 4 * usage["completion_tokens"].as_u64().unwrap();
+    }
+    let until = Instant::now() + Duration::from_secs(20);
+    let mut totals = Vec::new();
+    while totals.last() != Some(&charged) {
+        assert!(Instant::now() < until, "{charged} was charged, and {totals:?} journalled");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        totals = payer.journalled(&spend).await.unwrap();
+    }
+    assert!(totals.len() < CALLS, "{totals:?}");
+    tokio::task::spawn_blocking(|| world.stop().unwrap()).await.unwrap();
 }
 
 #[test]

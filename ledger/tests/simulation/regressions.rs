@@ -2,7 +2,7 @@
 
 use super::guardian::GuardianFlaw;
 use super::invariant::Invariant;
-use super::op::{Link, Op, Setup};
+use super::op::{Link, Op, Setup, Staking};
 use super::world::Flaw;
 
 /// A schedule that failed.
@@ -57,5 +57,22 @@ pub(crate) const REGRESSIONS: &[Regression] = &[
             Op::Calm { link: WHOLE },
         ],
         was: Some((Flaw::Guardian(GuardianFlaw::ServesForNothing), Invariant::ExposureBounded)),
+    },
+    Regression {
+        what: "a request to stake that came late took what a claim under way was for: the claim is refused, and the simulation took \
+               that for a loss",
+        setup: QUIET,
+        ops: &[
+            Op::Deposit { device: 0, value: 300, notes: 1, link: WHOLE },
+            Op::Sync { device: 0, limit: 1000, link: WHOLE },
+            Op::Open { device: 0, guardian: 0, tier: 2, life: 400 },
+            Op::Calm { link: WHOLE },
+            Op::Call { device: 0, pick: 0, cost: 10 },
+            Op::Close { device: 0, pick: 0 },
+            Op::Calm { link: WHOLE },
+            Op::Stake { operator: 0, staking: Staking::Put { part: 1 }, link: Link::RequestLate },
+            Op::Claim { operator: 0, pick: 0, part: 5, notes: 3, is_killed: false },
+        ],
+        was: None,
     },
 ];
