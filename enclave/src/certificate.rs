@@ -22,7 +22,6 @@ use crate::config::CertificateConfig;
 use crate::keys::TlsIdentity;
 use crate::limits::{
     CERTIFICATE_BYTES_MAX, CERTIFICATE_PAUSE, CERTIFICATE_RETRY_PAUSE, CERTIFICATE_TIMEOUT, CERTIFICATES_MAX,
-    NAME_CHARS_MAX,
 };
 use crate::line_service::{AskError, LineService, shortened};
 use crate::metrics::{Failure, Metrics};
@@ -200,20 +199,6 @@ fn pem(certificate: &CertificateDer<'_>) -> String {
     let text = STANDARD.encode(certificate);
     let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
-}
-
-/// Whether a name is one that an authority certifies: no address, no wildcard, no single label.
-#[must_use]
-pub fn is_public_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        let bytes = label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        bytes && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
-    };
-    let last = name.rsplit('.').next().unwrap_or_default();
-    name.len() <= NAME_CHARS_MAX
-        && name.contains('.')
-        && name.split('.').all(is_label)
-        && last.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
 #[cfg(test)]

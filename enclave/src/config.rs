@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use attestation::{AppraisalPolicy, TrustRoots};
 use credits::keys::is_small_order;
 use credits::{Bytes32, Credits};
+use platform_service::is_public_name;
 use serde::Deserialize;
 use tlog::WitnessKey;
 
-use crate::certificate::is_public_name;
 use crate::endpoint::Endpoint;
 use crate::limits::{CANARY_TOKENS_MAX, LOG_WITNESSES_MAX, METRICS_INTERVAL_SECS_MIN};
 use crate::vsock;

@@ -234,8 +234,6 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 pub const CERTIFICATES_MAX: usize = 8;
 /// Bytes of one of them, DER.
 pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
-/// Characters of a node's public name (RFC 1035 §2.3.4, in text).
-pub const NAME_CHARS_MAX: usize = 253;
 /// Time in which who has certificates made must answer.
 pub const CERTIFICATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two questions while there is no certificate.

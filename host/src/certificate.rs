@@ -80,14 +80,10 @@ pub(crate) struct Serve {
     profile: Option<String>,
 }
 
+/// The same rule as the guardian's.
 fn name(text: &str) -> Result<String, String> {
-    let fits = text.contains('.') && text.len() <= 253 && !text.starts_with(['.', '*']) && !text.ends_with('.');
-    let plain = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
-    if fits && plain {
-        Ok(text.to_owned())
-    } else {
-        Err("not a DNS name of two labels or more, in lowercase".to_owned())
-    }
+    let is_one = platform_service::is_public_name(text);
+    if is_one { Ok(text.to_owned()) } else { Err("not a DNS name of two labels or more, in lowercase".to_owned()) }
 }
 
 fn directory(text: &str) -> Result<String, String> {

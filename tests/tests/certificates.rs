@@ -227,6 +227,15 @@ async fn a_certificate_is_kept_and_what_is_not_to_be_had_is_said() {
     service.start(&pebble, &[]);
     assert_eq!(service.certified(&wanted), chain);
     assert_eq!(std::fs::read_to_string(service.account()).unwrap(), account);
+    // What a crash left of a chain is said to be none, and another is ordered.
+    let mut kept = std::fs::read_dir(service.dir.path().join("kept")).unwrap().flatten().map(|entry| entry.path());
+    let kept = kept.find(|path| path.extension().is_some_and(|extension| extension == "pem")).unwrap();
+    let whole = std::fs::read(&kept).unwrap();
+    std::fs::write(&kept, &whole[..100]).unwrap();
+    assert!(matches!(service.certify(&wanted), Answer::CertificatePending(_)), "{}", service.said());
+    assert!(processes::soon(|| service.said().contains("is not a chain")), "{}", service.said());
+    std::fs::write(&kept, whole).unwrap();
+    assert_eq!(service.certified(&wanted), chain);
     let other_key = request(&rcgen::KeyPair::generate().unwrap(), &[NAME]);
     let why = service.failed(&other_key);
     assert!(why.contains("reach the authority"), "{why}");

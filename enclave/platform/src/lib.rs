@@ -5,6 +5,7 @@
 //! stop a node.
 
 mod gpu;
+mod name;
 mod serve;
 
 use attestation::gpu::{GpuEndorsements, GpuEvidence};
@@ -12,6 +13,7 @@ use attestation::{Base64, CpuEvidence, Endorsements};
 use serde::{Deserialize, Serialize};
 
 pub use gpu::{Environment, GpuDeviceState, GpuState, MultiGpuMode};
+pub use name::is_public_name;
 pub use serve::{Access, Answers, serve, serve_lines};
 
 /// Longest question: the evidence of many GPUs in base64.

@@ -77,7 +77,8 @@ impl Authority {
 
     async fn account(&self) -> anyhow::Result<Account> {
         if self.account.exists() {
-            let credentials = serde_json::from_str(&key_file::read(&self.account)?).context("read the account")?;
+            let credentials = serde_json::from_str(&key_file::read(&self.account)?);
+            let credentials = credentials.with_context(|| format!("{} is not an account", self.account.display()))?;
             return self.client()?.from_credentials(credentials).await.context("reach the authority");
         }
         let contact: Vec<&str> = self.contact.iter().map(String::as_str).collect();

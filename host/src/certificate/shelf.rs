@@ -11,6 +11,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use crate::output;
+
 /// How the files are called.
 const EXTENSION: &str = "pem";
 
@@ -90,14 +92,19 @@ impl Shelf {
     }
 
     /// What is held of a key.
-    pub(super) fn held(&self, key: &str) -> anyhow::Result<Option<Held>> {
+    pub(super) fn held(&self, key: &str) -> Option<Held> {
         let path = self.path(key);
-        if path.exists() { Held::read(&path).map(Some) } else { Ok(None) }
+        path.exists().then(|| Self::usable(&path)).flatten()
     }
 
     /// All of them.
     pub(super) fn all(&self) -> anyhow::Result<Vec<Held>> {
-        self.files()?.iter().map(|path| Held::read(path)).collect()
+        Ok(self.files()?.iter().filter_map(|path| Self::usable(path)).collect())
+    }
+
+    /// What a crash or a full disk left of a chain is none, and another can be had.
+    fn usable(path: &Path) -> Option<Held> {
+        Held::read(path).inspect_err(|error| output::note(&format!("passed over: {error:#}"))).ok()
     }
 
     /// Holds what an authority gave, and throws away what is over.
