@@ -112,9 +112,9 @@ bench: peers engine clients postgres ## Ratios: to nginx and haproxy, to bare pr
 	@tests/benches/proxies/tools.sh
 	@echo "== build, optimised"
 	@cargo build --release --workspace --bins --locked
-	@cargo bench -p acceptance --bench proxies --locked --quiet
-	@cargo bench -p acceptance --bench ratios --locked --quiet
-	@cargo bench -p acceptance --bench credits --locked --quiet -- --nullifiers $(NULLIFIERS) --json target/bench-credits.json
+	@cargo bench --workspace --bench proxies --locked --quiet
+	@cargo bench --workspace --bench ratios --locked --quiet
+	@cargo bench --workspace --bench credits --locked --quiet -- --nullifiers $(NULLIFIERS) --json target/bench-credits.json
 	@cargo bench $(PEERS) --bench appraise --quiet
 
 nightly: engine clients postgres build fuzz ## The large counts, and the image built twice from its sources

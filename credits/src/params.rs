@@ -10,8 +10,10 @@
 //! key can do is prevent proofs, of some notes and not of others, which tells whoever made it a little when one is missing.
 
 mod equation;
+mod lines;
 mod merge;
 mod points;
+mod power;
 mod proving;
 mod qap;
 mod subgroup;
@@ -25,10 +27,11 @@ use ark_groth16::VerifyingKey;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 
 pub(crate) use self::equation::{Claim, Equation};
+pub(crate) use self::lines::Lines;
 pub use self::merge::{MergeProvingParams, MergeVerifyingParams, setup_merge};
 pub use self::proving::{ProvingParams, setup};
 pub use self::qap::CircomQap;
-use self::subgroup::OnCurve;
+pub(crate) use self::subgroup::OnCurve;
 use crate::bytes::Bytes32;
 use crate::circuit::{PUBLIC_INPUTS, Statement};
 use crate::hash::sha256;
@@ -158,11 +161,8 @@ impl VerifyingParams {
         if *alpha == G1Affine::generator() || *beta == g2 || *delta == g2 {
             return Err(ParamsError::Generator);
         }
-        Ok(Self {
-            bytes: *bytes,
-            digest: sha256(bytes),
-            equation: Arc::new(Equation::new(*alpha, *beta, *gamma, *delta, ic)),
-        })
+        let equation = Equation::new(*alpha, *beta, *gamma, *delta, ic).ok_or(ParamsError::Point)?;
+        Ok(Self { bytes: *bytes, digest: sha256(bytes), equation: Arc::new(equation) })
     }
 
     pub(crate) fn equation(&self) -> &Equation {
@@ -203,17 +203,22 @@ fn decode(statement: Statement, bytes: &[u8; VERIFYING_PARAMS_LEN]) -> Result<Ve
 }
 
 /// Takes one compressed point off the front of `bytes`: on the curve, in the subgroup, and in its canonical spelling.
+pub(crate) fn compressed<P: CanonicalDeserialize + CanonicalSerialize + OnCurve, const LEN: usize>(
+    bytes: &mut &[u8],
+) -> Result<P, ParamsError> {
+    let point: P = compressed_on_curve::<P, LEN>(bytes)?;
+    if point.is_in_subgroup() { Ok(point) } else { Err(ParamsError::Point) }
+}
+
+/// The same, in the subgroup or not: for whoever asks that otherwise.
 ///
 /// The library accepts a set infinity flag beside any coordinate, so a point is accepted only if it encodes back to the same bytes.
-pub(crate) fn compressed<P: CanonicalDeserialize + CanonicalSerialize + OnCurve, const LEN: usize>(
+pub(crate) fn compressed_on_curve<P: CanonicalDeserialize + CanonicalSerialize, const LEN: usize>(
     bytes: &mut &[u8],
 ) -> Result<P, ParamsError> {
     let (head, tail) = bytes.split_first_chunk::<LEN>().ok_or(ParamsError::Point)?;
     // On the curve it is by how it is decoded: the second coordinate is computed from the first.
     let point = P::deserialize_compressed_unchecked(head.as_slice()).map_err(|_| ParamsError::Point)?;
-    if !point.is_in_subgroup() {
-        return Err(ParamsError::Point);
-    }
     let mut again = Vec::with_capacity(LEN);
     put_compressed(&point, &mut again);
     *bytes = tail;

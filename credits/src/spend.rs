@@ -18,7 +18,7 @@ use crate::bytes::{HexError, hex_text};
 use crate::circuit::{Assignment, PUBLIC_INPUTS, PathCells, VALUE_BITS};
 use crate::field::Fe;
 use crate::note::{Blind, Inner, Leaf, Note, Nullifier, Root, SpendKey, inner};
-use crate::params::{ParamsError, ProvingParams, compressed, put_compressed};
+use crate::params::{OnCurve as _, ParamsError, ProvingParams, compressed, compressed_on_curve, put_compressed};
 use crate::tree::NotePath;
 use crate::value::Credits;
 
@@ -248,9 +248,15 @@ impl SpendProof {
 
     /// The points: canonical, in their subgroups and not the identity.
     pub(crate) fn points(&self) -> Option<(G1Affine, G2Affine, G1Affine)> {
+        self.points_on_curve().filter(|(_, b, _)| b.is_in_subgroup())
+    }
+
+    /// The points: canonical and not the identity, but B may be outside its subgroup.
+    pub(crate) fn points_on_curve(&self) -> Option<(G1Affine, G2Affine, G1Affine)> {
         let mut rest = self.0.as_slice();
+        // All of the curve of A and C is the subgroup.
         let a: G1Affine = compressed::<_, 32>(&mut rest).ok()?;
-        let b: G2Affine = compressed::<_, 64>(&mut rest).ok()?;
+        let b: G2Affine = compressed_on_curve::<_, 64>(&mut rest).ok()?;
         let c: G1Affine = compressed::<_, 32>(&mut rest).ok()?;
         // No honest proof has an identity; refusing them keeps degenerate pairings out of the equation.
         let whole = rest.is_empty() && !a.is_zero() && !b.is_zero() && !c.is_zero();

@@ -12,7 +12,6 @@ use attestation::tdx::TdQuote;
 use attestation::{Clock, EvidenceFormat, Role, Signed};
 use credits::{ModelOffer, Offer};
 use ledger_client::{LedgerClient, Pins};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -137,7 +136,7 @@ async fn listen(
     let draining = guardian.work.draining.subscribe();
     let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), draining);
     let address = guardian.config.listen;
-    let tcp = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+    let tcp = listener::listen_tcp(address).with_context(|| format!("listen on {address}"))?;
     let local = tcp.local_addr()?;
     let mut serving = JoinSet::new();
     if let Some((config, face)) = tinfoil {
@@ -164,7 +163,7 @@ async fn listen_for_tinfoil(
     let router = tinfoil::routes(&Arc::new(face), routes::router_elsewhere(Arc::clone(guardian)));
     let router = routes::refusals_finished(router, Arc::clone(guardian));
     let entrance = beside.beside(tls, router);
-    let tcp = TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
+    let tcp = listener::listen_tcp(config.listen).with_context(|| format!("listen on {}", config.listen))?;
     tracing::info!(tinfoil = %tcp.local_addr()?, "listening for clients of Tinfoil");
     Ok(entrance.serve(tcp))
 }

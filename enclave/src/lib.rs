@@ -50,6 +50,7 @@ pub mod receipt_log;
 pub mod receipts;
 pub mod recount;
 pub mod request;
+pub mod request_rest;
 pub mod responses;
 pub mod routes;
 pub mod said;

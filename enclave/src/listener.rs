@@ -4,6 +4,7 @@
 //! another one (N4). Each connection's RFC 9266 exporter is computed once and given to its handlers.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
@@ -27,11 +28,12 @@ use crate::activity::{Activity, InUseBody};
 use crate::attestation_api::Channel;
 use crate::certificate::Certificates;
 use crate::limits::{
-    CONNECTION_CLOSE_TIMEOUT, CONNECTION_IDLE_TIMEOUT, CONNECTIONS_MAX, FILES_RESERVED, HANDSHAKE_TIMEOUT,
-    HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT, STREAM_ERRORS_MAX,
-    STREAM_RESETS_PENDING_MAX, STREAMS_PER_CONNECTION_MAX,
+    ACCEPT_QUEUE, CONNECTION_CLOSE_TIMEOUT, CONNECTION_IDLE_TIMEOUT, CONNECTIONS_MAX, FILES_RESERVED,
+    HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT,
+    STREAM_ERRORS_MAX, STREAM_RESETS_PENDING_MAX, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::metrics::{Failure, Metrics};
+use crate::request_rest::RestTaken;
 use crate::vsock::VsockListener;
 
 /// TLS settings for a key, of which these are the certificates.
@@ -45,6 +47,15 @@ pub fn tls_config(certificates: Arc<Certificates>) -> anyhow::Result<ServerConfi
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     Ok(config)
+}
+
+/// Listens for clients at an address.
+pub fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As `TcpListener::bind` does it: a node that starts again need not wait for connections of the one before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(ACCEPT_QUEUE.into())
 }
 
 /// A listening socket.
@@ -150,7 +161,7 @@ async fn serve_connection(
     let routes = TowerToHyperService::new(router);
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(Arc::clone(&channel));
-        let (in_use, answer) = (activity.begin(), routes.call(request));
+        let (in_use, answer) = (activity.begin(), routes.call(request.map(RestTaken::new)));
         async move { answer.await.map(|answer| answer.map(|body| InUseBody::new(body, in_use))) }
     });
     let builder = http_limits();

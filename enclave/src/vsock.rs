@@ -18,14 +18,14 @@ use serde::Deserialize;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 
+use crate::limits::ACCEPT_QUEUE;
+
 /// Any context id: listens for whoever can reach this machine (`VMADDR_CID_ANY`).
 const CID_ANY: u32 = u32::MAX;
 /// Below this the kernel wants a privilege the guardian does not have (`LAST_RESERVED_PORT` + 1).
 pub const PORT_MIN: u32 = 1024;
 /// Above this is only `VMADDR_PORT_ANY`, which lets the kernel choose.
 pub const PORT_MAX: u32 = u32::MAX - 1;
-/// Connections the kernel holds until they are accepted.
-const BACKLOG: i32 = 128;
 
 /// A peer: a machine, and a port on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -99,7 +99,7 @@ impl VsockListener {
     pub fn bind(port: u32) -> io::Result<Self> {
         let socket = socket()?;
         rustix::net::bind(&socket, &VsockAddress { cid: CID_ANY, port })?;
-        rustix::net::listen(&socket, BACKLOG)?;
+        rustix::net::listen(&socket, i32::from(ACCEPT_QUEUE))?;
         // SAFETY: the descriptor is owned by the registration, and is neither closed nor replaced before it.
         let socket = unsafe { AsyncFd::register(socket)? };
         Ok(Self { socket })

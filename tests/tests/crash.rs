@@ -82,8 +82,8 @@ fn fifty_kills_between_reservation_and_answer_lose_nothing() {
 }
 
 #[test]
-fn nightly_five_hundred_kills_lose_nothing() {
-    kills(500);
+fn nightly_a_thousand_kills_lose_nothing() {
+    kills(1000);
 }
 
 /// What a dying node wrote last may never be read: its charge waits a moment, and what comes due meanwhile is one running total.

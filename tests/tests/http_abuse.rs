@@ -137,6 +137,46 @@ async fn a_body_without_end_is_cut_at_its_limit() {
     stopped(world).await;
 }
 
+/// A client that sends its body after its head, as official ones do, gets the answer of a node that did not wait for the body; the
+/// connection is as good as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_before_its_body_came_is_answered_and_keeps_its_connection() {
+    const BODY: usize = 300_000;
+    let world = started().await;
+    let (mut reader, mut writer) = tokio::io::split(http1(world.guardian_port()).await);
+    for (path, status) in [("/health", 405), ("/nothing", 404), ("/ohttp", 415), ("/v1/models", 405)] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: n\r\ncontent-length: {BODY}\r\n\r\n");
+        writer.write_all(head.as_bytes()).await.unwrap();
+        writer.flush().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for part in vec![b'x'; BODY].chunks(10_000) {
+            writer.write_all(part).await.unwrap_or_else(|error| panic!("{path}: {error}"));
+            writer.flush().await.unwrap();
+        }
+        let answer = one_answer(&mut reader).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+        assert!(!answer.contains("connection: close"), "{path}: {answer}");
+    }
+    stopped(world).await;
+}
+
+/// An answer whose length is told.
+async fn one_answer(reader: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
+    let mut seen = Vec::new();
+    let whole = async {
+        loop {
+            seen.push(reader.read_u8().await.unwrap());
+            let text = String::from_utf8_lossy(&seen);
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            if body.len() == length.parse::<usize>().unwrap() {
+                return text.into_owned();
+            }
+        }
+    };
+    tokio::time::timeout(CUT_WITHIN, whole).await.unwrap()
+}
+
 /// Clients that handshake, or send a head, one byte at a time or not at all. Each says whether it was cut.
 fn slow_clients(port: u16, count: usize) -> Vec<tokio::task::JoinHandle<bool>> {
     let slow_client = |number: usize| {

@@ -5,11 +5,13 @@
 
 use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, G2Affine};
 use ark_ec::pairing::{Pairing, PairingOutput};
-use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
+use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{BigInteger, PrimeField, Zero};
 use rand_core::CryptoRngCore;
 
 use super::IC_LEN;
+use super::lines::{Lines, miller_loop};
+use super::power::Power;
 use crate::circuit::PUBLIC_INPUTS;
 
 /// Windows of a byte each in a scalar.
@@ -17,7 +19,7 @@ const WINDOWS: usize = 32;
 /// Multiples of a window's point, without the zeroth.
 const MULTIPLES: usize = 255;
 
-/// A proof's points, which were checked when they were decoded, and the inputs it is for.
+/// A proof's points, which are in their subgroups, and the inputs it is for.
 #[derive(Clone, Copy)]
 pub(crate) struct Claim {
     pub(crate) inputs: [Fr; PUBLIC_INPUTS],
@@ -32,29 +34,32 @@ pub(crate) struct Equation {
     constant: G1Affine,
     of_inputs: [FixedBase; PUBLIC_INPUTS],
     alpha_beta: PairingOutput<Bn254>,
-    beta_negated: <Bn254 as Pairing>::G2Prepared,
     gamma_negated: <Bn254 as Pairing>::G2Prepared,
     delta_negated: <Bn254 as Pairing>::G2Prepared,
+    /// −γ, −δ and −β once more, for many proofs at once.
+    negated: [Lines; 3],
 }
 
 impl Equation {
+    /// `None` if one of β, γ and δ is not in the subgroup or the identity.
     pub(super) fn new(
         alpha: G1Affine,
         beta: G2Affine,
         gamma: G2Affine,
         delta: G2Affine,
         ic: [G1Affine; IC_LEN],
-    ) -> Self {
+    ) -> Option<Self> {
         let [constant, of_inputs @ ..] = ic;
-        Self {
+        let negated: Vec<_> = Lines::of_many(&[-gamma, -delta, -beta]).into_iter().collect::<Option<_>>()?;
+        Some(Self {
             alpha,
             constant,
             of_inputs: of_inputs.map(FixedBase::new),
             alpha_beta: Bn254::pairing(alpha, beta),
-            beta_negated: (-beta).into(),
             gamma_negated: (-gamma).into(),
             delta_negated: (-delta).into(),
-        }
+            negated: negated.try_into().ok()?,
+        })
     }
 
     /// `e(A,B) = e(α,β)·e(IC(x),γ)·e(C,δ)`.
@@ -67,27 +72,27 @@ impl Equation {
         Bn254::final_exponentiation(product).is_some_and(|product| product == self.alpha_beta)
     }
 
-    /// Whether the equation holds for all claims: each raised to a random power, all multiplied. One that does not hold goes
-    /// unnoticed with a chance of 2^-128, whatever the others are, if `rng` could not be foreseen when the proofs were made.
-    /// It is sound because every point is in the subgroup of prime order.
-    pub(crate) fn all_hold(&self, claims: &[Claim], rng: &mut dyn CryptoRngCore) -> bool {
-        let powers: Vec<Fr> = claims.iter().map(|_| power(rng)).collect();
+    /// Whether the equation holds for all claims, beside the lines of each B: each raised to a random power, all multiplied. One that
+    /// does not hold goes unnoticed with a chance of 2^-128, whatever the others are, if `rng` could not be foreseen when the proofs
+    /// were made. It is sound because every point is in the subgroup of prime order.
+    pub(crate) fn all_hold(&self, claims: &[(&Claim, &Lines)], rng: &mut dyn CryptoRngCore) -> bool {
+        let powers: Vec<Power> = claims.iter().map(|_| Power::random(rng)).collect();
         let mut inputs = [Fr::from(0_u64); PUBLIC_INPUTS];
-        for (claim, power) in claims.iter().zip(&powers) {
+        let mut total = Fr::from(0_u64);
+        for ((claim, _), power) in claims.iter().zip(&powers) {
+            let power = power.value();
+            total += power;
             inputs.iter_mut().zip(claim.inputs).for_each(|(sum, input)| *sum += input * power);
         }
-        let total: Fr = powers.iter().sum();
         let statement = self.statement(inputs, self.constant * total);
-        let c: Vec<G1Affine> = claims.iter().map(|claim| claim.c).collect();
-        let Ok(c) = G1Projective::msm(&c, &powers) else { return false };
-        let a: Vec<G1Projective> =
-            claims.iter().zip(&powers).map(|(claim, power)| claim.a.mul_bigint(short(power))).collect();
-        let mut left = G1Projective::normalize_batch(&a);
+        let c: Vec<G1Affine> = claims.iter().map(|(claim, _)| claim.c).collect();
+        let c = Power::sum(&powers, &c).into_affine();
         // A fourth pairing costs less than raising e(α,β) to a power.
-        left.extend([statement, c.into_affine(), (self.alpha * total).into_affine()]);
-        let right = claims.iter().map(|claim| claim.b.into());
-        let right = right.chain([self.gamma_negated.clone(), self.delta_negated.clone(), self.beta_negated.clone()]);
-        let product = Bn254::final_exponentiation(Bn254::multi_miller_loop(left, right));
+        let rest = [statement, c, (self.alpha * total).into_affine()];
+        let a = Power::products(&powers, claims.iter().map(|(claim, _)| claim.a));
+        let left = a.into_iter().chain(rest);
+        let right = claims.iter().map(|(_, lines)| *lines).chain(&self.negated);
+        let product = Bn254::final_exponentiation(miller_loop(left.zip(right)));
         product.is_some_and(|product| product.is_zero())
     }
 
@@ -96,19 +101,6 @@ impl Equation {
         let weighted = self.of_inputs.iter().zip(inputs);
         weighted.fold(start, |sum, (base, input)| base.add_multiple(sum, input)).into_affine()
     }
-}
-
-/// A random power of 128 bits.
-fn power(rng: &mut dyn CryptoRngCore) -> Fr {
-    let mut bytes = [0; 16];
-    rng.fill_bytes(&mut bytes);
-    Fr::from(u128::from_le_bytes(bytes))
-}
-
-/// The low half of a power, which is all of it.
-fn short(power: &Fr) -> [u64; 2] {
-    let [low, high, ..] = power.into_bigint().0;
-    [low, high]
 }
 
 /// Multiples of a point, so that a multiplication is one addition for each byte of the scalar. Public points and scalars only:
@@ -156,20 +148,6 @@ mod tests {
         for scalar in edge.into_iter().chain(others) {
             let start = G1Projective::rand(rng);
             assert_eq!(base.add_multiple(start, scalar), start + point * scalar, "{scalar}");
-        }
-    }
-
-    #[test]
-    fn powers_have_128_bits() {
-        let mut seen = std::collections::BTreeSet::new();
-        for seed in 0..20 {
-            let power = power(&mut TestRng::new(seed));
-            let [low, high] = short(&power);
-            assert_eq!(Fr::from(u128::from(low) | u128::from(high) << 64), power);
-            assert!(
-                high >> 32 != 0 && low >> 32 != 0 && seen.insert((low, high)),
-                "both halves are drawn, each time anew"
-            );
         }
     }
 }

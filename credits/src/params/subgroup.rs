@@ -35,15 +35,20 @@ impl OnCurve for Affine<g2::Config> {
     }
 }
 
-/// ψ: both coordinates to the power of the field's characteristic, back on the twist. Z follows, so no inversion is needed.
+/// ψ. Z follows, so no inversion is needed.
 fn frobenius(point: G2Projective) -> G2Projective {
-    let power = |coordinate: Fq2| coordinate.frobenius_map(1);
     let G2Projective { x, y, z } = point;
-    G2Projective { x: power(x) * Config::TWIST_MUL_BY_Q_X, y: power(y) * Config::TWIST_MUL_BY_Q_Y, z: power(z) }
+    let (x, y) = frobenius_affine((x, y));
+    G2Projective { x, y, z: z.frobenius_map(1) }
+}
+
+/// ψ: both coordinates to the power of the field's characteristic, back on the twist.
+pub(super) fn frobenius_affine((x, y): (Fq2, Fq2)) -> (Fq2, Fq2) {
+    (x.frobenius_map(1) * Config::TWIST_MUL_BY_Q_X, y.frobenius_map(1) * Config::TWIST_MUL_BY_Q_Y)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use ark_bn254::{Fr, G1Affine, G2Affine};
     use ark_ec::{CurveConfig, CurveGroup};
     use ark_ff::{BigInteger, BigInteger256, PrimeField, UniformRand, Zero};
@@ -52,7 +57,7 @@ mod tests {
     use crate::fixture::TestRng;
 
     /// The primes whose product the cofactor is.
-    const PRIMES: [BigInteger256; 4] = [
+    pub(in super::super) const PRIMES: [BigInteger256; 4] = [
         BigInteger256::new([10_069, 0, 0, 0]),
         BigInteger256::new([5_864_401, 0, 0, 0]),
         BigInteger256::new([1_875_725_156_269, 0, 0, 0]),
@@ -60,10 +65,23 @@ mod tests {
     ];
 
     /// Any point of the curve; with a chance of less than 2^-250 in the subgroup.
-    fn any(rng: &mut TestRng) -> G2Affine {
+    pub(in super::super) fn any(rng: &mut TestRng) -> G2Affine {
         loop {
             if let Some(point) = G2Affine::get_point_from_x_unchecked(Fq2::rand(rng), false) {
                 return point;
+            }
+        }
+    }
+
+    /// A point whose order is one of the primes.
+    pub(in super::super) fn of_order(at: usize, rng: &mut TestRng) -> G2Affine {
+        loop {
+            // Times everything but this prime: of this order, or nothing.
+            let start = any(rng).mul_bigint(Fr::MODULUS);
+            let others = PRIMES.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, prime)| *prime);
+            let point = others.fold(start, |point, other| point.into_affine().mul_bigint(other));
+            if !point.is_zero() {
+                return point.into_affine();
             }
         }
     }
@@ -82,15 +100,7 @@ mod tests {
     fn points_of_every_order_outside_the_subgroup_are_told_from_those_inside() {
         let rng = &mut TestRng::new(5);
         for (index, prime) in PRIMES.iter().enumerate() {
-            let others = PRIMES.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| *other);
-            let point = loop {
-                // Times everything but this prime: of this order, or nothing.
-                let start = any(rng).mul_bigint(Fr::MODULUS);
-                let point = others.clone().fold(start, |point, other| point.into_affine().mul_bigint(other));
-                if !point.is_zero() {
-                    break point.into_affine();
-                }
-            };
+            let point = of_order(index, rng);
             assert!(point.mul_bigint(*prime).is_zero(), "{prime}");
             assert!(!point.is_in_subgroup(), "{prime}");
             assert!(!point.is_in_correct_subgroup_assuming_on_curve(), "{prime}");

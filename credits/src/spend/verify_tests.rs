@@ -72,6 +72,22 @@ fn n09_one_bad_proof_of_64_is_refused_alone() {
     }
 }
 
+/// On the curve and outside the subgroup: found by the lines, as alone by a multiplication.
+#[test]
+fn n09_a_point_outside_its_subgroup_is_refused_alone() {
+    let mut proofs = good(8);
+    for (at, seed) in [(1, 3_u64), (6, 4)] {
+        let (a, b, c) = proofs[at].1.points().unwrap();
+        let outside = (seed..).find_map(|x| G2Affine::get_point_from_x_unchecked(x.into(), false)).unwrap();
+        assert!(!outside.is_in_correct_subgroup_assuming_on_curve());
+        let b = if at == 1 { outside } else { (b + outside).into_affine() };
+        proofs[at].1 = SpendProof::from_points(&a, &b, &c).unwrap();
+    }
+    let mut expected = vec!["good"; 8];
+    (expected[1], expected[6]) = ("spend.proof_malformed", "spend.proof_malformed");
+    assert_eq!(verified(&proofs), expected);
+}
+
 /// What each is short of, the other has too much: with equal powers they would pass together.
 #[test]
 fn n09_bad_proofs_that_cancel_are_refused() {
@@ -84,8 +100,11 @@ fn n09_bad_proofs_that_cancel_are_refused() {
     }
     // Without random powers the product of all equations holds.
     let product = |rng: &mut Ones| {
-        let claims: Vec<_> = proofs.iter().map(|(public, proof)| claim(public, proof).unwrap()).collect();
-        verifying.equation().all_hold(&claims, rng)
+        let mut verdicts = vec![Err(SpendRejection::ProofMalformed); proofs.len()];
+        let asked = well_formed(&proofs, &mut verdicts);
+        let all: Vec<_> = asked.iter().map(|asked| (&asked.claim, &asked.lines)).collect();
+        assert_eq!(all.len(), proofs.len());
+        verifying.equation().all_hold(&all, rng)
     };
     assert!(product(&mut Ones), "the two cancel");
     let mut expected = vec!["good"; 8];

@@ -5,7 +5,7 @@
 //! one to trust. A missed goal fails nothing: the last line counts them.
 //!
 //! ```text
-//! cargo bench -p acceptance --bench credits -- [--only SUBJECT]... [--nullifiers N] [--json FILE]
+//! cargo bench --workspace --bench credits -- [--only SUBJECT]... [--nullifiers N] [--json FILE]
 //! ```
 #![allow(
     clippy::unwrap_used,
