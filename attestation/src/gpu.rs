@@ -36,7 +36,7 @@ pub use architecture::Architecture;
 pub use claims::{GpuClaims, GpuDevice};
 pub use compare::RimKind;
 pub use evidence::{GpuEndorsements, GpuEvidence, OcspAnswer};
-pub use ocsp::require_good as ocsp_is_good;
+pub use ocsp::{OcspRequest, requests as ocsp_requests, require_good as ocsp_is_good};
 pub use opaque::OpaqueData;
 pub use policy::FeatureMode;
 pub use rejection::GpuRejection;

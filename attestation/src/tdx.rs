@@ -19,6 +19,7 @@ mod statements;
 mod tcb;
 mod verify;
 
+pub use chain::named_platform;
 pub use collateral::{COLLATERAL_BYTES_MAX, TdxCollateral};
 pub use padding::without_padding;
 pub use pck::{PckCa, PckFacts, PlatformConfiguration};

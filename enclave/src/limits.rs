@@ -14,18 +14,18 @@ pub const OHTTP_ANSWER_BYTES_MAX: usize = 9 << 20;
 pub const EHBP_BODY_BYTES_MAX: usize = REQUEST_BODY_BYTES_MAX + (128 << 10);
 /// Time to receive a whole request body (`request.timeout`).
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// What is taken and thrown away of a body that nobody reads to its end, so that its sender gets to the answer; a connection on which
-/// more comes is closed.
+/// What is taken and thrown away of an HTTP/1.1 request's body that nobody reads to its end, so that its sender gets to the answer; a
+/// connection on which more is announced or comes is closed.
 pub const REQUEST_REST_BYTES_MAX: u64 = 4 << 20;
-/// Time for that.
+/// Time for that, after [`REQUEST_BODY_TIMEOUT`] where that ended the reading.
 pub const REQUEST_REST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for a connection to finish its TLS handshake (connection closed).
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections open at once, over all listeners; further ones wait in the accept queue of the kernel. Fewer, if the process may not
 /// open two files for each (one is the engine's) and [`FILES_RESERVED`] more.
 pub const CONNECTIONS_MAX: usize = 16_384;
-/// Connections that the kernel holds until they are accepted, for each listener (over TCP its own limit, `net.core.somaxconn`, may be
-/// lower). A TCP client beyond that believes for seconds that it is connected, and is not; one over vsock is refused.
+/// Connections that the kernel holds until they are accepted, for each listener (its own limit, `net.core.somaxconn`, may be lower).
+/// A TCP client beyond that believes for seconds that it is connected, and is not; one over vsock is refused.
 pub const ACCEPT_QUEUE: u16 = 4096;
 /// Files for everything but clients and their requests.
 pub const FILES_RESERVED: u64 = 256;

@@ -161,7 +161,7 @@ async fn serve_connection(
     let routes = TowerToHyperService::new(router);
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(Arc::clone(&channel));
-        let (in_use, answer) = (activity.begin(), routes.call(request.map(RestTaken::new)));
+        let (in_use, answer) = (activity.begin(), routes.call(RestTaken::of(request)));
         async move { answer.await.map(|answer| answer.map(|body| InUseBody::new(body, in_use))) }
     });
     let builder = http_limits();

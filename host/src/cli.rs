@@ -38,12 +38,13 @@ pub(crate) enum Command {
     /// A simulated TEE for machines without one. What it signs verifies only under its own root.
     #[command(subcommand)]
     SimTee(SimTee),
-    /// Answer a guardian that asks what the vendor says about this machine, from files.
+    /// Answer a guardian that asks what the vendors say about this machine, from files that are kept or fetched.
     #[command(
         after_help = "Files of an AMD machine: vcek-PRODUCT-CHIP-TCB.der, vcek-PRODUCT-cert_chain.pem, vcek-PRODUCT.crl; of an Intel machine: \
-        tdx-collateral.json; of a GPU: MANIFEST.xml or MANIFEST.json by NVIDIA's names, *.ocsp.der.\nFetch .crl again each day and .ocsp.der \
-        every few hours: policies refuse old ones.\n\
-        Example:\n  cloister-host collateral --dir /var/lib/cloister/collateral --socket /run/cloister/vsock.sock_9001"
+        tdx-collateral.json; of a GPU: MANIFEST.xml or MANIFEST.json by NVIDIA's names, *.ocsp.der.\nWith --fetch they are \
+        fetched and renewed. Without, fetch .crl again each day and .ocsp.der every few hours: policies refuse old ones.\n\
+        Examples:\n  cloister-host collateral --fetch --dir /var/lib/cloister/collateral --socket /run/cloister/vsock.sock_9001\n  \
+        cloister-host collateral --dir /var/lib/cloister/collateral --socket /run/cloister/vsock.sock_9001"
     )]
     Collateral(collateral::Args),
     /// Recompute what launches of an image directory measure as, and compare with its manifest.

@@ -160,6 +160,22 @@ async fn what_is_refused_before_its_body_came_is_answered_and_keeps_its_connecti
     stopped(world).await;
 }
 
+/// Whoever waits to be told to go on sends no body after a refusal: what comes next is not taken for one, nor for a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_after_a_refusal_of_what_waited_to_be_told() {
+    let world = started().await;
+    for path in ["/nothing", "/health", "/ohttp"] {
+        let requests = format!(
+            "POST {path} HTTP/1.1\r\nhost: n\r\nexpect: 100-continue\r\ncontent-length: 300\r\n\r\n\
+             GET /health HTTP/1.1\r\nhost: n\r\n\r\n"
+        );
+        let seen = answer_to(world.guardian_port(), requests.as_bytes()).await.expect("the node closes");
+        assert!(seen.starts_with("HTTP/1.1 4"), "{path}: {seen}");
+        assert_eq!(seen.matches("HTTP/1.1").count(), 1, "{path}: {seen}");
+    }
+    stopped(world).await;
+}
+
 /// An answer whose length is told.
 async fn one_answer(reader: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let mut seen = Vec::new();

@@ -10,6 +10,7 @@ mod canary;
 mod certificates;
 mod checks;
 mod claims;
+mod collateral;
 mod crash;
 mod described;
 mod embeddings;

@@ -7,7 +7,10 @@
 //!
 //! 1. form; 2. which certificate; 3. signer; 4. signature; 5. nonce; 6. dates; 7. status.
 
+mod request;
 mod response;
+
+pub use request::{OcspRequest, requests};
 
 use x509_parser::certificate::X509Certificate;
 

@@ -9,7 +9,7 @@ use x509_parser::certificate::X509Certificate;
 
 use crate::rejection::Rejection;
 use crate::roots::{RootKind, TrustRoots};
-use crate::tdx::{PckCa, PckFacts};
+use crate::tdx::{PckCa, PckFacts, TdQuote};
 use crate::time::UnixTime;
 use crate::x509::crl::{CrlDates, RevocationList, serial_of};
 use crate::x509::{self, ChainFault, Link, Place, Scheme, Validity};
@@ -150,6 +150,21 @@ pub(crate) fn verify_pck(pem: &[u8], pck_crl: &[u8], root: &IntelRoot) -> Result
     let facts = PckFacts::of(&pck, kind)?;
     let certificates = [Validity::of(Link::PckCa, &ca), Validity::of(Link::Pck, &pck)];
     Ok(VerifiedPck { point, ca: kind, facts, certificates, crl })
+}
+
+/// What the PCK in a quote says about its platform, and which CA it is of: for whoever looks for collateral. Nothing is verified.
+///
+/// # Errors
+/// `chain.*`, `tdx.pck_extension_*`.
+pub fn named_platform(quote: &TdQuote) -> Result<(PckCa, PckFacts), Rejection> {
+    let ders = x509::pem_chain(Link::Pck, &quote.pck_chain_pem, CHAIN_LEN_MAX)?;
+    let [pck, ca, _] = <[Vec<u8>; PCK_CHAIN_LEN]>::try_from(ders).map_err(|ders| ChainFault::Length {
+        link: Link::Pck,
+        got: ders.len(),
+        expected: PCK_CHAIN_LEN,
+    })?;
+    let kind = ca_kind(&x509::parse(Link::PckCa, &ca)?)?;
+    Ok((kind, PckFacts::of(&x509::parse(Link::Pck, &pck)?, kind)?))
 }
 
 impl VerifiedPck {

@@ -36,7 +36,7 @@ pub(crate) struct Equation {
     alpha_beta: PairingOutput<Bn254>,
     gamma_negated: <Bn254 as Pairing>::G2Prepared,
     delta_negated: <Bn254 as Pairing>::G2Prepared,
-    /// −γ, −δ and −β once more, for many proofs at once.
+    /// −γ, −δ and −β, for many proofs at once.
     negated: [Lines; 3],
 }
 
@@ -77,22 +77,22 @@ impl Equation {
     /// were made. It is sound because every point is in the subgroup of prime order.
     pub(crate) fn all_hold(&self, claims: &[(&Claim, &Lines)], rng: &mut dyn CryptoRngCore) -> bool {
         let powers: Vec<Power> = claims.iter().map(|_| Power::random(rng)).collect();
+        let weighed = || powers.iter().copied().zip(claims.iter().copied());
         let mut inputs = [Fr::from(0_u64); PUBLIC_INPUTS];
         let mut total = Fr::from(0_u64);
-        for ((claim, _), power) in claims.iter().zip(&powers) {
+        for (power, (claim, _)) in weighed() {
             let power = power.value();
             total += power;
             inputs.iter_mut().zip(claim.inputs).for_each(|(sum, input)| *sum += input * power);
         }
+        let a = Power::products(weighed().map(|(power, (claim, _))| (power, claim.a)));
+        let own = a.into_iter().zip(claims.iter().map(|(_, lines)| *lines));
         let statement = self.statement(inputs, self.constant * total);
-        let c: Vec<G1Affine> = claims.iter().map(|(claim, _)| claim.c).collect();
-        let c = Power::sum(&powers, &c).into_affine();
+        let c = Power::sum(weighed().map(|(power, (claim, _))| (power, claim.c))).into_affine();
         // A fourth pairing costs less than raising e(α,β) to a power.
-        let rest = [statement, c, (self.alpha * total).into_affine()];
-        let a = Power::products(&powers, claims.iter().map(|(claim, _)| claim.a));
-        let left = a.into_iter().chain(rest);
-        let right = claims.iter().map(|(_, lines)| *lines).chain(&self.negated);
-        let product = Bn254::final_exponentiation(miller_loop(left.zip(right)));
+        let [gamma, delta, beta] = &self.negated;
+        let shared = [(statement, gamma), (c, delta), ((self.alpha * total).into_affine(), beta)];
+        let product = Bn254::final_exponentiation(miller_loop(own.chain(shared)));
         product.is_some_and(|product| product.is_zero())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The library works out the lines of one point in projective coordinates, since an inversion costs it as much as a hundred
 //! products. Many points share one (Montgomery's trick), and affine lines have a coefficient that is 1 then: less to work out, and a
-//! third less to multiply by. What is computed is the library's pairing; tests compare the two.
+//! quarter less to multiply by. What is computed is the library's pairing; tests compare the two.
 //!
 //! The walk to `[6x+2]Q + ψ(Q) − ψ²(Q)` also tells whether `Q` is in the subgroup of prime order: there, and only there, it ends at
 //! `−ψ³(Q)`. Inside because `6x+2 + p − p² + p³` is a multiple of `r` and ψ multiplies by `p`. That no other point ends there is not
@@ -57,7 +57,8 @@ struct Walk {
     start: Point,
     at: Point,
     lines: Vec<Line>,
-    /// Whether no step was one that these formulas have no answer for. Multiples of a point of order `r` never meet one.
+    /// Whether no step was one that these formulas have no answer for. No point of the curve but the identity has one: the scalars of
+    /// the walk meet none of the cases modulo any of the five primes of the group's order. This does not rely on it.
     regular: bool,
 }
 

@@ -46,17 +46,16 @@ impl Power {
         })
     }
 
-    /// `Σ powerᵢ·pointᵢ`, as far as there are both.
-    pub(super) fn sum(powers: &[Self], points: &[G1Affine]) -> G1Projective {
-        let points: Vec<_> = points.iter().copied().chain(points.iter().map(endomorphism)).collect();
-        let powers: Vec<_> =
-            powers.iter().map(|power| power.low).chain(powers.iter().map(|power| power.high)).collect();
+    /// `Σ powerᵢ·pointᵢ`.
+    pub(super) fn sum(of: impl Iterator<Item = (Self, G1Affine)>) -> G1Projective {
+        let halves = of.flat_map(|(power, point)| [(point, power.low), (endomorphism(&point), power.high)]);
+        let (points, powers): (Vec<_>, Vec<_>) = halves.unzip();
         G1Projective::msm_u64(&points, &powers)
     }
 
     /// `powerᵢ·pointᵢ`.
-    pub(super) fn products(powers: &[Self], points: impl Iterator<Item = G1Affine>) -> Vec<G1Affine> {
-        let products: Vec<_> = powers.iter().zip(points).map(|(power, point)| power.times(&point)).collect();
+    pub(super) fn products(of: impl Iterator<Item = (Self, G1Affine)>) -> Vec<G1Affine> {
+        let products: Vec<_> = of.map(|(power, point)| power.times(&point)).collect();
         G1Projective::normalize_batch(&products)
     }
 }
@@ -93,10 +92,11 @@ mod tests {
         let powers: Vec<_> = edges().chain((0..8).map(|_| Power::random(rng))).collect();
         let points: Vec<_> = powers.iter().map(|_| G1Affine::rand(rng)).collect();
         let expected: Vec<_> = powers.iter().zip(&points).map(|(power, point)| *point * power.value()).collect();
-        assert_eq!(Power::products(&powers, points.iter().copied()), G1Projective::normalize_batch(&expected));
-        assert_eq!(Power::sum(&powers, &points), expected.iter().sum::<G1Projective>());
-        assert_eq!(Power::sum(&powers, &[G1Affine::identity(); 44]), G1Projective::ZERO);
-        assert_eq!(Power::sum(&[], &[]), G1Projective::ZERO);
+        let of = || powers.iter().copied().zip(points.iter().copied());
+        assert_eq!(Power::products(of()), G1Projective::normalize_batch(&expected));
+        assert_eq!(Power::sum(of()), expected.iter().sum::<G1Projective>());
+        assert_eq!(Power::sum(powers.iter().map(|power| (*power, G1Affine::identity()))), G1Projective::ZERO);
+        assert_eq!(Power::sum(std::iter::empty()), G1Projective::ZERO);
     }
 
     /// What the argument above rests on, and pairs that would show it wrong first.

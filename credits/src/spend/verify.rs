@@ -1,6 +1,6 @@
 //! Verifying proofs, one by one or many at once.
 
-use ark_bn254::G2Affine;
+use ark_bn254::{G1Affine, G2Affine};
 use rand_core::CryptoRngCore;
 
 use super::{SpendProof, SpendPublic, SpendRejection, VerifiedSpend};
@@ -31,11 +31,19 @@ impl VerifyingParams {
         proofs: &[(SpendPublic, SpendProof)],
         rng: &mut dyn CryptoRngCore,
     ) -> Vec<Result<VerifiedSpend, SpendRejection>> {
-        if proofs.len() < BATCH_MIN {
-            return proofs.iter().map(|(public, proof)| self.verify(public, proof)).collect();
-        }
         let mut verdicts: Vec<Verdict> = proofs.iter().map(|_| Err(SpendRejection::ProofMalformed)).collect();
-        self.verdicts(&mut well_formed(proofs, &mut verdicts), rng);
+        let decoded: Vec<_> = proofs
+            .iter()
+            .zip(&mut verdicts)
+            .filter_map(|(asked, verdict)| Some((asked, asked.1.points_on_curve()?, verdict)))
+            .collect();
+        if decoded.len() < BATCH_MIN {
+            for ((public, proof), _, verdict) in decoded {
+                *verdict = self.verify(public, proof);
+            }
+        } else {
+            self.verdicts(&mut with_lines(decoded), rng);
+        }
         verdicts
     }
 
@@ -65,17 +73,19 @@ struct Asked<'a> {
     verdict: &'a mut Verdict,
 }
 
-/// Those of a batch that are well-formed, each with the place for its verdict.
-fn well_formed<'a>(proofs: &'a [(SpendPublic, SpendProof)], verdicts: &'a mut [Verdict]) -> Vec<Asked<'a>> {
-    let decoded: Vec<_> = proofs.iter().map(|(_, proof)| proof.points_on_curve()).collect();
-    // Which B are in the subgroup shows by their lines; a place without points has the identity, which has none.
-    let second: Vec<_> = decoded.iter().map(|points| points.map_or_else(G2Affine::identity, |(_, b, _)| b)).collect();
-    let each = proofs.iter().zip(decoded).zip(Lines::of_many(&second)).zip(verdicts);
-    each.filter_map(|((((public, _), points), lines), verdict)| {
-        let ((a, b, c), lines) = (points?, lines?);
-        Some(Asked { public, claim: Claim { inputs: public.inputs(), a, b, c }, lines, verdict })
-    })
-    .collect()
+/// A proof that was decoded, with the place for its verdict.
+type Decoded<'a> = (&'a (SpendPublic, SpendProof), (G1Affine, G2Affine, G1Affine), &'a mut Verdict);
+
+/// Those that are well-formed, which shows by the lines of B.
+fn with_lines(decoded: Vec<Decoded<'_>>) -> Vec<Asked<'_>> {
+    let second: Vec<_> = decoded.iter().map(|(_, (_, b, _), _)| *b).collect();
+    let with_lines = decoded.into_iter().zip(Lines::of_many(&second));
+    with_lines
+        .filter_map(|(((public, _), (a, b, c), verdict), lines)| {
+            let claim = Claim { inputs: public.inputs(), a, b, c };
+            Some(Asked { public, claim, lines: lines?, verdict })
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -101,7 +101,8 @@ fn n09_bad_proofs_that_cancel_are_refused() {
     // Without random powers the product of all equations holds.
     let product = |rng: &mut Ones| {
         let mut verdicts = vec![Err(SpendRejection::ProofMalformed); proofs.len()];
-        let asked = well_formed(&proofs, &mut verdicts);
+        let decoded = proofs.iter().zip(&mut verdicts);
+        let asked = with_lines(decoded.map(|(asked, verdict)| (asked, asked.1.points().unwrap(), verdict)).collect());
         let all: Vec<_> = asked.iter().map(|asked| (&asked.claim, &asked.lines)).collect();
         assert_eq!(all.len(), proofs.len());
         verifying.equation().all_hold(&all, rng)

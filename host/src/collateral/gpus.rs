@@ -4,15 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use attestation::Base64;
-use attestation::gpu::{Architecture, GpuEndorsements, GpuEvidence, GpuReport, OcspAnswer, RimKind};
+use attestation::gpu::{
+    Architecture, GpuEndorsements, GpuEvidence, GpuReport, OcspAnswer, OcspRequest, RimKind, ocsp_requests,
+};
+use attestation::{Base64, Sha256Digest, TrustRoots};
 use serde::Deserialize;
 
-/// NVIDIA's service for reference manifests.
-const RIM_SERVICE: &str = "https://rim.attestation.nvidia.com/v1/rim";
-/// NVIDIA's OCSP responder.
-const OCSP_RESPONDER: &str = "https://ocsp.ndis.nvidia.com";
-/// How the names of files with responses end, here as for `cloister appraise`.
+use super::fetch::Fetcher;
+use super::shelf::{Document, RENEW_OCSP, Shelf};
+
+/// How the names of files with responses end that an operator keeps, here as for `cloister appraise`.
 const OCSP_SUFFIX: &str = ".ocsp.der";
 /// Longest manifest that is handed out: appraisers read no longer one.
 const RIM_BYTES_MAX: usize = 256 << 10;
@@ -29,50 +30,112 @@ struct RimAnswer {
     rim: Base64,
 }
 
-pub(super) fn endorsements(dir: &Path, evidence: &[GpuEvidence]) -> anyhow::Result<GpuEndorsements> {
+pub(super) fn endorsements(
+    shelf: &Shelf,
+    evidence: &[GpuEvidence],
+    roots: &TrustRoots,
+) -> anyhow::Result<GpuEndorsements> {
     let first = evidence.first().context("no GPU is named")?;
     let report = GpuReport::parse(&first.report)?;
-    Ok(GpuEndorsements {
-        driver_rim: Some(rim(dir, RimKind::Driver, &report)?),
-        vbios_rim: Some(rim(dir, RimKind::Vbios, &report)?),
-        ocsp: ocsp(dir)?,
-    })
+    let (driver, vbios) = (rim(shelf, RimKind::Driver, &report)?, rim(shelf, RimKind::Vbios, &report)?);
+    let ocsp = if shelf.fetches() {
+        let requests = ocsp_requests(evidence, &[&driver, &vbios], roots)?;
+        requests.into_iter().map(|request| answer(shelf, request)).collect::<Result<_, _>>()?
+    } else {
+        kept_answers(shelf)?
+    };
+    Ok(GpuEndorsements { driver_rim: Some(driver), vbios_rim: Some(vbios), ocsp })
 }
 
 /// The manifest, as XML or as the service's answer. Only the certificate says which chip it is; the names of both are tried.
-fn rim(dir: &Path, kind: RimKind, report: &GpuReport) -> anyhow::Result<Vec<u8>> {
+fn rim(shelf: &Shelf, kind: RimKind, report: &GpuReport) -> anyhow::Result<Vec<u8>> {
     let names: Vec<String> =
         [Architecture::Hopper, Architecture::Blackwell].into_iter().filter_map(|chip| kind.id(report, chip)).collect();
     let first = names.first().with_context(|| format!("the report does not say which {kind} the GPU has"))?;
     for name in &names {
-        let (xml, json) = (dir.join(format!("{name}.xml")), dir.join(format!("{name}.json")));
-        if xml.exists() {
-            return bounded(&xml, RIM_BYTES_MAX);
+        let xml = format!("{name}.xml");
+        if shelf.has(&xml) {
+            return bounded(&shelf.dir().join(xml), RIM_BYTES_MAX);
         }
-        if json.exists() {
-            let answer: RimAnswer = serde_json::from_slice(&bounded(&json, RIM_ANSWER_BYTES_MAX)?)
-                .with_context(|| format!("{} is not an answer of NVIDIA's service", json.display()))?;
-            return Ok(answer.rim.0);
+        if shelf.has(&format!("{name}.json")) {
+            return manifest(shelf, name);
         }
     }
-    bail!(
-        "{first}.xml is missing in {}; fetch it there: curl --fail --output {first}.json '{RIM_SERVICE}/{first}'",
-        dir.display()
-    )
+    if shelf.fetches() {
+        // The first name that the service knows; if it knows none, what it said about the likelier one.
+        let mut tried = names.iter().map(|name| manifest(shelf, name));
+        let refused = match tried.next() {
+            Some(Err(refused)) => refused,
+            Some(found) => return found,
+            None => bail!("the report names no {kind}"),
+        };
+        return tried.find(Result::is_ok).unwrap_or(Err(refused));
+    }
+    bail!("{first}.xml is missing in {}; {}", shelf.dir().display(), rim_advice(shelf, first))
 }
 
-fn ocsp(dir: &Path) -> anyhow::Result<Vec<OcspAnswer>> {
+fn rim_advice(shelf: &Shelf, name: &str) -> String {
+    format!("fetch it there (or start with --fetch): curl --fail --output {name}.json '{}'", rim_url(shelf, name))
+}
+
+fn rim_url(shelf: &Shelf, name: &str) -> String {
+    format!("{}/v1/rim/{name}", shelf.services().nvidia_rim.trim_end_matches('/'))
+}
+
+/// A manifest in the form of the service's answer. It never changes: another version has another name.
+fn manifest(shelf: &Shelf, name: &str) -> anyhow::Result<Vec<u8>> {
+    let (file, url) = (format!("{name}.json"), rim_url(shelf, name));
+    let source = move |fetcher: &Fetcher| {
+        let body = fetcher.get(&url, RIM_ANSWER_BYTES_MAX)?.body;
+        serde_json::from_slice::<RimAnswer>(&body).with_context(|| format!("read what {url} answered"))?;
+        Ok(body)
+    };
+    let bytes = shelf.get(Document {
+        name: file.clone(),
+        bytes_max: RIM_ANSWER_BYTES_MAX,
+        renew: None,
+        advice: rim_advice(shelf, name),
+        source: Some(Box::new(source)),
+    })?;
+    let answer: RimAnswer =
+        serde_json::from_slice(&bytes).with_context(|| format!("{file} is not an answer of NVIDIA's service"))?;
+    Ok(answer.rim.0)
+}
+
+/// The responder's answer about one certificate.
+fn answer(shelf: &Shelf, request: OcspRequest) -> anyhow::Result<OcspAnswer> {
+    let name = format!("ocsp-{}.der", Sha256Digest::of(&request.to_der()).to_hex());
+    let url = shelf.services().nvidia_ocsp.clone();
+    let source = move |fetcher: &Fetcher| {
+        let response = fetcher.post_ocsp(&url, request.to_der(), OCSP_BYTES_MAX)?.body;
+        request.require_answered_by(&response).with_context(|| format!("read what {url} answered"))?;
+        Ok(response)
+    };
+    let response = shelf.get(Document {
+        name,
+        bytes_max: OCSP_BYTES_MAX,
+        renew: Some(RENEW_OCSP),
+        advice: "start with --fetch".to_owned(),
+        source: Some(Box::new(source)),
+    })?;
+    Ok(OcspAnswer { response, nonce: None })
+}
+
+/// Responses that an operator keeps, all of them.
+fn kept_answers(shelf: &Shelf) -> anyhow::Result<Vec<OcspAnswer>> {
+    let dir = shelf.dir();
     let entries = fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?;
     let mut files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
     files.retain(|path| path.to_string_lossy().ends_with(OCSP_SUFFIX));
     files.sort();
     if files.is_empty() || files.len() > OCSP_ANSWERS_MAX {
         bail!(
-            "{} has {} files *{OCSP_SUFFIX}, not 1 to {OCSP_ANSWERS_MAX}; ask every few hours about every certificate of the device \
-             and of the manifests' signers, leaf and root of a device excepted, and about no other (gpu.ocsp.cert_id): \
-             openssl ocsp -no_nonce -issuer ISSUER.pem -cert NAME.pem -url {OCSP_RESPONDER} -respout NAME{OCSP_SUFFIX}",
+            "{} has {} files *{OCSP_SUFFIX}, not 1 to {OCSP_ANSWERS_MAX}; start with --fetch, or ask every few hours about every \
+             certificate of the device and of the manifests' signers, leaf and root of a device excepted, and about no other \
+             (gpu.ocsp.cert_id): openssl ocsp -no_nonce -issuer ISSUER.pem -cert NAME.pem -url {} -respout NAME{OCSP_SUFFIX}",
             dir.display(),
             files.len(),
+            shelf.services().nvidia_ocsp,
         );
     }
     files.iter().map(|path| Ok(OcspAnswer { response: bounded(path, OCSP_BYTES_MAX)?, nonce: None })).collect()

@@ -5,30 +5,57 @@ use std::path::{Path, PathBuf};
 
 use attestation::gpu::{GpuEvidence, OcspAnswer};
 use attestation::snp::SnpReport;
-use attestation::{Base64, CpuEvidence, Endorsements, EvidenceFormat, Product};
+use attestation::{Base64, CpuEvidence, Endorsements, EvidenceFormat, Product, TrustRoots};
 use platform_service::{Answer, Question};
 use tempfile::TempDir;
 
-use super::{answer, endorsements, vcek};
+use super::snp::vcek;
+use super::{Services, Shelf};
 
-fn vectors() -> PathBuf {
+pub(super) fn vectors() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors")
 }
 
-fn vector(path: &str) -> Vec<u8> {
+pub(super) fn vector(path: &str) -> Vec<u8> {
     fs::read(vectors().join(path)).unwrap()
 }
 
-fn snp(name: &str) -> CpuEvidence {
+pub(super) fn snp(name: &str) -> CpuEvidence {
     let report = Base64(vector(&format!("snp/real/{name}/report.bin")));
     CpuEvidence { format: EvidenceFormat::SevSnpReportV1, report }
+}
+
+/// Where everybody asks, or `arguments` say.
+pub(super) fn services(arguments: &[&str]) -> Services {
+    #[derive(clap::Parser)]
+    struct Arguments {
+        #[arg(long)]
+        fetch: bool,
+        #[command(flatten)]
+        services: Services,
+    }
+    let parsed: Arguments = clap::Parser::parse_from(["collateral", "--fetch"].iter().chain(arguments));
+    assert!(parsed.fetch);
+    parsed.services
+}
+
+fn kept(dir: &Path) -> Shelf {
+    Shelf::open(dir, &services(&[]), false).unwrap()
+}
+
+fn endorsements(dir: &Path, evidence: &CpuEvidence) -> anyhow::Result<Endorsements> {
+    super::endorsements(&kept(dir), evidence)
+}
+
+fn answer(dir: &Path, question: Question) -> anyhow::Result<Answer> {
+    super::answer(&kept(dir), &TrustRoots::vendor(), question)
 }
 
 fn refusal(dir: &Path, evidence: &CpuEvidence) -> String {
     format!("{:#}", endorsements(dir, evidence).unwrap_err())
 }
 
-fn pem(der: &[u8]) -> String {
+pub(super) fn pem(der: &[u8]) -> String {
     attestation_testing::pem(der)
 }
 
@@ -41,7 +68,7 @@ fn a_chips_certificate_is_asked_for_by_its_id_and_reported_firmware() {
     assert!(certificate.windows(64).any(|window| window == report.chip_id));
     let chip = hex::encode(report.chip_id);
     let query = "blSPL=10&teeSPL=0&snpSPL=23&ucodeSPL=84";
-    assert_eq!(url, format!("https://kdsintf.amd.com/vcek/v1/Genoa/{chip}?{query}"));
+    assert_eq!(url, format!("/vcek/v1/Genoa/{chip}?{query}"));
     assert_eq!(name, format!("vcek-Genoa-{}-0a00000000001754.der", &chip[..16]));
 }
 

@@ -16,6 +16,7 @@ mod evidence;
 mod gpu_chain_faults;
 mod gpu_exhaustive;
 mod gpu_faults;
+mod gpu_ocsp_requests;
 mod gpu_policy;
 mod gpu_support;
 mod gpu_vectors;
