@@ -17,6 +17,7 @@ mod power;
 mod proving;
 mod qap;
 mod subgroup;
+mod sums;
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,11 +4,13 @@
 //! The library sums `B` a second time on G1, multiplies it by `r`, and adds it to sums over `H` and over `L`. Multiplied first, the
 //! three are one sum of twenty thousand points, which takes fewer additions for each than three of seven thousand.
 
-use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, G2Projective};
-use ark_ec::{CurveGroup, VariableBaseMSM};
+use ark_bn254::{Bn254, Fr, G1Affine};
+use ark_ec::CurveGroup;
 use ark_ff::PrimeField;
 use ark_groth16::{Proof, ProvingKey};
 use zeroize::Zeroizing;
+
+use super::sums::sum;
 
 type Scalar = <Fr as PrimeField>::BigInt;
 
@@ -28,14 +30,14 @@ pub(super) fn prove(
     [r, s]: [&Fr; 2],
 ) -> Proof<Bn254> {
     let scalars: Zeroizing<Vec<Scalar>> = Zeroizing::new(values.iter().map(|value| value.into_bigint()).collect());
-    let a = G1Projective::msm_bigint(&key.a_query, &scalars) + key.delta_g1 * r + key.vk.alpha_g1;
-    let b = G2Projective::msm_bigint(&key.b_g2_query, &scalars) + key.vk.delta_g2 * s + key.vk.beta_g2;
+    let a = sum(&key.a_query, &scalars) + key.delta_g1 * r + key.vk.alpha_g1;
+    let b = sum(&key.b_g2_query, &scalars) + key.vk.delta_g2 * s + key.vk.beta_g2;
 
     // r·B on G1 is r·β + Σ r·vᵢ·Bᵢ + r·s·δ, whose last term the definition of C takes away again.
     let hidden = scalars.iter().skip(inputs).copied();
     let blinded = values.iter().map(|value| (*value * r).into_bigint());
     let of_quotient = quotient.iter().map(|value| value.into_bigint());
     let scalars: Zeroizing<Vec<Scalar>> = Zeroizing::new(of_quotient.chain(hidden).chain(blinded).collect());
-    let c = G1Projective::msm_bigint(of_c, &scalars) + a * s + key.beta_g1 * r;
+    let c = sum(of_c, &scalars) + a * s + key.beta_g1 * r;
     Proof { a: a.into_affine(), b: b.into_affine(), c: c.into_affine() }
 }

@@ -89,6 +89,6 @@ fn parts(report: &mut Report, spending: &Spending) {
     );
     let names = ["quotient", "sum A", "sum B on G1", "sum B on G2", "sum H", "sum L"];
     for (name, row) in names.into_iter().zip(&rows[1..]) {
-        report.compare(&format!("part of it: {name}"), row, "the proof", &rows[0], None);
+        report.compare(&format!("the library's {name}"), row, "our proof", &rows[0], None);
     }
 }
