@@ -67,6 +67,10 @@ pub const COLLATERAL_AGE_MAX: Duration = Duration::from_secs(10 * 60);
 pub const COLLATERAL_PAUSE: Duration = Duration::from_secs(30);
 /// Time for the host to answer that; after it, what it said before is handed out.
 pub const COLLATERAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long it is asked about what it said nothing about before, which it may be fetching: less than [`ATTESTATION_TIMEOUT`].
+pub const COLLATERAL_PATIENCE: Duration = Duration::from_secs(6);
+/// Time between two such questions.
+pub const COLLATERAL_RETRY: Duration = Duration::from_millis(500);
 /// Age at which GPU evidence is handed out no more; without newer one the node ends.
 pub const GPU_EVIDENCE_AGE_MAX: Duration = Duration::from_secs(9 * 60);
 /// Age at which it is renewed.

@@ -40,10 +40,11 @@ pub(crate) enum Command {
     SimTee(SimTee),
     /// Answer a guardian that asks what the vendors say about this machine, from files that are kept or fetched.
     #[command(
-        after_help = "Files of an AMD machine: vcek-PRODUCT-CHIP-TCB.der, vcek-PRODUCT-cert_chain.pem, vcek-PRODUCT.crl; of an Intel machine: \
-        tdx-collateral.json; of a GPU: MANIFEST.xml or MANIFEST.json by NVIDIA's names, *.ocsp.der.\nWith --fetch they are \
-        fetched and renewed. Without, fetch .crl again each day and .ocsp.der every few hours: policies refuse old ones.\n\
-        Examples:\n  cloister-host collateral --fetch --dir /var/lib/cloister/collateral --socket /run/cloister/vsock.sock_9001\n  \
+        after_help = "Files of an AMD machine: vcek-PRODUCT-CHIP-TCB.der, vcek-PRODUCT-cert_chain.pem, vcek-PRODUCT.crl (of a \
+        provider's key: vlek.der, vlek-…); of an Intel machine: tdx-collateral.json; of a GPU: MANIFEST.xml or MANIFEST.json by \
+        NVIDIA's names, *.ocsp.der.\nWith --fetch all but vlek.der, which cloud providers have, are fetched and renewed (then \
+        tdx-FMSPC-CA.json and ocsp-HASH.der). Without, fetch .crl again each day and .ocsp.der every few hours: policies refuse old \
+        ones.\nExamples:\n  cloister-host collateral --fetch --dir /var/lib/cloister/collateral --socket /run/cloister/vsock.sock_9001\n  \
         cloister-host collateral --dir /var/lib/cloister/collateral --socket /run/cloister/vsock.sock_9001"
     )]
     Collateral(collateral::Args),

@@ -9,7 +9,10 @@ mod shelf;
 mod snp;
 mod tdx;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use attestation::snp::SnpReport;
 use attestation::{CpuEvidence, Endorsements, EvidenceFormat, TrustRoots};
@@ -34,22 +37,67 @@ pub(crate) struct Args {
     services: Services,
 }
 
+/// Time between two looks at what was asked about lately.
+const LOOK_PERIOD: Duration = Duration::from_secs(600);
+/// Questions that are remembered for that: some for each machine of a host.
+const QUESTIONS_MAX: usize = 16;
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let shelf = Shelf::open(&args.dir, &args.services, args.fetch)?;
-    let roots = TrustRoots::vendor();
+    let service = Arc::new(Service { shelf, roots: TrustRoots::vendor(), lately: Mutex::default() });
+    if args.fetch {
+        let service = Arc::clone(&service);
+        std::thread::Builder::new().spawn(move || {
+            loop {
+                std::thread::sleep(LOOK_PERIOD);
+                service.renew();
+            }
+        })?;
+    }
     platform_service::serve("collateral", &args.socket, Access::Owner, &output::note, &|question| {
-        answer(&shelf, &roots, question)
+        service.answer(question)
     })
 }
 
-fn answer(shelf: &Shelf, roots: &TrustRoots, question: Question) -> anyhow::Result<Answer> {
-    let found = match question {
-        Question::Endorse(evidence) => endorsements(shelf, &evidence).map(Answer::Endorsements),
-        Question::EndorseGpus(evidence) => gpus::endorsements(shelf, &evidence, roots).map(Answer::GpuEndorsements),
-        _ => anyhow::bail!("this service signs nothing; it has endorsements only"),
-    };
-    // The operator reads this; whoever asked is told the same.
-    found.inspect_err(|error| output::note(&format!("{error:#}")))
+struct Service {
+    shelf: Shelf,
+    roots: TrustRoots,
+    /// What was asked and answered.
+    lately: Mutex<VecDeque<Question>>,
+}
+
+impl Service {
+    fn answer(&self, question: Question) -> anyhow::Result<Answer> {
+        // The operator reads this; whoever asked is told the same.
+        let found = self.look_up(&question).inspect_err(|error| output::note(&format!("{error:#}")))?;
+        let mut lately = self.lately();
+        lately.truncate(QUESTIONS_MAX - 1);
+        lately.push_front(question);
+        Ok(found)
+    }
+
+    fn look_up(&self, question: &Question) -> anyhow::Result<Answer> {
+        let Self { shelf, roots, .. } = self;
+        match question {
+            Question::Endorse(evidence) => endorsements(shelf, evidence).map(Answer::Endorsements),
+            Question::EndorseGpus(evidence) => gpus::endorsements(shelf, evidence, roots).map(Answer::GpuEndorsements),
+            _ => anyhow::bail!("this service signs nothing; it has endorsements only"),
+        }
+    }
+
+    /// Has everything looked up again that was lately, so that what is old is fetched although nobody asks.
+    fn renew(&self) {
+        let questions: Vec<_> = self.lately().iter().cloned().collect();
+        for question in questions {
+            if let Err(error) = self.look_up(&question) {
+                output::note(&format!("{error:#}"));
+            }
+        }
+    }
+
+    fn lately(&self) -> MutexGuard<'_, VecDeque<Question>> {
+        self.lately.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn endorsements(shelf: &Shelf, evidence: &CpuEvidence) -> anyhow::Result<Endorsements> {

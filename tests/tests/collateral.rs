@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use acceptance::processes::{self, Process};
 use acceptance::tls;
-use attestation::{Base64, CpuEvidence, Endorsements, EvidenceFormat};
+use attestation::snp::SigningKey;
+use attestation::{
+    Base64, CpuEvidence, Endorsements, EvidenceFormat, Product, VendorCertificates, vendor_certificates,
+};
 use platform_service::{Answer, Question};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,7 +28,10 @@ fn vector(path: &str) -> Vec<u8> {
 fn document(path: &str) -> Option<Vec<u8>> {
     let pem = |der: &[u8]| attestation_testing::pem(der);
     match path {
-        "/vcek/v1/Genoa/cert_chain" => Some(format!("{}{}", pem(b"intermediate"), pem(b"root")).into_bytes()),
+        "/vcek/v1/Genoa/cert_chain" => {
+            let VendorCertificates { intermediate, root } = vendor_certificates(Product::Genoa, SigningKey::Vcek);
+            Some(format!("{}{}", pem(intermediate), pem(root)).into_bytes())
+        }
         "/vcek/v1/Genoa/crl" => Some(vector("trust/amd/ARK-Milan.crl")),
         chip if chip.contains("?blSPL=10&teeSPL=0&snpSPL=23&ucodeSPL=84") => {
             Some(vector("snp/real/genoa-v3-vcek-azure/vcek.der"))

@@ -6,6 +6,7 @@
 //!
 //! Its time depends on points and scalars, as the library's does: it runs where the witness is at home.
 
+use ark_bn254::Fr;
 use ark_ec::AffineRepr;
 use ark_ec::short_weierstrass::{Affine, Projective, SWCurveConfig};
 use ark_ff::{AdditiveGroup, BigInt, Field, Zero, batch_inversion};
@@ -18,7 +19,7 @@ const SCALAR_BITS: usize = 254;
 const LIMB_BITS: usize = 64;
 
 /// `Σ scalarᵢ·pointᵢ`, as far as there are both.
-pub(super) fn sum<C: SWCurveConfig>(points: &[Affine<C>], scalars: &[BigInt<4>]) -> Projective<C> {
+pub(super) fn sum<C: SWCurveConfig<ScalarField = Fr>>(points: &[Affine<C>], scalars: &[BigInt<4>]) -> Projective<C> {
     let width = window_width(points.len().min(scalars.len()));
     let digits = digits(scalars, width);
     let of_window = |digits: &Zeroizing<Vec<i32>>| window(points, digits, width);
@@ -158,7 +159,7 @@ fn add<C: SWCurveConfig>(left: &Affine<C>, right: &Affine<C>, inverse: C::BaseFi
 
 #[cfg(test)]
 mod tests {
-    use ark_bn254::{Fr, G1Affine, G2Affine};
+    use ark_bn254::{G1Affine, G2Affine};
     use ark_ec::{CurveGroup, VariableBaseMSM};
     use ark_ff::{PrimeField, UniformRand};
 

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::AttesterError;
 use super::service::Service;
-use crate::limits::{COLLATERAL_AGE_MAX, COLLATERAL_PAUSE, COLLATERAL_TIMEOUT};
+use crate::limits::{COLLATERAL_AGE_MAX, COLLATERAL_PATIENCE, COLLATERAL_PAUSE, COLLATERAL_RETRY, COLLATERAL_TIMEOUT};
 
 /// What is said about reports of this machine.
 pub(super) type CpuCollateral = Collateral<Subject, Endorsements>;
@@ -90,16 +90,21 @@ impl<S: PartialEq, E: Clone> Collateral<S, E> {
         *self.held.lock().await = None;
     }
 
-    /// What is known about `of`, or what `asking` says when it is not known, or not lately.
-    async fn about(&self, of: S, asking: impl Future<Output = Result<E, AttesterError>>) -> Result<E, AttesterError> {
-        let asking =
-            async { tokio::time::timeout(COLLATERAL_TIMEOUT, asking).await.map_err(|_| AttesterError::Timeout)? };
+    /// What is known about `of`, or what `ask` says when it is not known, or not lately.
+    async fn about<F>(&self, of: S, ask: impl Fn() -> F + Send + Sync) -> Result<E, AttesterError>
+    where
+        F: Future<Output = Result<E, AttesterError>> + Send,
+    {
+        let asked = || async {
+            let answer = tokio::time::timeout(COLLATERAL_TIMEOUT, ask()).await;
+            answer.unwrap_or(Err(AttesterError::Timeout))
+        };
         let mut held = self.held.lock().await;
         if let Some(known) = held.as_mut().filter(|held| held.of == of) {
             if Instant::now() >= known.ask_again {
                 // First, since a caller may give up while the host is asked.
                 known.ask_again = Instant::now() + COLLATERAL_PAUSE;
-                match asking.await {
+                match asked().await {
                     Ok(endorsements) => {
                         known.endorsements = endorsements;
                         known.ask_again = Instant::now() + COLLATERAL_AGE_MAX;
@@ -109,16 +114,36 @@ impl<S: PartialEq, E: Clone> Collateral<S, E> {
             }
             return Ok(known.endorsements.clone());
         }
-        let endorsements = asking.await?;
+        let endorsements = patiently(asked).await?;
         *held = Some(Held { of, endorsements: endorsements.clone(), ask_again: Instant::now() + COLLATERAL_AGE_MAX });
         Ok(endorsements)
+    }
+}
+
+/// Asks as long as the host answers that it has nothing, or nothing yet: it may be fetching what this machine never needed before.
+async fn patiently<E, F>(ask: impl Fn() -> F) -> Result<E, AttesterError>
+where
+    F: Future<Output = Result<E, AttesterError>>,
+{
+    let until = Instant::now() + COLLATERAL_PATIENCE;
+    let mut said = None;
+    loop {
+        match ask().await {
+            Err(error @ (AttesterError::Timeout | AttesterError::Refused(_))) if Instant::now() < until => {
+                tracing::warn!(%error, "no endorsements yet");
+                said = Some(error);
+                tokio::time::sleep(COLLATERAL_RETRY).await;
+            }
+            Ok(endorsements) => return Ok(endorsements),
+            Err(error) => return Err(said.unwrap_or(error)),
+        }
     }
 }
 
 impl CpuCollateral {
     /// Endorsements of `evidence`, of its own kind.
     pub(super) async fn of(&self, evidence: &CpuEvidence) -> Result<Endorsements, AttesterError> {
-        let asking = async {
+        let ask = || async {
             let endorsements = self.service.endorse(evidence).await?;
             match (evidence.format, &endorsements) {
                 (EvidenceFormat::SevSnpReportV1, Endorsements::SevSnp(_))
@@ -126,7 +151,7 @@ impl CpuCollateral {
                 _ => Err(AttesterError::Refused("endorsements of another platform".to_owned())),
             }
         };
-        self.about(Subject::of(evidence)?, asking).await
+        self.about(Subject::of(evidence)?, ask).await
     }
 }
 
@@ -134,7 +159,7 @@ impl GpuCollateral {
     /// Endorsements of `evidence`.
     pub(super) async fn of(&self, evidence: &[GpuEvidence]) -> Result<GpuEndorsements, AttesterError> {
         let subjects = evidence.iter().map(GpuSubject::of).collect::<Result<_, _>>()?;
-        self.about(subjects, self.service.endorse_gpus(evidence)).await
+        self.about(subjects, || self.service.endorse_gpus(evidence)).await
     }
 }
 

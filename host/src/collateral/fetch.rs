@@ -5,18 +5,22 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Certificate, Client, RequestBuilder, StatusCode};
+use reqwest::{Certificate, Client, RequestBuilder, StatusCode, Url};
 use tokio::runtime::Runtime;
 
 /// Time for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time until what could not be had is asked for again: AMD's service refuses who asks often.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// Documents that are fetched for the first time within that time. A machine with eight GPUs has some forty; who asks about ever other
+/// machines gets no further.
+const TRIED_MAX: usize = 64;
 
 /// Where the vendors' documents are to be had.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,7 +31,7 @@ pub(super) struct Services {
     /// Intel's provisioning certification service, or a PCCS.
     #[arg(long, value_name = "URL", default_value = "https://api.trustedservices.intel.com")]
     pub(super) intel: String,
-    /// The revocation list of Intel's root, DER.
+    /// The revocation list of Intel's root, DER; a PCCS has it at /sgx/certification/v4/rootcacrl.
     #[arg(
         long,
         value_name = "URL",
@@ -65,15 +69,28 @@ impl Reply {
 pub(super) struct Fetcher {
     client: Client,
     runtime: Runtime,
-    /// When a document was asked for last, and why it could not be had.
-    tried: Mutex<BTreeMap<String, (Instant, String)>>,
+    /// Documents that are being fetched, or were lately.
+    tried: Mutex<BTreeMap<String, Tried>>,
+}
+
+#[derive(Debug)]
+enum Tried {
+    Going,
+    /// When, and what came of it.
+    Ended(Instant, String),
 }
 
 impl Fetcher {
     pub(super) fn new(services: &Services) -> anyhow::Result<Self> {
+        for url in
+            [&services.amd, &services.intel, &services.intel_root_crl, &services.nvidia_rim, &services.nvidia_ocsp]
+        {
+            Url::parse(url).with_context(|| format!("{url:?} is not the URL of a service"))?;
+        }
         let mut client = Client::builder().timeout(ANSWER_TIMEOUT).redirect(reqwest::redirect::Policy::none());
-        if let Some(path) = &services.root {
-            client = client.add_root_certificate(root(path)?);
+        client = client.user_agent(concat!("cloister-host/", env!("CARGO_PKG_VERSION")));
+        for root in services.root.iter().map(|path| roots(path)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+            client = client.add_root_certificate(root);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let client = client.build().context("use this machine's root certificates")?;
@@ -109,39 +126,65 @@ impl Fetcher {
         })
     }
 
-    /// Has `fetch` done for a document, unless that is going on or failed a moment ago.
-    pub(super) fn attempt<T>(&self, name: &str, fetch: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-        self.begin(name)?;
+    /// Has `fetch` done for a document, unless that is going on or was done a moment ago. One that nobody has yet (`is_new`) is also not
+    /// fetched after too many others.
+    pub(super) fn attempt<T>(
+        &self,
+        name: &str,
+        is_new: bool,
+        fetch: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let mut going = self.begin(name, is_new)?;
         let outcome = fetch();
-        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        match &outcome {
-            Ok(_) => tried.remove(name),
-            Err(error) => tried.insert(name.to_owned(), (Instant::now(), format!("{error:#}"))),
+        going.ended = match &outcome {
+            Ok(_) => "it was fetched".to_owned(),
+            Err(error) => format!("{error:#}"),
         };
         outcome
     }
 
-    /// Whether [`Self::attempt`] would have it done.
-    pub(super) fn may_attempt(&self, name: &str) -> bool {
-        let tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        tried.get(name).is_none_or(|(at, _)| at.elapsed() >= PAUSE)
+    fn begin<'a>(&'a self, name: &'a str, is_new: bool) -> anyhow::Result<Going<'a>> {
+        let mut tried = self.tried();
+        tried.retain(|_, tried| !matches!(tried, Tried::Ended(at, _) if at.elapsed() >= PAUSE));
+        match tried.get(name) {
+            Some(Tried::Going) => bail!("{name}: it is being fetched"),
+            Some(Tried::Ended(at, how)) => {
+                let (ago, pause) = (at.elapsed().as_secs(), PAUSE.as_secs());
+                bail!("{name}: {how} ({ago} s ago; it is not asked for again before {pause} s)")
+            }
+            None if is_new && tried.len() >= TRIED_MAX => {
+                bail!(
+                    "{name}: {TRIED_MAX} others were asked for in the last {} s; look at what asks for them",
+                    PAUSE.as_secs()
+                )
+            }
+            None => {}
+        }
+        tried.insert(name.to_owned(), Tried::Going);
+        Ok(Going { fetcher: self, name, ended: "it broke off".to_owned() })
     }
 
-    fn begin(&self, name: &str) -> anyhow::Result<()> {
-        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, why)) = tried.get(name).filter(|(at, _)| at.elapsed() < PAUSE) {
-            bail!(
-                "{name}: {why} ({} s ago; it is not asked for again before {} s)",
-                at.elapsed().as_secs(),
-                PAUSE.as_secs()
-            );
-        }
-        tried.insert(name.to_owned(), (Instant::now(), "it is being fetched".to_owned()));
-        Ok(())
+    fn tried(&self) -> MutexGuard<'_, BTreeMap<String, Tried>> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn root(path: &Path) -> anyhow::Result<Certificate> {
+/// A document that is being fetched; however that ends, it is known.
+struct Going<'a> {
+    fetcher: &'a Fetcher,
+    name: &'a str,
+    ended: String,
+}
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        let ended = Tried::Ended(Instant::now(), std::mem::take(&mut self.ended));
+        self.fetcher.tried().insert(self.name.to_owned(), ended);
+    }
+}
+
+fn roots(path: &Path) -> anyhow::Result<Vec<Certificate>> {
     let pem = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    Certificate::from_pem(&pem).with_context(|| format!("{} is not a certificate in PEM", path.display()))
+    let roots = Certificate::from_pem_bundle(&pem).with_context(|| format!("read {}", path.display()))?;
+    if roots.is_empty() { bail!("{} has no certificate in PEM", path.display()) } else { Ok(roots) }
 }

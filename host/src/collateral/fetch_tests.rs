@@ -8,15 +8,19 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use attestation::gpu::{GpuEndorsements, GpuEvidence};
-use attestation::snp::SnpReport;
+use attestation::snp::{SigningKey, SnpReport};
 use attestation::tdx::TdxCollateral;
-use attestation::{Base64, CpuEvidence, Endorsements, EvidenceFormat, Product, TrustRoots, UnixTime};
+use attestation::{
+    Base64, CpuEvidence, Endorsements, EvidenceFormat, Product, TrustRoots, UnixTime, VendorCertificates,
+    vendor_certificates,
+};
 use attestation_testing::gpu::{FakeGpu, GpuKeys, simulated_gpu_roots};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
+use platform_service::Question;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -98,6 +102,10 @@ fn list() -> Vec<u8> {
     vector("trust/amd/ARK-Milan.crl")
 }
 
+fn amds_intermediate() -> Vec<u8> {
+    vendor_certificates(Product::Genoa, SigningKey::Vcek).intermediate.to_vec()
+}
+
 /// An AMD machine with everything that is to be had about it.
 struct Amd {
     vendors: Vendors,
@@ -112,7 +120,8 @@ impl Amd {
         let (_, certificate) = vcek(Product::Genoa, &SnpReport::parse(&evidence.report.0).unwrap()).unwrap();
         let vendors = Vendors::start();
         vendors.has(&certificate, vector("snp/real/genoa-v3-vcek-azure/vcek.der"));
-        vendors.has("/vcek/v1/Genoa/cert_chain", format!("{}{}", pem(b"intermediate"), pem(b"root")));
+        let VendorCertificates { intermediate, root } = vendor_certificates(Product::Genoa, SigningKey::Vcek);
+        vendors.has("/vcek/v1/Genoa/cert_chain", format!("{}{}", pem(intermediate), pem(root)));
         vendors.has("/vcek/v1/Genoa/crl", list());
         Self { vendors, evidence, certificate, dir: TempDir::new().unwrap() }
     }
@@ -128,7 +137,7 @@ fn what_is_missing_is_fetched_once_and_answers_when_nobody_can_be_reached() {
     let shelf = vendors.shelf(dir.path());
     let Endorsements::SevSnp(found) = endorsements(&shelf, &evidence).unwrap() else { panic!("of AMD") };
     assert_eq!(found.vek.0, vector("snp/real/genoa-v3-vcek-azure/vcek.der"));
-    assert_eq!((found.intermediate.0, found.crl.unwrap().0), (b"intermediate".to_vec(), list()));
+    assert_eq!((found.intermediate.0, found.crl.unwrap().0), (amds_intermediate(), list()));
     let all = [certificate.as_str(), "/vcek/v1/Genoa/cert_chain", "/vcek/v1/Genoa/crl"];
     assert_eq!(vendors.asked(), all);
     endorsements(&shelf, &evidence).unwrap();
@@ -148,6 +157,8 @@ fn what_can_change_is_fetched_again_and_what_cannot_is_not() {
     let shelf = amd.vendors.shelf(amd.dir.path());
     endorsements(&shelf, &amd.evidence).unwrap();
     amd.vendors.asked();
+    // As after a start: what was fetched is left alone for a minute.
+    let shelf = amd.vendors.shelf(amd.dir.path());
     for entry in fs::read_dir(amd.dir.path()).unwrap() {
         age(&entry.unwrap().path(), Duration::from_secs(13 * 3600));
     }
@@ -161,6 +172,33 @@ fn what_can_change_is_fetched_again_and_what_cannot_is_not() {
         assert!(Instant::now() < until, "the list was not renewed");
         std::thread::sleep(Duration::from_millis(20));
     }
+    assert_eq!(amd.vendors.asked(), ["/vcek/v1/Genoa/crl"]);
+
+    // One that is far too old is not handed out while it could be had.
+    let shelf = amd.vendors.shelf(amd.dir.path());
+    fs::write(amd.crl(), b"of last year").unwrap();
+    age(&amd.crl(), Duration::from_secs(25 * 3600));
+    let Endorsements::SevSnp(found) = endorsements(&shelf, &amd.evidence).unwrap() else { panic!("of AMD") };
+    assert_eq!(found.crl.unwrap().0, list());
+}
+
+/// What was asked about lately is looked after when nobody asks.
+#[test]
+fn documents_are_renewed_while_nobody_asks() {
+    let amd = Amd::new();
+    let service = super::Service {
+        shelf: amd.vendors.shelf(amd.dir.path()),
+        roots: TrustRoots::vendor(),
+        lately: Mutex::default(),
+    };
+    for _ in 0..40 {
+        service.answer(Question::Endorse(amd.evidence.clone())).unwrap();
+    }
+    assert_eq!(service.lately.lock().unwrap().len(), 16);
+    amd.vendors.asked();
+    let service = super::Service { shelf: amd.vendors.shelf(amd.dir.path()), ..service };
+    age(&amd.crl(), Duration::from_secs(25 * 3600));
+    service.renew();
     assert_eq!(amd.vendors.asked(), ["/vcek/v1/Genoa/crl"]);
 }
 
@@ -195,6 +233,32 @@ fn what_is_no_document_takes_the_place_of_none() {
     }
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(fs::read(amd.crl()).unwrap(), list());
+}
+
+/// Reports name their documents, and anybody can write a report.
+#[test]
+fn names_lead_nowhere_else_and_who_asks_about_ever_others_gets_no_further() {
+    let amd = Amd::new();
+    let shelf = amd.vendors.shelf(amd.dir.path());
+    for name in ["../x.der", "/etc/passwd", ".x", "a'; b", "x?y", "x#y", "a/b", "é", &"x".repeat(129)] {
+        assert!(refusal(shelf.path(name)).contains("not the name of a document"), "{name}");
+    }
+    assert_eq!(shelf.path("vcek-Genoa.crl").unwrap(), amd.crl());
+    let mut report = amd.evidence.report.0.clone();
+    let chip_id = SnpReport::parse(&report).unwrap().chip_id;
+    let at = report.windows(chip_id.len()).position(|window| window == chip_id).unwrap();
+    let other = |number: u8, report: &mut Vec<u8>| {
+        // Above the real one's first byte.
+        report[at] = 0x80 + number;
+        CpuEvidence { report: Base64(report.clone()), ..amd.evidence.clone() }
+    };
+    for number in 0..64 {
+        assert!(refusal(endorsements(&shelf, &other(number, &mut report))).contains("404"));
+    }
+    assert_eq!(amd.vendors.asked().len(), 64);
+    let refused = refusal(endorsements(&shelf, &other(64, &mut report)));
+    assert!(refused.contains("64 others were asked for"), "{refused}");
+    assert_eq!(amd.vendors.asked(), Vec::<String>::new());
 }
 
 /// Captured collateral of the platform, taken apart as Intel's service has it, comes back as it was.
@@ -246,6 +310,15 @@ fn intels_collateral_is_put_together_from_its_parts() {
     assert_eq!(of_pccs, found);
 
     for (path, headers, body, reason) in [
+        (
+            tcb,
+            chain("TCB-Info-Issuer-Chain", "tcb_info_issuer_chain"),
+            signed("tcbInfo", "tcb_info")
+                .replace("90c06f000000", "90c06f000001")
+                .replace("90C06F000000", "90C06F000001"),
+            "not of 90c06f000000",
+        ),
+        ("/root.der", Vec::new(), "<html>".to_owned(), "no revocation list"),
         (tcb, Vec::new(), signed("tcbInfo", "tcb_info"), "TCB-Info-Issuer-Chain"),
         (
             identity,

@@ -37,7 +37,8 @@ pub(super) fn endorsements(
 ) -> anyhow::Result<GpuEndorsements> {
     let first = evidence.first().context("no GPU is named")?;
     let report = GpuReport::parse(&first.report)?;
-    let (driver, vbios) = (rim(shelf, RimKind::Driver, &report)?, rim(shelf, RimKind::Vbios, &report)?);
+    let [driver, vbios] = [RimKind::Driver, RimKind::Vbios].map(|kind| rim(shelf, kind, &report, roots));
+    let (driver, vbios) = (driver?, vbios?);
     let ocsp = if shelf.fetches() {
         let requests = ocsp_requests(evidence, &[&driver, &vbios], roots)?;
         requests.into_iter().map(|request| answer(shelf, request)).collect::<Result<_, _>>()?
@@ -48,22 +49,24 @@ pub(super) fn endorsements(
 }
 
 /// The manifest, as XML or as the service's answer. Only the certificate says which chip it is; the names of both are tried.
-fn rim(shelf: &Shelf, kind: RimKind, report: &GpuReport) -> anyhow::Result<Vec<u8>> {
+fn rim(shelf: &Shelf, kind: RimKind, report: &GpuReport, roots: &TrustRoots) -> anyhow::Result<Vec<u8>> {
     let names: Vec<String> =
         [Architecture::Hopper, Architecture::Blackwell].into_iter().filter_map(|chip| kind.id(report, chip)).collect();
     let first = names.first().with_context(|| format!("the report does not say which {kind} the GPU has"))?;
     for name in &names {
+        // Before it stands in a path, a URL, or a command that somebody may copy.
+        shelf.path(name)?;
         let xml = format!("{name}.xml");
         if shelf.has(&xml) {
-            return bounded(&shelf.dir().join(xml), RIM_BYTES_MAX);
+            return bounded(&shelf.path(&xml)?, RIM_BYTES_MAX);
         }
         if shelf.has(&format!("{name}.json")) {
-            return manifest(shelf, name);
+            return manifest(shelf, name, roots);
         }
     }
     if shelf.fetches() {
         // The first name that the service knows; if it knows none, what it said about the likelier one.
-        let mut tried = names.iter().map(|name| manifest(shelf, name));
+        let mut tried = names.iter().map(|name| manifest(shelf, name, roots));
         let refused = match tried.next() {
             Some(Err(refused)) => refused,
             Some(found) => return found,
@@ -83,11 +86,19 @@ fn rim_url(shelf: &Shelf, name: &str) -> String {
 }
 
 /// A manifest in the form of the service's answer. It never changes: another version has another name.
-fn manifest(shelf: &Shelf, name: &str) -> anyhow::Result<Vec<u8>> {
-    let (file, url) = (format!("{name}.json"), rim_url(shelf, name));
+fn manifest(shelf: &Shelf, name: &str, roots: &TrustRoots) -> anyhow::Result<Vec<u8>> {
+    let (file, url, roots) = (format!("{name}.json"), rim_url(shelf, name), roots.clone());
     let source = move |fetcher: &Fetcher| {
         let body = fetcher.get(&url, RIM_ANSWER_BYTES_MAX)?.body;
-        serde_json::from_slice::<RimAnswer>(&body).with_context(|| format!("read what {url} answered"))?;
+        let read = || -> anyhow::Result<()> {
+            let RimAnswer { rim } = serde_json::from_slice(&body)?;
+            if rim.0.len() > RIM_BYTES_MAX {
+                bail!("the manifest is longer than {RIM_BYTES_MAX} bytes");
+            }
+            // Signed by NVIDIA, whatever the date.
+            Ok(ocsp_requests(&[], &[&rim.0], &roots).map(drop)?)
+        };
+        read().with_context(|| format!("read what {url} answered"))?;
         Ok(body)
     };
     let bytes = shelf.get(Document {
@@ -132,7 +143,7 @@ fn kept_answers(shelf: &Shelf) -> anyhow::Result<Vec<OcspAnswer>> {
         bail!(
             "{} has {} files *{OCSP_SUFFIX}, not 1 to {OCSP_ANSWERS_MAX}; start with --fetch, or ask every few hours about every \
              certificate of the device and of the manifests' signers, leaf and root of a device excepted, and about no other \
-             (gpu.ocsp.cert_id): openssl ocsp -no_nonce -issuer ISSUER.pem -cert NAME.pem -url {} -respout NAME{OCSP_SUFFIX}",
+             (gpu.ocsp.cert_id): openssl ocsp -no_nonce -noverify -issuer ISSUER.pem -cert NAME.pem -url {} -respout NAME{OCSP_SUFFIX}",
             dir.display(),
             files.len(),
             shelf.services().nvidia_ocsp,

@@ -31,9 +31,8 @@ pub(super) fn endorsements(shelf: &Shelf, report: &SnpReport) -> anyhow::Result<
     };
     let of = |what: &str| format!("{amd}/{kind}/v1/{product}/{what}");
     let name = format!("{kind}-{product}-cert_chain.pem");
-    let [intermediate, root] =
-        chain(&shelf.get(document(name.clone(), &of("cert_chain"), None, |bytes| chain(bytes).map(drop)))?)
-            .context(name)?;
+    let pem = shelf.get(document(name.clone(), &of("cert_chain"), None, certificates))?;
+    let [intermediate, root] = chain(&pem).context(name)?;
     let list = document(format!("{kind}-{product}.crl"), &of("crl"), Some(RENEW_STATEMENTS), revocation_list);
     Ok(SnpEndorsements {
         vek: Base64(vek),
@@ -49,7 +48,7 @@ fn document(
     renew: Option<std::time::Duration>,
     read: fn(&[u8]) -> anyhow::Result<()>,
 ) -> Document {
-    let advice = format!("fetch it there (or start with --fetch): curl --fail --remote-time --output FILE '{url}'");
+    let advice = format!("fetch it there (or start with --fetch): curl --fail --output FILE '{url}'");
     let url = url.to_owned();
     let source = move |fetcher: &Fetcher| {
         let bytes = fetcher.get(&url, BYTES_MAX)?.body;
@@ -66,11 +65,15 @@ fn certificate(der: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-fn revocation_list(der: &[u8]) -> anyhow::Result<()> {
+pub(super) fn revocation_list(der: &[u8]) -> anyhow::Result<()> {
     match CertificateRevocationList::from_der(der) {
         Ok(([], _)) => Ok(()),
         _ => bail!("it is no revocation list"),
     }
+}
+
+fn certificates(pem: &[u8]) -> anyhow::Result<()> {
+    chain(pem)?.iter().try_for_each(|der| certificate(der))
 }
 
 fn chain(pem: &[u8]) -> anyhow::Result<[CertificateDer<'static>; 2]> {
@@ -83,6 +86,11 @@ fn chain(pem: &[u8]) -> anyhow::Result<[CertificateDer<'static>; 2]> {
 /// The file of the chip's certificate at its reported firmware, and where AMD's service has it (57230 §4.1).
 pub(super) fn vcek(product: Product, report: &SnpReport) -> anyhow::Result<(String, String)> {
     let tcb = report.reported_tcb.decode(product)?;
+    if report.chip_id.iter().all(|byte| *byte == 0) {
+        bail!(
+            "the report does not name its chip: the firmware masks it (MaskChipId), and nobody has a certificate for none"
+        );
+    }
     let chip = hex::encode(report.chip_id.iter().take(product.chip_id_len()).copied().collect::<Vec<_>>());
     let fmc = tcb.fmc.map(|fmc| format!("&fmcSPL={fmc}")).unwrap_or_default();
     let query =

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use attestation::gpu::{GpuEvidence, OcspAnswer};
 use attestation::snp::SnpReport;
@@ -48,7 +49,8 @@ fn endorsements(dir: &Path, evidence: &CpuEvidence) -> anyhow::Result<Endorsemen
 }
 
 fn answer(dir: &Path, question: Question) -> anyhow::Result<Answer> {
-    super::answer(&kept(dir), &TrustRoots::vendor(), question)
+    let service = super::Service { shelf: kept(dir), roots: TrustRoots::vendor(), lately: Mutex::default() };
+    service.answer(question)
 }
 
 fn refusal(dir: &Path, evidence: &CpuEvidence) -> String {
