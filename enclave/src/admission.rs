@@ -29,6 +29,8 @@ pub const TAB_HEADER: &str = "cloister-tab";
 pub async fn open_tab(guardian: &Arc<Guardian>, body: &[u8]) -> Result<OpenTabResponse, Problem> {
     let request: OpenTabRequest = serde_json::from_slice(body)
         .map_err(|error| Problem::invalid("tab.malformed", "body", format!("not a tab request: {error}")))?;
+    // A stop settles every tab: one that is reserved but not known yet would be left to the ledger.
+    let _opening = guardian.work.opening.read().await;
     cheap_checks(guardian, &request)?;
     if let Some(tab) = guardian.tab(&request.nullifier) {
         return same_tab(&tab, &request);

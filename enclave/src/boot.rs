@@ -23,7 +23,9 @@ use crate::config::{GuardianConfig, MetricsConfig, TinfoilConfig};
 use crate::gpu::{GpuFault, Gpus};
 use crate::inference::Engine;
 use crate::keys::{self, BootKeys};
-use crate::limits::{CUT_TIME, DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT, LAST_WORDS_TIME};
+use crate::limits::{
+    CUT_TIME, DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT, LAST_WORDS_TIME, OPENING_TIMEOUT,
+};
 use crate::listener::{self, Entrance};
 use crate::metrics::Failure;
 use crate::receipt_log::ReceiptLog;
@@ -79,6 +81,8 @@ async fn serve(
     if let Some(gpus) = &guardian.gpus {
         gpus.release().await;
     }
+    // No new ones are opened; those that are being opened are then among all.
+    drop(tokio::time::timeout(OPENING_TIMEOUT, guardian.work.opening.write()).await);
     settlement::settle_all(&guardian).await;
     if let Some(log) = &guardian.receipt_log {
         log.finish(&guardian.keys.receipt, &*guardian.clock).await;

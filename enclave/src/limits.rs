@@ -241,6 +241,8 @@ pub const KEYSET_LIFETIME_SECS: u64 = 6 * 24 * 3600;
 pub const CUT_TIME: Duration = Duration::from_millis(500);
 /// Time in-flight requests get to finish after SIGTERM.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a stop waits for tabs that are being opened, so that they are settled with the others.
+pub const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Certificates that a public authority's chain may have.
 pub const CERTIFICATES_MAX: usize = 8;

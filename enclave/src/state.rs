@@ -9,7 +9,7 @@ use attestation::{Clock, GpuSection, Receipt, Sha256Digest, Signed};
 use credits::params::VerifyingParams;
 use credits::{Bytes32, Nullifier, Offer};
 use ledger_client::LedgerClient;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{RwLock, Semaphore, watch};
 
 use crate::aci::AciReporter;
 use crate::attester::Attested;
@@ -83,6 +83,8 @@ pub struct Work {
     pub replay_room: Arc<Semaphore>,
     /// True once no new work is accepted.
     pub draining: watch::Sender<bool>,
+    /// Read by whoever opens a tab, from before it asks whether work is accepted until the tab is known; a stop writes once.
+    pub opening: RwLock<()>,
     /// Bounds questions of everybody about the log.
     pub log_readers: Semaphore,
     /// Bounds those of tabs about their receipts in it.
@@ -103,6 +105,7 @@ impl Default for Work {
             proof_slots: Semaphore::new(PROOFS_CONCURRENT_MAX),
             replay_room: Arc::new(Semaphore::new(REPLAY_TOTAL_BYTES_MAX)),
             draining: watch::channel(false).0,
+            opening: RwLock::default(),
             log_readers: Semaphore::new(LOG_READERS_MAX),
             log_waiters: Semaphore::new(LOG_WAITERS_MAX),
             engine_ready: AtomicBool::new(false),
