@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use acceptance::payer::Payer;
 use acceptance::proxy::Proxy;
 use acceptance::{World, cli};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const GRACE_SECS: u64 = 2;
 const TAB_SECS: u64 = 12;
@@ -108,6 +110,66 @@ async fn charges_are_journalled_a_moment_after_their_receipts_and_together() {
         totals = payer.journalled(&spend).await.unwrap();
     }
     assert!(totals.len() < CALLS, "{totals:?}");
+    tokio::task::spawn_blocking(|| world.stop().unwrap()).await.unwrap();
+}
+
+/// A way to the ledger on which answers take as long as it is told.
+async fn slow_way(to: String, delay: Arc<Mutex<Duration>>) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (near, _) = listener.accept().await.unwrap();
+            let (mut asks, mut hears) = near.into_split();
+            let (mut answers, mut takes) = tokio::net::TcpStream::connect(&to).await.unwrap().into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut asks, &mut takes).await });
+            let delay = Arc::clone(&delay);
+            tokio::spawn(async move {
+                let mut part = vec![0; 65_536];
+                while let Ok(length @ 1..) = answers.read(&mut part).await {
+                    let pause = *delay.lock().unwrap();
+                    tokio::time::sleep(pause).await;
+                    if hears.write_all(&part[..length]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// A reservation that is under way when the node stops is one of the tabs that it settles. Left to the ledger, the note would be
+/// reserved until the tab's end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tab_that_is_being_opened_when_the_node_stops_is_settled() {
+    let mut world = tokio::task::spawn_blocking(|| World::builder().start().unwrap()).await.unwrap();
+    let delay = Arc::new(Mutex::new(Duration::ZERO));
+    let ledger = world.ledger_url();
+    let way = slow_way(ledger.trim_start_matches("http://").to_owned(), Arc::clone(&delay)).await;
+    let config = std::fs::read_to_string(world.config_file()).unwrap();
+    assert!(config.contains(&ledger));
+    std::fs::write(world.config_file(), config.replace(&ledger, &format!("http://127.0.0.1:{way}"))).unwrap();
+    tokio::task::block_in_place(|| {
+        world.kill_guardian().unwrap();
+        world.start_guardian().unwrap();
+    });
+    let mut payer = Payer::new(&world, 100_000).await.unwrap();
+    let spend = payer.prepare(4096, 600).unwrap();
+    let request = payer.tab_request(&spend).unwrap();
+    *delay.lock().unwrap() = Duration::from_secs(2);
+    let stopped = tokio::task::spawn_blocking(move || {
+        // The proof is verified, the note reserved, and the guardian does not know of it yet.
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(world.stop_guardian().unwrap());
+        world
+    });
+    // Whether the client still hears of it is another question.
+    let _ = payer.open(&request).await;
+    let world = stopped.await.unwrap();
+    payer.sync().await.unwrap();
+    let (spendable, reserved, pending) = payer.balance();
+    assert_eq!((spendable + pending, reserved), (100_000, 0), "settled at no charge");
     tokio::task::spawn_blocking(|| world.stop().unwrap()).await.unwrap();
 }
 
