@@ -14,6 +14,8 @@ use crate::{key_file, output};
 
 /// How long the authority may take for each of its two steps.
 const STEP: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(90));
+/// What fails if the authority finds no answer, whenever it says so: a quick one looks before it has answered that it will.
+const FOUND: &str = "have the authority find this machine at the name";
 /// How long an order may take in all.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -48,7 +50,7 @@ impl Authority {
         let mut order = account.new_order(&wanted).await.context("order a certificate")?;
         let given = self.give_answers(&mut order).await?;
         // What it found is in the error.
-        let status = order.poll_ready(&STEP).await.context("have the authority find this machine at the name")?;
+        let status = order.poll_ready(&STEP).await.context(FOUND)?;
         if status != OrderStatus::Ready {
             bail!("the authority says that the order is {status:?}");
         }
@@ -70,7 +72,7 @@ impl Authority {
             let challenge = authorization.challenge(ChallengeType::Http01);
             let mut challenge = challenge.context("the authority does not ask over HTTP (http-01)")?;
             given.push(self.answers.give(&challenge.token, challenge.key_authorization().as_str()));
-            challenge.set_ready().await.context("say that the answer is there")?;
+            challenge.set_ready().await.context(FOUND)?;
         }
         Ok(given)
     }
