@@ -432,6 +432,9 @@ ledger_errors! {
     Rollback = "ledger.rollback", 502, "the ledger shows an older state than it did before";
     /// Client side: the ledger shows a state that does not extend one it signed before.
     Fork = "ledger.fork", 502, "the ledger's log does not extend the one it showed before";
+    /// Client side: too few of the witnesses that the reader names cosigned the log lately.
+    Unwitnessed = "ledger.unwitnessed", 502, "too few witnesses said lately that this is the newest state of the ledger's log; it may be an old copy, \
+        its witnesses may be away, or a clock may be wrong";
     /// Client side: the entry is not in the checkpoint's log.
     InclusionInvalid = "ledger.inclusion_invalid", 502, "the ledger's log does not hold the entry";
 }

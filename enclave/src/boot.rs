@@ -10,8 +10,8 @@ use anyhow::{Context, bail};
 use attestation::snp::SnpReport;
 use attestation::tdx::TdQuote;
 use attestation::{Clock, EvidenceFormat, Role, Signed};
-use credits::{ModelOffer, Offer};
-use ledger_client::{LedgerClient, Pins};
+use credits::{LedgerError, ModelOffer, Offer};
+use ledger_client::{ConnectError, LedgerClient, Pins, Watch};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -24,7 +24,8 @@ use crate::gpu::{GpuFault, Gpus};
 use crate::inference::Engine;
 use crate::keys::{self, BootKeys};
 use crate::limits::{
-    CUT_TIME, DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT, LAST_WORDS_TIME, OPENING_TIMEOUT,
+    CUT_TIME, DRAIN_TIMEOUT, ENGINE_POLL_INTERVAL, ENGINE_READY_TIMEOUT, LAST_WORDS_TIME, LEDGER_WITNESSED_PAUSE,
+    LEDGER_WITNESSED_TIMEOUT, OPENING_TIMEOUT,
 };
 use crate::listener::{self, Entrance};
 use crate::metrics::Failure;
@@ -243,7 +244,7 @@ async fn boot(
         }
         None => None,
     };
-    let (ledger, spend_params) = connect_ledger(&config).await?;
+    let (ledger, spend_params) = connect_ledger(&config, &clock).await?;
     let receipt_log = match &config.receipt_log {
         Some(log) => {
             let opened = ReceiptLog::open(log, keys.keyset_digest, &keys.receipt, &*clock).await;
@@ -289,12 +290,23 @@ fn launch_digest(boot: &Attested) -> anyhow::Result<[u8; 48]> {
     })
 }
 
-async fn connect_ledger(config: &GuardianConfig) -> anyhow::Result<(LedgerClient, credits::params::VerifyingParams)> {
+async fn connect_ledger(
+    config: &GuardianConfig,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(LedgerClient, credits::params::VerifyingParams)> {
     let ledger = &config.ledger;
     let pins = Pins { ledger_id: ledger.ledger_id, ledger_key: ledger.ledger_key, vk_digest: ledger.vk_digest };
-    let client = LedgerClient::connect(&ledger.url, pins)
-        .await
-        .with_context(|| format!("connect to the ledger at {}", ledger.url))?;
+    let watch = ledger.quorum().map(|quorum| Watch { quorum, clock: Arc::clone(clock) });
+    let until = tokio::time::Instant::now() + LEDGER_WITNESSED_TIMEOUT;
+    let client = loop {
+        match LedgerClient::connect_watched(&ledger.url, pins, watch.clone()).await {
+            // A ledger that has just started is not witnessed yet.
+            Err(ConnectError::Ledger(LedgerError::Unwitnessed)) if tokio::time::Instant::now() < until => {
+                tokio::time::sleep(LEDGER_WITNESSED_PAUSE).await;
+            }
+            connected => break connected.with_context(|| format!("connect to the ledger at {}", ledger.url))?,
+        }
+    };
     let params = client.verifying_key().await.context("fetch the verifying key")?;
     if params.digest() != ledger.vk_digest {
         bail!("the ledger's verifying key is not the pinned one");

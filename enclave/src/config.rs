@@ -1,7 +1,6 @@
 //! The measured configuration. Fields are required unless they turn something on that is off without them, and unknown ones
 //! are refused: a typing error must not become a default.
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -10,11 +9,15 @@ use credits::keys::is_small_order;
 use credits::{Bytes32, Credits};
 use platform_service::is_public_name;
 use serde::Deserialize;
-use tlog::WitnessKey;
+use tlog::Quorum;
 
 use crate::endpoint::Endpoint;
-use crate::limits::{CANARY_TOKENS_MAX, LOG_WITNESSES_MAX, METRICS_INTERVAL_SECS_MIN};
+use crate::limits::{CANARY_TOKENS_MAX, METRICS_INTERVAL_SECS_MIN};
 use crate::vsock;
+
+pub use witnesses::WitnessName;
+
+mod witnesses;
 
 /// What the guardian is told; part of the measured image.
 #[derive(Debug, Clone, Deserialize)]
@@ -89,17 +92,6 @@ pub struct ReceiptLogConfig {
     pub witnesses: Vec<WitnessName>,
     /// How many of them must cosign. With none, a log that was put back is noticed only by those who have seen more of it.
     pub witnesses_needed: usize,
-}
-
-/// The key of a witness: `NAME+HASH+BASE64`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WitnessName(pub WitnessKey);
-
-impl<'de> Deserialize<'de> for WitnessName {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(serde::de::Error::custom)
-    }
 }
 
 /// Counts for the operator, of nobody in particular. Whoever reaches the address reads them.
@@ -262,6 +254,21 @@ pub struct LedgerConfig {
     pub vk_digest: Bytes32,
     /// The key that charges are for (protocol.md §4.7); its owner keeps it elsewhere.
     pub payee: Bytes32,
+    /// Keys of witnesses of the ledger's log, as `cloister-host witness info` prints them. With none, an old copy of the ledger is noticed
+    /// only if this boot has seen a newer one.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessName>,
+    /// How many of them must have cosigned a state of the ledger before it is gone by.
+    #[serde(default)]
+    pub witnesses_needed: usize,
+}
+
+impl LedgerConfig {
+    /// Who must have cosigned the ledger's log; nobody where none are named.
+    #[must_use]
+    pub fn quorum(&self) -> Option<Quorum> {
+        witnesses::quorum(&self.witnesses, self.witnesses_needed).ok().flatten()
+    }
 }
 
 /// Which dialect of the OpenAI API the engine speaks. Only `inference.rs` looks at it.
@@ -388,6 +395,10 @@ impl GuardianConfig {
                 "is no key that anybody can claim with; make one with `cloister-host payee new`",
             );
         }
+        let fields = ["ledger.witnesses", "ledger.witnesses_needed"];
+        witnesses::quorum(&self.ledger.witnesses, self.ledger.witnesses_needed)
+            .map_err(|fault| witnesses::problem(fault, fields))
+            .or_else(|(field, problem)| refuse(field, problem).map(|()| None))?;
         if self.engine.model.is_empty() || self.engine.context_tokens_max == 0 {
             return refuse("engine", "needs a model name and a context window");
         }
@@ -462,19 +473,8 @@ impl ReceiptLogConfig {
         if tlog::check_origin(&self.origin).is_err() {
             return Err(("receipt_log.origin", "must be letters, digits, dots, dashes and slashes, at most 128"));
         }
-        let (needed, all) = (self.witnesses_needed, self.witnesses.len());
-        let keys: HashSet<_> = self.witnesses.iter().map(|witness| witness.0.key().0).collect();
-        let names: HashSet<_> = self.witnesses.iter().map(|witness| witness.0.name()).collect();
-        if keys.len() != all || names.len() != all || all > LOG_WITNESSES_MAX {
-            return Err(("receipt_log.witnesses", "must be at most 16, each key and each name once"));
-        }
-        // Two halves that know nothing of each other would cosign two logs.
-        if needed > all || needed.saturating_mul(2) <= all && all > 0 {
-            return Err((
-                "receipt_log.witnesses_needed",
-                "must be more than half of the witnesses, and not more than all",
-            ));
-        }
+        let fields = ["receipt_log.witnesses", "receipt_log.witnesses_needed"];
+        witnesses::quorum(&self.witnesses, self.witnesses_needed).map_err(|fault| witnesses::problem(fault, fields))?;
         Ok(())
     }
 }

@@ -207,6 +207,10 @@ pub const LOG_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub const LOG_COSIGN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Time in which the log must be there and witnessed at boot; then the try that is under way is the last.
 pub const LOG_OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time in which the ledger's log must be witnessed at boot, if witnesses of it are configured …
+pub const LEDGER_WITNESSED_TIMEOUT: Duration = Duration::from_secs(20);
+/// … and time until it is asked again.
+pub const LEDGER_WITNESSED_PAUSE: Duration = Duration::from_secs(1);
 /// Receipts that may wait to be logged (`log.unwitnessed`); each is some hundred bytes.
 pub const LOG_PENDING_MAX: usize = 65_536;
 /// Time that somebody who asks for a receipt's place in the log waits for it (`log.pending`).
@@ -218,7 +222,7 @@ pub const LOG_RETRY_SECS: u64 = 5;
 /// Entries of a log: a thousand a second for nine thousand years.
 pub const LOG_ENTRIES_MAX: u64 = 1 << 48;
 /// Witnesses that a configuration may name.
-pub const LOG_WITNESSES_MAX: usize = 16;
+pub const LOG_WITNESSES_MAX: usize = tlog::quorum::WITNESSES_MAX;
 /// Clients that may ask how the log grew at one time (`log.busy`).
 pub const LOG_READERS_MAX: usize = 16;
 /// And that may wait for their receipts to be in it.

@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use credits::LedgerError;
 use serde_json::{Value, json};
 
+use crate::limits::LOG_RETRY_SECS;
+
 /// A refusal or failure as the client sees it.
 #[derive(Debug)]
 pub struct Problem {
@@ -97,6 +99,11 @@ impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
         if error.retryable() {
             return Self::unavailable("ledger.unavailable", 1, "the ledger cannot be reached; nothing was charged");
+        }
+        if matches!(error, LedgerError::Unwitnessed) {
+            let message =
+                "too few witnesses of the ledger's log said lately that it is the newest; nothing was charged";
+            return Self::unavailable("ledger.unwitnessed", LOG_RETRY_SECS, message);
         }
         let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
         Self::new(status, error.code(), error.to_string())

@@ -121,7 +121,8 @@ pub(crate) enum Ledger {
     },
     /// Serve a ledger over HTTP until SIGTERM.
     #[command(
-        after_help = "Example:\n  cloister-host ledger serve --dir /var/lib/cloister/ledger --listen 127.0.0.1:7800"
+        after_help = "Examples:\n  cloister-host ledger serve --dir /var/lib/cloister/ledger --listen 127.0.0.1:7800\n  \
+        cloister-host ledger serve --dir /var/lib/cloister/ledger --listen 127.0.0.1:7800 --witness http://w1.example:7500"
     )]
     Serve {
         /// The ledger's directory.
@@ -130,6 +131,10 @@ pub(crate) enum Ledger {
         /// Address to listen on.
         #[arg(long)]
         listen: SocketAddr,
+        /// URL of a witness that cosigns the ledger's log (http only: what it says is signed); may be repeated. Wallets and guardians that
+        /// name it notice an old copy of this ledger even if they have never seen a newer one.
+        #[arg(long, value_name = "URL")]
+        witness: Vec<String>,
     },
     /// Issue a one-time voucher that a wallet can deposit.
     #[command(after_help = "Example:\n  cloister-host ledger voucher --dir /var/lib/cloister/ledger --value 1000000")]

@@ -9,6 +9,7 @@ use credits::circuit::Statement;
 use ledger::{InitOptions, MergeSource, OpenLedger, PostgresOptions, PostgresServer};
 
 use crate::cli::Ledger;
+use crate::ledger_witnesses::Rounds;
 use crate::{ceremony, clock, output, stop};
 
 pub(crate) fn run(command: Ledger) -> anyhow::Result<()> {
@@ -49,7 +50,7 @@ pub(crate) fn run(command: Ledger) -> anyhow::Result<()> {
             };
             init(&dir, options)
         }
-        Ledger::Serve { dir, listen } => serve(&dir, listen),
+        Ledger::Serve { dir, listen, witness } => serve(&dir, listen, &witness),
         Ledger::Voucher { dir, value, json } => voucher(&dir, value, json),
         Ledger::Info { dir, json } => info(&dir, json),
     }
@@ -83,12 +84,17 @@ fn init(dir: &Path, options: InitOptions) -> anyhow::Result<()> {
     output::line(&info.ledger_id.to_string())
 }
 
-fn serve(dir: &Path, listen: SocketAddr) -> anyhow::Result<()> {
+fn serve(dir: &Path, listen: SocketAddr, witnesses: &[String]) -> anyhow::Result<()> {
     let subscriber = tracing_subscriber::fmt().json().with_writer(std::io::stderr).finish();
     // Nothing else in this process installs a logger; if it did, that one would do.
     let _ = tracing::subscriber::set_global_default(subscriber);
     let open = ledger::open(dir, clock::system()).with_context(|| format!("open the ledger in {}", dir.display()))?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve_until_signal(open, listen))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Ended before the runtime that it asks.
+    let rounds = Rounds::start(open.ledger.clone(), open.witnessed.clone(), witnesses, runtime.handle().clone())?;
+    let served = runtime.block_on(serve_until_signal(open, listen));
+    drop(rounds);
+    served
 }
 
 async fn serve_until_signal(open: OpenLedger, listen: SocketAddr) -> anyhow::Result<()> {
@@ -109,11 +115,17 @@ fn voucher(dir: &Path, value: u64, json: bool) -> anyhow::Result<()> {
 
 fn info(dir: &Path, json: bool) -> anyhow::Result<()> {
     let info = ledger::directory::read_info(dir)?;
+    let log_key = tlog::ledger_log::ledger_log_key(&info.ledger_id, &info.ledger_key)?.to_string();
     if json {
-        return output::line(&serde_json::to_string(&info)?);
+        let mut object = serde_json::to_value(&info)?;
+        if let Some(members) = object.as_object_mut() {
+            members.insert("log_key".to_owned(), log_key.into());
+        }
+        return output::line(&object.to_string());
     }
     output::line(&format!("ledger id        {}", info.ledger_id))?;
     output::line(&format!("checkpoint key   {}", info.ledger_key))?;
+    output::line(&format!("log key          {log_key}   (for `witness serve --log`)"))?;
     output::line(&format!("parameters       {} ({} setup)", info.vk_digest, info.setup))?;
     let merges = info.merge.as_ref().map(|merge| format!("{} ({} setup)", merge.vk_digest, merge.setup));
     output::line(&format!("merges           {}", merges.as_deref().unwrap_or("none")))?;

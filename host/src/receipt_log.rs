@@ -3,21 +3,21 @@
 //! Nobody trusts this program or its disk. The guardian signs each head of the log and takes work only while witnesses, whose keys
 //! are in its measured configuration, cosign that the log only grew; they were told by another way, and remember.
 
-mod relay;
 mod store;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use credits::Bytes32;
 use platform_service::{Access, serve_lines};
 use tlog::service::{LogAnswer, LogQuestion};
 use tlog::{Checkpoint, NoteSigner};
 
 use crate::key_file;
 use crate::output;
-use relay::Relay;
+use crate::relay::{Cosigned, Grown, Relay};
 use store::Store;
 
 /// File of the operator's key.
@@ -108,7 +108,7 @@ fn signer(dir: &Path) -> anyhow::Result<NoteSigner> {
 fn serve(dir: &Path, sockets: &[PathBuf], witnesses: &[String]) -> anyhow::Result<()> {
     let signer = signer(dir)?;
     let store = Mutex::new(Store::open(dir)?);
-    let relay = Relay::new(witnesses)?;
+    let relay = Relay::new(witnesses, "cloister-host receipt-log info")?;
     serve_lines("receipt log", sockets, Access::Owner, &output::note, &|asked| {
         let answered = asked.and_then(|question| answer(&signer, &store, &relay, question));
         answered.unwrap_or_else(|error| {
@@ -119,14 +119,31 @@ fn serve(dir: &Path, sockets: &[PathBuf], witnesses: &[String]) -> anyhow::Resul
     })
 }
 
+fn locked(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
+    // After a panic the file may be longer than is known here: the next start looks.
+    store.lock().unwrap_or_else(|_| store::end("the store is in an unknown state"))
+}
+
+/// The entries that are kept.
+struct Kept<'a>(&'a Mutex<Store>);
+
+impl Grown for Kept<'_> {
+    fn consistency(&self, from: u64, to: u64) -> anyhow::Result<Vec<Bytes32>> {
+        locked(self.0).consistency(from, to)
+    }
+
+    fn size(&self) -> anyhow::Result<u64> {
+        Ok(locked(self.0).head().size)
+    }
+}
+
 fn answer(
     signer: &NoteSigner,
     store: &Mutex<Store>,
     relay: &Relay,
     question: LogQuestion,
 ) -> anyhow::Result<LogAnswer> {
-    // After a panic the file may be longer than is known here: the next start looks.
-    let lock = || store.lock().unwrap_or_else(|_| store::end("the store is in an unknown state"));
+    let lock = || locked(store);
     Ok(match question {
         LogQuestion::Frontier { origin } => {
             let ours = signer.public().name();
@@ -143,7 +160,8 @@ fn answer(
             if head != ours {
                 bail!("the guardian signed {} entries, and not these {} as they stand here", head.size, ours.size);
             }
-            relay.cosign(&signed, head.size, &|from| lock().consistency(from, head.size))
+            let Cosigned { lines, refusals, .. } = relay.cosign(&signed, head.size, &Kept(store));
+            LogAnswer::Cosigned { lines, refusals }
         }
         LogQuestion::Consistency { from, to } => LogAnswer::Proof(lock().consistency(from, to)?),
     })

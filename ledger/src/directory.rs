@@ -36,6 +36,7 @@ use crate::postgres_store::PostgresServer;
 use crate::redb_store::create_database;
 use crate::service::{PublishedKeys, PublishedParams};
 use crate::spend_verifier::Verifiers;
+use crate::witnessed::WitnessedHead;
 
 const INFO_FILE: &str = "ledger.json";
 const LEDGER_KEY_FILE: &str = "ledger.key";
@@ -139,6 +140,8 @@ pub struct OpenLedger {
     pub ledger: DurableLedger,
     /// Its parameters, for handing out.
     pub params: PublishedParams,
+    /// What witnesses cosigned, for handing out: nothing yet.
+    pub witnessed: WitnessedHead,
 }
 
 /// Why a ledger's directory cannot be made or used.
@@ -359,7 +362,7 @@ pub fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<OpenLedger, Direc
         None => DurableLedger::open_file(&directory.join(DATABASE_FILE), identity, verifier, clock),
     };
     let ledger = ledger.map_err(DirectoryError::Store)?;
-    Ok(OpenLedger { ledger, params: PublishedParams { spend, merge } })
+    Ok(OpenLedger { ledger, params: PublishedParams { spend, merge }, witnessed: WitnessedHead::default() })
 }
 
 /// Signs a voucher with the administrator key. The service need not be running, and does not learn of it until it is

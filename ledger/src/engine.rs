@@ -68,6 +68,10 @@ impl<B: Backend> StoredLedger<B> {
         Ok(Self { shared: Arc::new(Shared { backend, proofs, identity, clock, signed, reserved_lately }) })
     }
 
+    pub(crate) fn identity(&self) -> &LedgerIdentity {
+        &self.shared.identity
+    }
+
     pub(crate) fn backend(&self) -> &B {
         &self.shared.backend
     }

@@ -1,5 +1,6 @@
 //! Who a ledger is: its published description and the key it signs checkpoints with.
 
+use credits::bytes::SignatureBytes;
 use credits::checkpoint::ledger_id;
 use credits::ledger::LEDGER_VERSION;
 use credits::state::ReserveRules;
@@ -68,6 +69,11 @@ impl LedgerIdentity {
         let Heads { log_size, log_root, note_count, note_root } = *heads;
         let ledger_id = self.info.ledger_id;
         Checkpoint::sign(UnsignedCheckpoint { ledger_id, log_size, log_root, note_count, note_root, time }, &self.key)
+    }
+
+    /// Signs the text of a head for witnesses, which begins with the log's name.
+    pub(crate) fn sign_note_text(&self, text: &[u8]) -> SignatureBytes {
+        self.key.sign(text)
     }
 }
 

@@ -18,6 +18,7 @@ pub mod service;
 pub mod spend_verifier;
 pub mod storage;
 pub mod transitions;
+pub mod witnessed;
 
 mod answers;
 mod group;
@@ -41,3 +42,4 @@ pub use service::{PublishedKeys, PublishedParams, ServeError, router, serve};
 pub use spend_verifier::{SpendVerifier, Verifiers};
 pub use storage::{Heads, Totals};
 pub use transitions::MINTED_TOTAL_MAX;
+pub use witnessed::{LogHead, WitnessedHead};

@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use crate::directory::OpenLedger;
 use crate::durable::DurableLedger;
 use crate::error::StoreError;
+use crate::witnessed::WitnessedHead;
 
 /// Longest redemption: a voucher and eight outputs are below 3 KiB.
 pub const REDEEM_BODY_BYTES_MAX: usize = 8 << 10;
@@ -84,7 +85,7 @@ pub async fn serve(
     ledger: OpenLedger,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let OpenLedger { ledger, params } = ledger;
+    let OpenLedger { ledger, params, witnessed } = ledger;
     let failed = ledger.failed();
     let finaliser = tokio::spawn(finalise_periodically(ledger.clone()));
     let (stopping, stopped) = tokio::sync::oneshot::channel();
@@ -98,7 +99,7 @@ pub async fn serve(
             Err(_server_ended) => std::future::pending().await,
         }
     };
-    let server = axum::serve(listener, router(ledger, params)).with_graceful_shutdown(shutdown);
+    let server = axum::serve(listener, router(ledger, params, witnessed)).with_graceful_shutdown(shutdown);
     let result = tokio::select! {
         result = server => result.map_err(ServeError::Listener),
         error = failed => Err(ServeError::Store(error)),
@@ -127,12 +128,13 @@ async fn finalise_periodically(ledger: DurableLedger) {
 struct Service {
     ledger: DurableLedger,
     params: PublishedParams,
+    witnessed: WitnessedHead,
 }
 
 type Shared = State<Arc<Service>>;
 
 /// The routes of a ledger.
-pub fn router(ledger: DurableLedger, params: PublishedParams) -> Router {
+pub fn router(ledger: DurableLedger, params: PublishedParams, witnessed: WitnessedHead) -> Router {
     let limit = DefaultBodyLimit::max;
     Router::new()
         .route("/v1/ledger", get(info))
@@ -141,6 +143,7 @@ pub fn router(ledger: DurableLedger, params: PublishedParams) -> Router {
         .route("/v1/params/merge-proving-key", get(merge_proving_key))
         .route("/v1/params/merge-verifying-key", get(merge_verifying_key))
         .route("/v1/checkpoint", get(checkpoint))
+        .route("/v1/witnessed", get(witnessed_head))
         .route("/v1/log", get(log))
         .route("/v1/vouchers/redeem", post(redeem).layer(limit(REDEEM_BODY_BYTES_MAX)))
         .route("/v1/spends", post(reserve).layer(limit(RESERVE_BODY_BYTES_MAX)))
@@ -158,7 +161,7 @@ pub fn router(ledger: DurableLedger, params: PublishedParams) -> Router {
             let refusal = Refusal::from(LedgerError::Malformed).with_message("no such method on this resource");
             (StatusCode::METHOD_NOT_ALLOWED, Json(refusal.body()))
         })
-        .with_state(Arc::new(Service { ledger, params }))
+        .with_state(Arc::new(Service { ledger, params, witnessed }))
 }
 
 async fn info(service: Shared) -> Result<Json<LedgerInfo>, Refusal> {
@@ -204,6 +207,12 @@ async fn checkpoint(
         None => service.ledger.checkpoint(from).await?,
         Some(to) => service.ledger.checkpoint_between(from, to).await?,
     }))
+}
+
+async fn witnessed_head(service: Shared) -> Result<impl IntoResponse, Refusal> {
+    let refused = || Refusal::from(LedgerError::NotFound).with_message("no witness cosigned this ledger's log lately");
+    let note = service.witnessed.note().ok_or_else(refused)?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note))
 }
 
 #[derive(Deserialize)]

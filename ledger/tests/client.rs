@@ -16,6 +16,7 @@ use credits::{
     Bytes32, Checkpoint, ClaimRequest, Ledger, LedgerError, LogEntry, MergeRequest, RatingRequest, Root, SigningKey,
     SlashRequest, StakeAct, StakeRequest, UnsignedCheckpoint,
 };
+use ledger::WitnessedHead;
 use ledger_client::{ConnectError, LedgerClient, Pins};
 use serde_json::{Value, json};
 use support::stakes::two_charges;
@@ -57,7 +58,7 @@ impl Liar {
             }
         };
         let params = published();
-        let router = ledger::router(ledger::DurableLedger::clone(&world.ledger), params);
+        let router = ledger::router(ledger::DurableLedger::clone(&world.ledger), params, WitnessedHead::default());
         let url = serve_on_loopback(router.layer(from_fn(answer))).await;
         Self { url, lie, world }
     }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use credits::merkle::verify_consistency;
 use credits::{Checkpoint, Ledger, LedgerError};
-use ledger::{DurableLedger, OpenLedger, ServeError, StoreError};
+use ledger::{DurableLedger, OpenLedger, ServeError, StoreError, WitnessedHead};
 use redb::Database;
 use support::disk::{Disk, Fault, Seeded};
 use support::oracle::{Action, Call, Oracle, send};
@@ -281,7 +281,7 @@ fn the_service_ends_when_its_store_fails() {
         let ledger = open(&disk, TestClock::new()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let params = published();
-        let opened = OpenLedger { ledger: ledger.clone(), params };
+        let opened = OpenLedger { ledger: ledger.clone(), params, witnessed: WitnessedHead::default() };
         let service = tokio::spawn(ledger::serve(listener, opened, std::future::pending()));
         let mut oracle = Oracle::new(identity().info().clone(), START);
         let mut answers = Vec::new();

@@ -73,8 +73,10 @@ pub fn trust(world: &World) -> Vec<String> {
 /// A wallet with nothing in it.
 pub fn empty_wallet(world: &World, name: &str) -> anyhow::Result<String> {
     let wallet = world.wallet_dir(name).display().to_string();
-    json(world, &["wallet", "new", "--no-passphrase", "--wallet", &wallet, "--ledger", &world.ledger_url()])?
-        .success()?;
+    let (url, witnesses) = (world.ledger_url(), world.ledger_witness_args());
+    let mut args = vec!["wallet", "new", "--no-passphrase", "--wallet", &wallet, "--ledger", &url];
+    args.extend(witnesses.iter().map(String::as_str));
+    json(world, &args)?.success()?;
     Ok(wallet)
 }
 

@@ -19,6 +19,7 @@ mod gpu;
 mod ledger;
 mod log;
 mod payee;
+mod witnesses;
 
 const READY: Duration = Duration::from_secs(60);
 
@@ -34,7 +35,10 @@ pub struct WorldBuilder {
     by_kernel: bool,
     nvml: bool,
     tinfoil: bool,
-    log: Option<(usize, usize)>,
+    with_log: bool,
+    /// How many, and how many of them are needed.
+    witnesses: (usize, usize),
+    watched_ledger: bool,
     postgres_url: Option<String>,
     with_merges: bool,
     configured: String,
@@ -59,6 +63,7 @@ pub struct World {
     nvml: Option<NvmlDouble>,
     nvml_service: Option<Process>,
     log: Option<log::ReceiptLog>,
+    witnesses: witnesses::Witnesses,
     _temp: Option<TempDir>,
 }
 
@@ -74,7 +79,9 @@ impl Default for WorldBuilder {
             by_kernel: false,
             nvml: false,
             tinfoil: false,
-            log: None,
+            with_log: false,
+            witnesses: (0, 0),
+            watched_ledger: false,
             postgres_url: None,
             with_merges: false,
             configured: String::new(),
@@ -116,7 +123,13 @@ impl WorldBuilder {
     /// The guardian keeps a log of receipts that so many of so many witnesses must cosign.
     #[must_use]
     pub fn logged(self, witnesses: usize, needed: usize) -> Self {
-        Self { log: Some((witnesses, needed)), ..self }
+        Self { with_log: true, witnesses: (witnesses, needed), ..self }
+    }
+
+    /// So many of so many witnesses must cosign the ledger's log: the guardian and wallets of this world go by them.
+    #[must_use]
+    pub fn ledger_watched(self, witnesses: usize, needed: usize) -> Self {
+        Self { watched_ledger: true, witnesses: (witnesses, needed), ..self }
     }
 
     /// The ledger keeps its state in this PostgreSQL database.
@@ -182,6 +195,7 @@ impl WorldBuilder {
             nvml: None,
             nvml_service: None,
             log: None,
+            witnesses: witnesses::Witnesses::default(),
             _temp: temp,
         };
         if self.by_kernel {
@@ -191,14 +205,22 @@ impl WorldBuilder {
         if self.hardware.has_gpu() {
             world.make_gpu(self.nvml)?;
         }
-        if let Some((witnesses, needed)) = self.log {
-            say("receipt log and witnesses");
-            world.make_log(witnesses, needed)?;
-        }
         say("engine");
         world.start_engine()?;
         say("ledger (spend circuit parameters at first use)");
         world.init_ledger(&self)?;
+        if self.with_log {
+            world.make_log()?;
+        }
+        let (witnesses, needed) = self.witnesses;
+        if witnesses > 0 {
+            say("witnesses");
+        }
+        world.make_witnesses(witnesses, needed, self.watched_ledger)?;
+        if self.with_log {
+            say("receipt log");
+            world.start_keeper()?;
+        }
         world.start_ledger()?;
         world.write_guardian_config(self.tab_secs_max, &self.configured)?;
         say("simulated TEE");

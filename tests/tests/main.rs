@@ -21,6 +21,7 @@ mod http_signatures;
 mod kernel_reports;
 mod layering;
 mod leaks;
+mod ledger_witnesses;
 mod licences;
 mod machine;
 mod merges;

@@ -144,12 +144,17 @@ pub fn cosigned_by(text: &str, lines: &str, witnesses: &[WitnessKey], needed: us
     count(text, &lines, witnesses, needed)
 }
 
-/// The lines among `lines` that may be cosignatures, at most so many of them. Nothing is verified.
+/// The lines among `lines` that may be cosignatures of the log with this name, at most so many of them. Nothing is verified. What is
+/// signed by the log's own name is none: a note is refused for a signature under its key that does not verify.
 #[must_use]
-pub fn signatures_of(lines: &str, most: usize) -> String {
-    // A control character takes six bytes where lines are passed on.
-    let plain = |line: &&str| line.len() <= LINE_BYTES_MAX && !line.bytes().any(|byte| byte < 0x20 && byte != b'\n');
-    lines.split_inclusive('\n').filter(plain).filter(|line| signature_lines(line).is_ok()).take(most).collect()
+pub fn signatures_of(lines: &str, log: &str, most: usize) -> String {
+    let by_others = |line: &str| {
+        // A control character takes six bytes where lines are passed on.
+        let plain = line.len() <= LINE_BYTES_MAX && !line.bytes().any(|byte| byte < 0x20 && byte != b'\n');
+        let read = signature_lines(line).unwrap_or_default();
+        plain && !read.is_empty() && read.iter().all(|signature| signature.name != log)
+    };
+    lines.split_inclusive('\n').filter(|line| by_others(line)).take(most).collect()
 }
 
 fn count(

@@ -56,6 +56,16 @@ pub enum LogFault {
         /// How many are needed.
         needed: usize,
     },
+    /// The cosignatures are old, or of a time that has not come yet.
+    #[error(
+        "the witnesses cosigned at {cosigned}, and it is {now} here (Unix seconds): the head is old, or a clock is wrong"
+    )]
+    NotLately {
+        /// The latest time that as many as are needed had reached.
+        cosigned: u64,
+        /// The reader's time.
+        now: u64,
+    },
 }
 
 impl LogFault {
@@ -76,6 +86,7 @@ impl LogFault {
             Self::NotInLog => "log.not_included",
             Self::Forked { .. } => "log.forked",
             Self::Unwitnessed { .. } => "log.not_cosigned",
+            Self::NotLately { .. } => "log.not_lately",
         }
     }
 }

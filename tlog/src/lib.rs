@@ -1,11 +1,13 @@
-//! Transparency logs: the public log of releases, and each node's log of receipts.
+//! Transparency logs: the public log of releases, each node's log of receipts, and what witnesses see of a ledger's log.
 //!
 //! | part | what it is |
 //! |---|---|
 //! | [`note`], [`checkpoint`] | C2SP signed-note and tlog-checkpoint, Ed25519 |
 //! | [`cosignature`] | C2SP tlog-cosignature: what witnesses say |
 //! | [`proof`] | inclusion: C2SP tlog-proof v1; consistency: hashes in the order of RFC 9162 §2.1.4.1 |
+//! | [`quorum`] | how many of which witnesses are enough |
 //! | [`entry`], [`service`] | what a log of receipts holds, and what a guardian asks who keeps it |
+//! | [`ledger_log`] | the log of a ledger, as witnesses know it |
 //!
 //! No I/O, no clock. Hashing and Merkle proofs are those of `credits::merkle`.
 
@@ -30,8 +32,10 @@ pub mod checkpoint;
 pub mod cosignature;
 pub mod entry;
 pub mod error;
+pub mod ledger_log;
 pub mod note;
 pub mod proof;
+pub mod quorum;
 pub mod service;
 #[cfg(test)]
 mod tests;
@@ -42,3 +46,4 @@ pub use entry::ReceiptLogEntry;
 pub use error::LogFault;
 pub use note::{LogKey, NoteSigner};
 pub use proof::{Growth, LogProof};
+pub use quorum::{Quorum, QuorumFault};

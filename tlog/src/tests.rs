@@ -13,6 +13,8 @@ fn key(seed: u8) -> ReceiptKey {
     ReceiptKey::from_seed(&[seed; 32]).unwrap()
 }
 
+const LOG: &str = "example.com/log";
+
 /// A log in memory.
 struct Log {
     signer: NoteSigner,
@@ -21,7 +23,7 @@ struct Log {
 
 impl Log {
     fn new() -> Self {
-        Self { signer: NoteSigner::new("example.com/log", key(7)).unwrap(), tree: LogTree::new() }
+        Self { signer: NoteSigner::new(LOG, key(7)).unwrap(), tree: LogTree::new() }
     }
 
     fn append(&mut self, entry: &[u8]) {
@@ -225,18 +227,22 @@ fn cosignatures_count_once_for_each_named_witness_that_signed_this_checkpoint() 
             crate::cosignature::cosigned_by(&text, &lines, &names, 2).unwrap().lines,
             [line(0, 5), line(1, 6)].concat()
         );
-        assert_eq!(crate::cosignature::signatures_of(&lines, 1), line(0, 5), "{nonsense:?}");
+        assert_eq!(crate::cosignature::signatures_of(&lines, LOG, 1), line(0, 5), "{nonsense:?}");
     }
     let longest = Cosigner::new(&"w".repeat(256), key(1)).unwrap().cosign(&text, UnixTime(u64::MAX));
-    assert_eq!(crate::cosignature::signatures_of(&longest, 1), longest);
+    assert_eq!(crate::cosignature::signatures_of(&longest, LOG, 1), longest);
     for name in ["w".repeat(400), "\u{1}".repeat(9)] {
         let line = format!("\u{2014} {name} AAAAAA==\n");
         assert_eq!(
-            crate::cosignature::signatures_of(&format!("{line}{longest}"), 9),
+            crate::cosignature::signatures_of(&format!("{line}{longest}"), LOG, 9),
             longest,
             "no line that is passed on"
         );
     }
+    // Under the log's own name there is no cosignature, and one that does not verify makes the note one that nobody opens.
+    let own = crate::note::line(LOG, log.signer.public().id(), &[0; 64]);
+    assert!(Checkpoint::open(&format!("{note}{own}"), log.signer.public()).is_err());
+    assert_eq!(crate::cosignature::signatures_of(&format!("{own}{good}"), LOG, 9), good);
     // The log's own signature is looked at by whoever opens the checkpoint, whatever stands beside it.
     assert_eq!(Checkpoint::open(&format!("{note}{good}"), log.signer.public()).unwrap(), head);
 }
@@ -308,7 +314,7 @@ proptest! {
         let names = [witness.public().clone()];
         prop_assert!(witnessed(&text, &names, 1).is_err());
         prop_assert!(crate::cosignature::cosigned_by(&text, &lines, &names, 1).is_err());
-        let kept = crate::cosignature::signatures_of(&lines, 3);
+        let kept = crate::cosignature::signatures_of(&lines, LOG, 3);
         prop_assert!(kept.len() <= lines.len() && kept.lines().count() <= 3);
         prop_assert!(log.signer.add_to(&text).is_err() || text.contains("\n\n"));
         if let Ok(key) = text.parse::<LogKey>() {

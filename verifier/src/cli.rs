@@ -4,6 +4,7 @@ mod ledger;
 mod receipt;
 mod stake;
 mod wallet;
+mod witness;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub(crate) use wallet::{
     Wallet, WalletClaim, WalletDeposit, WalletMerge, WalletNew, WalletPassphrase, WalletRate, WalletRestore,
     WalletRisks, WalletShow, WalletWithdraw, WalletWithdrawals, WalletWords,
 };
+pub(crate) use witness::{LedgerWitnesses, WalletWitnesses};
 
 const EXIT_CODES: &str = "\
 Exit codes:

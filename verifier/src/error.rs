@@ -249,6 +249,9 @@ impl Error {
             "wallet.fragmented" => {
                 "a tab is paid by one note: cloister wallet merge --at-least CREDITS makes a large one; or ask for less with --max-tokens or --reserve"
             }
+            "ledger.unwitnessed" => {
+                "compare your clock, ask the ledger's operator which witnesses cosign its log, and pay nothing until they do"
+            }
             "wallet.merge_not_offered" => "this ledger has no parameters for merges: deposit vouchers with --notes 1",
             "wallet.passphrase_needed" => "give --passphrase-file FILE, or answer on a terminal",
             "vault.passphrase_wrong" => {

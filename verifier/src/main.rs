@@ -64,6 +64,7 @@ async fn run(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> 
         Command::Wallet(Wallet::Sync(args)) => cmd::wallet::sync(args, out, report).await,
         Command::Wallet(Wallet::Words(args)) => cmd::wallet::words(&args, out, report),
         Command::Wallet(Wallet::Passphrase(args)) => cmd::wallet::set_passphrase(&args, out, report),
+        Command::Wallet(Wallet::Witnesses(args)) => cmd::witnesses::set(args, out, report).await,
         Command::Receipt(Receipt::Verify(args)) => cmd::receipt::verify(&args, out, report),
         Command::Receipt(Receipt::Audit(args)) => cmd::receipt::audit(args, out, report).await,
         Command::Receipt(Receipt::Show(args)) => cmd::receipt::show(&args, out, report),

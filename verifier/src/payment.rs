@@ -27,7 +27,7 @@ use credits::settlement::Settlement;
 use credits::spend::{SpendProof, prove};
 use credits::tab::{OpenTabRequest, TAB_VERSION};
 use credits::wallet::{PreparedSpend, SyncProgress, WalletError};
-use ledger_client::{ConnectError, LedgerClient, Pins};
+use ledger_client::{ConnectError, LedgerClient, Pins, Watch};
 use rand_core::OsRng;
 
 use crate::estimate::tiers_to_try;
@@ -195,7 +195,9 @@ impl Payer {
     /// When the ledger cannot be reached or is another one.
     pub async fn connect(store: WalletStore, clock: Arc<dyn Clock>) -> Result<Self, PaymentError> {
         let known = store.ledger();
-        let ledger = LedgerClient::connect(&known.url, Pins::from(&known.info)).await.map_err(PaymentError::Connect)?;
+        let watch = known.witnesses.clone().map(|quorum| Watch { quorum, clock: Arc::clone(&clock) });
+        let ledger = LedgerClient::connect_watched(&known.url, Pins::from(&known.info), watch).await;
+        let ledger = ledger.map_err(PaymentError::Connect)?;
         if let Some(newest) = store.wallet().state().newest_seen() {
             // A ledger that went back while this side was not looking is noticed now.
             ledger.remember(newest).await.map_err(PaymentError::Ledger)?;

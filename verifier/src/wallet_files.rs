@@ -21,7 +21,8 @@ const SEALED_LEDGER_FILE: &str = "ledger.sealed";
 const KEY_FILE: &str = "key.json";
 
 const SEED_BYTES_MAX: u64 = 4096;
-const LEDGER_BYTES_MAX: u64 = 4096;
+/// A description, and sixteen witnesses with the longest names.
+const LEDGER_BYTES_MAX: u64 = 16 * 1024;
 const STATE_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 /// One of the secret files.

@@ -25,6 +25,7 @@ use credits::vault::{Passphrase, VaultError};
 use credits::wallet::{Wallet, WalletError, WalletSeed, WalletState};
 use rand_core::{OsRng, RngCore};
 use serde::{Deserialize, Serialize};
+use tlog::Quorum;
 use zeroize::Zeroizing;
 
 use crate::files::{FileError, create_private_dir, read_capped, write_private};
@@ -149,6 +150,9 @@ pub struct LedgerRecord {
     pub url: String,
     /// What it said about itself when the wallet was made. Checkpoints are verified under this key from then on.
     pub info: LedgerInfo,
+    /// Whose word is taken that a state of the ledger is its newest; without it only what this wallet has seen counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<Quorum>,
 }
 
 /// The 24 recovery words. They are the money: not printed by `Debug`, erased on drop.
@@ -320,6 +324,15 @@ impl WalletStore {
         self.persist()?;
         self.stale = false;
         Ok(outcome)
+    }
+
+    /// Takes the word of other witnesses of the ledger from now on, or of none.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub fn set_witnesses(&mut self, witnesses: Option<Quorum>) -> Result<(), StoreError> {
+        self.ledger.witnesses = witnesses;
+        self.persist_ledger()
     }
 
     /// Uses another address of the same ledger, for this process only.

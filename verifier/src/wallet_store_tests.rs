@@ -21,7 +21,7 @@ fn record() -> LedgerRecord {
         tab_secs_max: 3600,
         merge: None,
     };
-    LedgerRecord { url: "http://127.0.0.1:1".to_owned(), info }
+    LedgerRecord { url: "http://127.0.0.1:1".to_owned(), info, witnesses: None }
 }
 
 fn made(directory: &Path) -> (WalletStore, RecoveryWords) {

@@ -6,11 +6,14 @@
 //! 3. the newest one and it lie on one log, by a consistency proof,
 //! 4. what was asked for is in that log, as an entry that says what the request said.
 //!
+//! With a [`Watch`], witnesses are asked before: what is shown must continue the newest state that they saw.
+//!
 //! `docs/protocol.md` §4.
 
 mod checks;
 mod history;
 mod transport;
+mod watch;
 
 use credits::checkpoint::ledger_id;
 use credits::ledger::LEDGER_VERSION;
@@ -23,9 +26,13 @@ use credits::{
     SlashRequest, SlashResponse, StakeRequest, StakeResponse,
 };
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use history::History;
+pub use watch::{WITNESSED_FOR, Watch};
+
 use transport::{ANSWER_BYTES_MAX, LOG_PAGE_BYTES_MAX, PROVING_KEY_BYTES_MAX, Transport};
+use watch::Watching;
 
 /// What identifies a ledger: the whole trust of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,13 +91,21 @@ pub struct LedgerClient {
     transport: Transport,
     pins: Pins,
     history: History,
+    watching: Option<Watching>,
 }
 
 impl LedgerClient {
     /// Connects to the ledger at a URL and refuses any but the pinned one.
     pub async fn connect(url: &str, pins: Pins) -> Result<Self, ConnectError> {
-        let client = Self { transport: Transport::new(url)?, pins, history: History::new() };
+        Self::connect_watched(url, pins, None).await
+    }
+
+    /// The same, and takes no state of the ledger that witnesses do not say to be the newest, if there is a watch.
+    pub async fn connect_watched(url: &str, pins: Pins, watch: Option<Watch>) -> Result<Self, ConnectError> {
+        let watching = watch.map(Watching::new);
+        let client = Self { transport: Transport::new(url)?, pins, history: History::new(), watching };
         client.info().await?;
+        client.before_asking().await?;
         Ok(client)
     }
 
@@ -142,6 +157,28 @@ impl LedgerClient {
         if params.digest() == self.pins.vk_digest { Ok(params) } else { Err(LedgerError::IdentityMismatch) }
     }
 
+    /// What comes before whatever believes in the ledger's state: the size of the newest checkpoint, once witnesses saw lately that nothing
+    /// was taken back. What ends a spend is said in any case: it is worth nothing to anybody else.
+    async fn before_asking(&self) -> Result<u64, LedgerError> {
+        let Some(watching) = &self.watching else { return Ok(self.history.size()) };
+        let since = Instant::now();
+        if watching.known(since).is_none() {
+            let _turn = watching.turn.lock().await;
+            if watching.known(since).is_none() {
+                let begun = Instant::now();
+                watching.found(begun, self.ask_witnesses(watching).await);
+            }
+            watching.known(since).unwrap_or(Err(LedgerError::Unwitnessed))?;
+        }
+        Ok(self.history.size())
+    }
+
+    async fn ask_witnesses(&self, watching: &Watching) -> Result<(), LedgerError> {
+        let size_at_send = self.history.size();
+        let answer = watching.ask(&self.transport, &self.pins).await?;
+        self.accept(&answer.checkpoint, size_at_send).await
+    }
+
     /// Steps 1 to 3. `size_at_send` is the size of the newest checkpoint when the request was sent.
     async fn accept(&self, checkpoint: &Checkpoint, size_at_send: u64) -> Result<(), LedgerError> {
         if checkpoint.ledger_id != self.pins.ledger_id {
@@ -182,7 +219,7 @@ impl Ledger for LedgerClient {
     }
 
     async fn redeem(&self, request: RedeemRequest) -> Result<RedeemResponse, LedgerError> {
-        let size_at_send = self.history.size();
+        let size_at_send = self.before_asking().await?;
         let response = self.transport.post("/v1/vouchers/redeem", &request, ANSWER_BYTES_MAX).await?;
         checks::redeem(&self.pins.ledger_id, &request, &response)?;
         self.accept(&response.checkpoint, size_at_send).await?;
@@ -190,7 +227,7 @@ impl Ledger for LedgerClient {
     }
 
     async fn reserve(&self, request: ReserveRequest) -> Result<Reservation, LedgerError> {
-        let size_at_send = self.history.size();
+        let size_at_send = self.before_asking().await?;
         let reservation: Reservation = self.transport.post("/v1/spends", &request, ANSWER_BYTES_MAX).await?;
         if reservation.nullifier != request.nullifier {
             return Err(LedgerError::AnswerMismatch);
@@ -227,7 +264,7 @@ impl Ledger for LedgerClient {
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<ClaimResponse, LedgerError> {
-        let size_at_send = self.history.size();
+        let size_at_send = self.before_asking().await?;
         let response: ClaimResponse = self.transport.post("/v1/claims", &request, ANSWER_BYTES_MAX).await?;
         checks::claim(&self.pins.ledger_id, &request, &response)?;
         self.accept(&response.checkpoint, size_at_send).await?;
@@ -236,7 +273,7 @@ impl Ledger for LedgerClient {
     }
 
     async fn merge(&self, request: MergeRequest) -> Result<MergeResponse, LedgerError> {
-        let size_at_send = self.history.size();
+        let size_at_send = self.before_asking().await?;
         let response: MergeResponse = self.transport.post("/v1/merges", &request, ANSWER_BYTES_MAX).await?;
         checks::merge(&request, &response)?;
         self.accept(&response.checkpoint, size_at_send).await?;
@@ -245,7 +282,7 @@ impl Ledger for LedgerClient {
     }
 
     async fn stake(&self, request: StakeRequest) -> Result<StakeResponse, LedgerError> {
-        let size_at_send = self.history.size();
+        let size_at_send = self.before_asking().await?;
         let response: StakeResponse = self.transport.post("/v1/stakes", &request, ANSWER_BYTES_MAX).await?;
         checks::stake(&request, &response)?;
         self.accept(&response.checkpoint, size_at_send).await?;
@@ -254,7 +291,7 @@ impl Ledger for LedgerClient {
     }
 
     async fn slash(&self, request: SlashRequest) -> Result<SlashResponse, LedgerError> {
-        let size_at_send = self.history.size();
+        let size_at_send = self.before_asking().await?;
         let response: SlashResponse = self.transport.post("/v1/slashes", &request, ANSWER_BYTES_MAX).await?;
         checks::slash(&request, &response)?;
         self.accept(&response.checkpoint, size_at_send).await?;
@@ -263,7 +300,7 @@ impl Ledger for LedgerClient {
     }
 
     async fn rate(&self, request: RatingRequest) -> Result<RatingResponse, LedgerError> {
-        let size_at_send = self.history.size();
+        let size_at_send = self.before_asking().await?;
         let response: RatingResponse = self.transport.post("/v1/ratings", &request, ANSWER_BYTES_MAX).await?;
         checks::rating(&request, &response)?;
         self.accept(&response.checkpoint, size_at_send).await?;
@@ -280,7 +317,7 @@ impl Ledger for LedgerClient {
     }
 
     async fn log(&self, from: u64, limit: u32) -> Result<LogPage, LedgerError> {
-        let size_at_send = self.history.size();
+        let size_at_send = self.before_asking().await?;
         let page: LogPage =
             self.transport.get(&format!("/v1/log?from={from}&limit={limit}"), LOG_PAGE_BYTES_MAX).await?;
         checks::page(&page, from, limit)?;
@@ -289,7 +326,7 @@ impl Ledger for LedgerClient {
     }
 
     async fn checkpoint(&self, from: u64) -> Result<CheckpointAnswer, LedgerError> {
-        let size_at_send = self.history.size();
+        let size_at_send = self.before_asking().await?;
         let answer: CheckpointAnswer =
             self.transport.get(&format!("/v1/checkpoint?from={from}"), ANSWER_BYTES_MAX).await?;
         self.accept(&answer.checkpoint, size_at_send).await?;

@@ -200,7 +200,9 @@ pub(crate) async fn serve(ledger: DurableLedger) -> String {
     let params = published();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, ledger::router(ledger, params)).await });
+    tokio::spawn(async move {
+        axum::serve(listener, ledger::router(ledger, params, ledger::WitnessedHead::default())).await
+    });
     url
 }
 

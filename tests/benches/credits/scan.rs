@@ -8,7 +8,7 @@ use credits::{
     Bytes32, Leaf, Ledger, LedgerInfo, LogEntry, LogPage, MintOutput, NotePublicKey, NoteTree, RedeemRequest, Root,
     Voucher,
 };
-use ledger::{OpenLedger, PublishedKeys, PublishedParams};
+use ledger::{OpenLedger, PublishedKeys, PublishedParams, WitnessedHead};
 use ledger_client::{LedgerClient, Pins};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -118,6 +118,10 @@ async fn serve(ledger: ledger::DurableLedger) -> anyhow::Result<String> {
     let params = PublishedParams { spend, merge: None };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(ledger::serve(listener, OpenLedger { ledger, params }, std::future::pending()));
+    tokio::spawn(ledger::serve(
+        listener,
+        OpenLedger { ledger, params, witnessed: WitnessedHead::default() },
+        std::future::pending(),
+    ));
     Ok(url)
 }

@@ -76,7 +76,12 @@ fn start(engine: &str, name: &str) -> anyhow::Result<World> {
             let _ = std::fs::remove_dir_all(dir.join(part));
         }
     }
-    World::builder().engine(engine).logged(1, 1).dir(dir).start_saying(|what| step(&format!("starting: {what}")))
+    World::builder()
+        .engine(engine)
+        .logged(1, 1)
+        .ledger_watched(1, 1)
+        .dir(dir)
+        .start_saying(|what| step(&format!("starting: {what}")))
 }
 
 fn with_trust(world: &World, mut command: Command) -> Command {

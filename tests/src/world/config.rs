@@ -30,7 +30,7 @@ ledger_id = "{ledger_id}"
 ledger_key = "{ledger_key}"
 vk_digest = "{vk_digest}"
 payee = "{payee}"
-
+{witnesses}
 [engine]
 dialect = "{dialect}"
 makes = "{makes}"
@@ -54,6 +54,7 @@ tab_secs_max = {tab_secs_max}
             ledger_key = field("ledger_key")?,
             vk_digest = field("vk_digest")?,
             payee = self.payee()?,
+            witnesses = if self.ledger_is_watched() { self.witness_members() } else { String::new() },
             dialect = self.engine_kind.dialect(),
             makes = self.engine_kind.makes(),
             socket = self.engine_socket().display(),

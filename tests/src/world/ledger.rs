@@ -1,7 +1,7 @@
 //! The ledger of a world.
 
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::Value;
@@ -41,7 +41,9 @@ impl World {
         run(&mut command).map(drop)
     }
 
-    fn ledger_dir(&self) -> PathBuf {
+    /// The ledger's directory.
+    #[must_use]
+    pub fn ledger_dir(&self) -> PathBuf {
         self.dir.join("ledger")
     }
 
@@ -54,13 +56,21 @@ impl World {
 
     /// Starts the ledger service.
     pub fn start_ledger(&mut self) -> anyhow::Result<()> {
-        let address = format!("127.0.0.1:{}", self.ledger_port);
+        self.ledger = Some(self.ledger_service(&self.ledger_dir(), self.ledger_port)?);
+        Ok(())
+    }
+
+    /// A ledger service on this directory, whose log the witnesses watch if they watch the world's.
+    pub fn ledger_service(&self, dir: &Path, port: u16) -> anyhow::Result<Process> {
+        let address = format!("127.0.0.1:{port}");
         let mut command = self.program("cloister-host");
-        command.args(["ledger", "serve", "--listen", &address, "--dir"]).arg(self.ledger_dir());
+        command.args(["ledger", "serve", "--listen", &address, "--dir"]).arg(dir);
+        if self.ledger_is_watched() {
+            self.ask_witnesses(&mut command);
+        }
         let mut process = Process::start("cloister-host ledger serve", &mut command)?;
         process.wait_until(READY, |_| TcpStream::connect(&address).is_ok())?;
-        self.ledger = Some(process);
-        Ok(())
+        Ok(process)
     }
 
     /// Kills the ledger service.

@@ -1,69 +1,42 @@
-//! The log of receipts of a world: its keeper, and witnesses, each a process with a directory of its own.
+//! The log of receipts of a world, and its keeper.
 
-use std::net::TcpStream;
 use std::path::PathBuf;
 
 use anyhow::Context;
 
 use super::{READY, World, run};
-use crate::processes::{Process, free_port};
+use crate::processes::Process;
 
 /// The log's name.
 const ORIGIN: &str = "node.example/receipts";
 
-/// Who keeps the log, and who watches it.
+/// Who keeps the log.
 #[derive(Debug)]
 pub(super) struct ReceiptLog {
     keeper: Option<Process>,
     /// As `receipt-log init` printed it.
     key: String,
-    witnesses: Vec<Witness>,
-    needed: usize,
-}
-
-#[derive(Debug)]
-struct Witness {
-    process: Option<Process>,
-    port: u16,
-    key: String,
 }
 
 impl World {
-    /// Makes keys, and starts all of it: the guardian's configuration names them.
-    pub(super) fn make_log(&mut self, witnesses: usize, needed: usize) -> anyhow::Result<()> {
+    /// Makes its key.
+    pub(super) fn make_log(&mut self) -> anyhow::Result<()> {
         let mut command = self.program("cloister-host");
         command.args(["receipt-log", "init", "--origin", ORIGIN, "--dir"]).arg(self.log_dir());
         let key = run(&mut command)?.trim().to_owned();
-        let mut made = Vec::new();
-        for number in 0..witnesses {
-            let mut command = self.program("cloister-host");
-            command.args(["witness", "init", "--name", &format!("w{number}.example"), "--dir"]);
-            let key = run(command.arg(self.witness_dir(number)))?.trim().to_owned();
-            made.push(Witness { process: None, port: free_port()?, key });
-        }
-        self.log = Some(ReceiptLog { keeper: None, key, witnesses: made, needed });
-        for number in 0..witnesses {
-            self.start_witness(number)?;
-        }
-        self.start_keeper()
+        self.log = Some(ReceiptLog { keeper: None, key });
+        Ok(())
+    }
+
+    /// The key by which witnesses know it.
+    pub(super) fn receipt_log_key(&self) -> Option<String> {
+        self.log.as_ref().map(|log| log.key.clone())
     }
 
     /// The log's directory.
     #[must_use]
     pub fn log_dir(&self) -> PathBuf {
         self.dir.join("receipt-log")
-    }
-
-    /// A witness's directory.
-    #[must_use]
-    pub fn witness_dir(&self, number: usize) -> PathBuf {
-        self.dir.join(format!("witness-{number}"))
-    }
-
-    /// A witness's key.
-    #[must_use]
-    pub fn witness_key(&self, number: usize) -> &str {
-        self.log.as_ref().and_then(|log| log.witnesses.get(number)).map_or("", |witness| &witness.key)
     }
 
     fn keeper_socket(&self) -> PathBuf {
@@ -79,12 +52,9 @@ impl World {
 
     /// A keeper of this directory, with the witnesses of this world.
     pub fn keeper_of(&self, dir: PathBuf, socket: PathBuf) -> anyhow::Result<Process> {
-        let log = self.log.as_ref().context("there is no log")?;
         let mut command = self.program("cloister-host");
         command.args(["receipt-log", "serve", "--dir"]).arg(dir).arg("--socket").arg(socket);
-        for witness in &log.witnesses {
-            command.args(["--witness", &format!("http://127.0.0.1:{}", witness.port)]);
-        }
+        self.ask_witnesses(&mut command);
         let mut process = Process::start("cloister-host receipt-log serve", &mut command)?;
         process.wait_until(READY, |process| process.stderr().contains("receipt log ready on"))?;
         Ok(process)
@@ -101,35 +71,15 @@ impl World {
         self.log.as_ref().and_then(|log| log.keeper.as_ref()).map(Process::stderr).unwrap_or_default()
     }
 
-    /// Starts a witness.
-    pub fn start_witness(&mut self, number: usize) -> anyhow::Result<()> {
-        let dir = self.witness_dir(number);
-        let mut command = self.program("cloister-host");
-        let log = self.log.as_mut().context("there is no log")?;
-        let witness = log.witnesses.get_mut(number).context("there is no such witness")?;
-        let address = format!("127.0.0.1:{}", witness.port);
-        command.args(["witness", "serve", "--listen", &address, "--log", &log.key, "--dir"]).arg(dir);
-        let mut process = Process::start("cloister-host witness serve", &mut command)?;
-        process.wait_until(READY, |_| TcpStream::connect(&address).is_ok())?;
-        witness.process = Some(process);
-        Ok(())
-    }
-
-    /// SIGKILL to a witness.
-    pub fn kill_witness(&mut self, number: usize) -> anyhow::Result<()> {
-        let witness = self.log.as_mut().and_then(|log| log.witnesses.get_mut(number));
-        witness.and_then(|witness| witness.process.take()).context("no such witness runs")?.kill()
-    }
-
     /// The guardian's table.
     pub(super) fn log_table(&self) -> String {
-        let Some(log) = &self.log else { return String::new() };
-        let keys: Vec<_> = log.witnesses.iter().map(|witness| format!("\"{}\"", witness.key)).collect();
+        if self.log.is_none() {
+            return String::new();
+        }
         format!(
-            "\n[receipt_log]\norigin = \"{ORIGIN}\"\nservice = {{ socket = \"{}\" }}\nwitnesses = [{}]\nwitnesses_needed = {}\n",
+            "\n[receipt_log]\norigin = \"{ORIGIN}\"\nservice = {{ socket = \"{}\" }}\n{}",
             self.keeper_socket().display(),
-            keys.join(", "),
-            log.needed
+            self.witness_members()
         )
     }
 }

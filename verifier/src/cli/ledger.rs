@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use credits::Bytes32;
 
+use super::LedgerWitnesses;
+
 /// Watch a ledger.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  cloister ledger audit http://127.0.0.1:7070 --seen seen.json")]
@@ -20,7 +22,8 @@ pub(crate) enum Ledger {
 /// Exit code 10 when the log breaks a rule; logs of more than a million notes are not replayed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cloister ledger audit http://127.0.0.1:7070\n  \
-    cloister ledger audit http://127.0.0.1:7070 --seen seen.json --json")]
+    cloister ledger audit http://127.0.0.1:7070 --seen seen.json --json\n  \
+    cloister ledger audit http://127.0.0.1:7070 --witness w1.example+a194a4cd+BAFrCAOC4YYfgI3x7fQHEoOH1LxQkvE4slLgqvPoRJbl")]
 pub(crate) struct LedgerAudit {
     /// Address of the ledger
     pub(crate) url: String,
@@ -30,4 +33,6 @@ pub(crate) struct LedgerAudit {
     /// File with the newest checkpoint seen: the ledger must continue it; written once the audit has passed
     #[arg(long, value_name = "FILE")]
     pub(crate) seen: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) witnesses: LedgerWitnesses,
 }

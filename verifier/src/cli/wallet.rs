@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::WalletArgs;
+use super::{LedgerWitnesses, WalletArgs, WalletWitnesses};
 
 /// Keep anonymous credits.
 #[derive(Debug, Subcommand)]
@@ -25,6 +25,7 @@ pub(crate) enum Wallet {
     Sync(WalletShow),
     Words(WalletWords),
     Passphrase(WalletPassphrase),
+    Witnesses(WalletWitnesses),
 }
 
 /// What a new wallet does only if it is told to.
@@ -46,6 +47,8 @@ pub(crate) struct WalletNew {
     #[command(flatten)]
     pub(crate) risks: WalletRisks,
     #[command(flatten)]
+    pub(crate) witnesses: LedgerWitnesses,
+    #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }
 
@@ -58,6 +61,8 @@ pub(crate) struct WalletRestore {
     pub(crate) words: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) risks: WalletRisks,
+    #[command(flatten)]
+    pub(crate) witnesses: LedgerWitnesses,
     #[command(flatten)]
     pub(crate) wallet: WalletArgs,
 }

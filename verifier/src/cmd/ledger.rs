@@ -14,6 +14,7 @@ use verifier::payment::PaymentError;
 use verifier::wallet_store::StoreError;
 use verifier::{Error, Exit};
 
+use super::witnesses;
 use crate::cli::LedgerAudit;
 use crate::output::Output;
 use crate::report::Report;
@@ -27,7 +28,9 @@ pub(crate) async fn audit(args: LedgerAudit, out: Output, report: &mut Report) -
         return Err(PaymentError::Ledger(LedgerError::IdentityMismatch).into());
     }
     report.put("ledger", json!(info));
-    let client = LedgerClient::connect(&args.url, Pins::from(&info)).await.map_err(PaymentError::Connect)?;
+    let watched_by = witnesses::named(&args.witnesses)?;
+    let client = witnesses::connect(&args.url, Pins::from(&info), watched_by.as_ref()).await?;
+    report.put("witnesses", json!(watched_by));
     if let Some(seen) = args.seen.as_deref().map(read_seen).transpose()?.flatten() {
         client.remember(&seen).await.map_err(PaymentError::Ledger)?;
     }

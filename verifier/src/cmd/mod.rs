@@ -13,6 +13,7 @@ pub(crate) mod stake;
 pub(crate) mod verify;
 pub(crate) mod wallet;
 pub(crate) mod withdraw;
+pub(crate) mod witnesses;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

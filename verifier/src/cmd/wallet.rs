@@ -5,23 +5,24 @@ use credits::ledger::{Ledger, LedgerError, LedgerInfo, RedeemRequest};
 use credits::voucher::Voucher;
 use credits::wallet::{Balance, HistoryItem, Wallet};
 use credits::withdrawal::WITHDRAWAL_PREFIX;
-use ledger_client::LedgerClient;
+use ledger_client::{LedgerClient, Pins};
 use serde_json::json;
 use verifier::clock::format_time;
 use verifier::payment::PaymentError;
 use verifier::{Error, Exit, LedgerRecord, Payer, RecoveryWords, WalletStore};
 
 use super::stake::tell_evidence;
-use super::{clock, connect_payer, open_store, passphrase, read_text, wallet_dir, withdraw};
+use super::{clock, connect_payer, open_store, passphrase, read_text, wallet_dir, withdraw, witnesses};
 use crate::cli::{
-    WalletArgs, WalletDeposit, WalletNew, WalletPassphrase, WalletRestore, WalletRisks, WalletShow, WalletWords,
+    LedgerWitnesses, WalletArgs, WalletDeposit, WalletNew, WalletPassphrase, WalletRestore, WalletRisks, WalletShow,
+    WalletWords,
 };
 use crate::output::Output;
 use crate::report::Report;
 
 pub(crate) async fn new(args: WalletNew, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let words = RecoveryWords::generate()?;
-    let store = create(&args.wallet, &args.risks, &words, out, report).await?;
+    let store = create(&args.wallet, &args.risks, &args.witnesses, &words, out, report).await?;
     drop(store);
     report.put("words", json!(words.reveal()));
     out.say(
@@ -35,7 +36,7 @@ pub(crate) async fn new(args: WalletNew, out: Output, report: &mut Report) -> Re
 pub(crate) async fn restore(args: WalletRestore, out: Output, report: &mut Report) -> Result<Exit, Error> {
     let text = zeroize::Zeroizing::new(read_text(args.words.as_deref(), "the recovery words")?);
     let words = RecoveryWords::parse(&text)?;
-    let store = create(&args.wallet, &args.risks, &words, out, report).await?;
+    let store = create(&args.wallet, &args.risks, &args.witnesses, &words, out, report).await?;
     let mut payer = Payer::connect(store, clock()).await?;
     payer.sync().await?;
     show_balance(payer.store().wallet(), out, report);
@@ -84,6 +85,7 @@ fn require_ceremony(info: &LedgerInfo, accepted: bool) -> Result<(), Error> {
 async fn create(
     args: &WalletArgs,
     risks: &WalletRisks,
+    watched_by: &LedgerWitnesses,
     words: &RecoveryWords,
     out: Output,
     report: &mut Report,
@@ -96,6 +98,8 @@ async fn create(
     let info = LedgerClient::discover(&url).await.map_err(PaymentError::Connect)?;
     let value = if info.holds_value { "its credits are worth money" } else { "its credits are play money" };
     require_ceremony(&info, risks.accept_single_party)?;
+    let witnesses = witnesses::named(watched_by)?;
+    witnesses::connect(&url, Pins::from(&info), witnesses.as_ref()).await?;
     out.say(&format!("ledger {} at {url}; {value}; proving key made by: {}", info.ledger_id, info.setup));
     if let Some(merge) = &info.merge {
         out.say(&format!("it makes merges; their proving key made by: {}", merge.setup));
@@ -104,7 +108,7 @@ async fn create(
     report.put("wallet", json!(directory.display().to_string()));
     let passphrase = passphrase::new(args.passphrase_file.as_deref(), risks.no_passphrase)?;
     report.put("sealed", json!(passphrase.is_some()));
-    Ok(WalletStore::create(&directory, words, LedgerRecord { url, info }, passphrase.as_ref())?)
+    Ok(WalletStore::create(&directory, words, LedgerRecord { url, info, witnesses }, passphrase.as_ref())?)
 }
 
 pub(crate) async fn deposit(args: WalletDeposit, out: Output, report: &mut Report) -> Result<Exit, Error> {

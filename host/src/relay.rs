@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use base64::Engine as _;
@@ -10,7 +10,6 @@ use base64::engine::general_purpose::STANDARD;
 use credits::Bytes32;
 use reqwest::{Client, StatusCode, Url};
 use tlog::cosignature::signatures_of;
-use tlog::service::LogAnswer;
 use tokio::runtime::Runtime;
 
 use crate::output;
@@ -26,10 +25,32 @@ const LINES_PER_WITNESS_MAX: usize = 4;
 /// Witnesses that are asked.
 const WITNESSES_MAX: usize = 32;
 
-pub(super) struct Relay {
+pub(crate) struct Relay {
     runtime: Runtime,
     client: Client,
     witnesses: Vec<Witness>,
+    /// The command that prints the key by which witnesses know the log.
+    prints_key: &'static str,
+}
+
+/// A log whose head is to be cosigned.
+pub(crate) trait Grown: Sync {
+    /// The proof that its first `to` entries begin with its first `from`.
+    fn consistency(&self, from: u64, to: u64) -> anyhow::Result<Vec<Bytes32>>;
+
+    /// Entries there are now: more than the head has, if somebody appended meanwhile.
+    fn size(&self) -> anyhow::Result<u64>;
+}
+
+/// What witnesses said of a head.
+#[derive(Debug, Default)]
+pub(crate) struct Cosigned {
+    /// Signature lines; nothing about them is verified.
+    pub(crate) lines: String,
+    /// How many witnesses gave some.
+    pub(crate) witnesses: usize,
+    /// Why others did not, a sentence each.
+    pub(crate) refusals: Vec<String>,
 }
 
 struct Witness {
@@ -54,16 +75,13 @@ impl Witness {
     }
 }
 
-/// The proof from so many entries on.
-type Consistency<'a> = &'a (dyn Fn(u64) -> anyhow::Result<Vec<Bytes32>> + Sync);
-
 enum Said {
     Lines(String),
     Seen(u64),
 }
 
 impl Relay {
-    pub(super) fn new(urls: &[String]) -> anyhow::Result<Self> {
+    pub(crate) fn new(urls: &[String], prints_key: &'static str) -> anyhow::Result<Self> {
         if urls.len() > WITNESSES_MAX {
             bail!("{} witnesses are more than {WITNESSES_MAX}", urls.len());
         }
@@ -85,67 +103,70 @@ impl Relay {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()?;
-        Ok(Self { runtime, client, witnesses })
+        Ok(Self { runtime, client, witnesses, prints_key })
     }
 
-    /// Asks all of them at once.
-    pub(super) fn cosign(&self, note: &str, size: u64, consistency: Consistency<'_>) -> LogAnswer {
-        let (mut lines, mut refusals) = (String::new(), Vec::new());
+    /// How many witnesses are asked.
+    pub(crate) fn witnesses(&self) -> usize {
+        self.witnesses.len()
+    }
+
+    /// Asks all of them at once. Blocks; not for threads that drive a runtime.
+    pub(crate) fn cosign(&self, note: &str, size: u64, log: &dyn Grown) -> Cosigned {
+        let mut cosigned = Cosigned::default();
+        let origin = note.split('\n').next().unwrap_or_default();
         let answers = std::thread::scope(|threads| {
             let asked: Vec<_> = self
                 .witnesses
                 .iter()
-                .map(|witness| threads.spawn(move || self.ask_in_time(witness, note, size, consistency)))
+                .map(|witness| threads.spawn(move || self.ask(witness, note, size, log)))
                 .collect();
             asked.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
         });
         for (witness, answer) in self.witnesses.iter().zip(answers) {
             match answer.unwrap_or_else(|_| Err(anyhow::anyhow!("asking it failed"))) {
-                Ok(more) => {
+                Ok(Some(more)) => {
                     witness.tell(None);
-                    lines.push_str(&signatures_of(&more, LINES_PER_WITNESS_MAX));
+                    let lines = signatures_of(&more, origin, LINES_PER_WITNESS_MAX);
+                    cosigned.witnesses = cosigned.witnesses.saturating_add(usize::from(!lines.is_empty()));
+                    cosigned.lines.push_str(&lines);
                 }
+                // Another service of the same log was there with more of it: the next head will be newer.
+                Ok(None) => {}
                 Err(error) => {
                     let text = format!("{error:#}");
                     witness.tell(Some(&text));
-                    refusals.push(format!("{}: {text}", witness.url));
+                    cosigned.refusals.push(format!("{}: {text}", witness.url));
                 }
             }
         }
-        LogAnswer::Cosigned { lines, refusals }
+        cosigned
     }
 
-    fn ask_in_time(
-        &self,
-        witness: &Witness,
-        note: &str,
-        size: u64,
-        consistency: Consistency<'_>,
-    ) -> anyhow::Result<String> {
-        let asked = async { tokio::time::timeout(WITNESS_TIMEOUT, self.ask(witness, note, size, consistency)).await };
-        self.runtime.block_on(asked).context("it takes too long")?
-    }
-
-    async fn ask(
-        &self,
-        witness: &Witness,
-        note: &str,
-        size: u64,
-        consistency: Consistency<'_>,
-    ) -> anyhow::Result<String> {
+    /// Its signature lines; none if it saw what was appended meanwhile.
+    fn ask(&self, witness: &Witness, note: &str, size: u64, log: &dyn Grown) -> anyhow::Result<Option<String>> {
+        let until = Instant::now() + WITNESS_TIMEOUT;
         // Twice: what is believed here of what it has seen may be old, and it says what is right.
         for _ in 0..2 {
             let seen = witness.seen.load(Ordering::Relaxed).min(size);
-            match self.submit(witness, note, (seen, size), &consistency(seen)?).await? {
+            let proof = log.consistency(seen, size)?;
+            let submitted = async {
+                let left = until.saturating_duration_since(Instant::now());
+                tokio::time::timeout(left, self.submit(witness, note, (seen, size), &proof)).await
+            };
+            match self.runtime.block_on(submitted).context("it takes too long")?? {
                 Said::Lines(lines) => {
                     witness.seen.store(size, Ordering::Relaxed);
-                    return Ok(lines);
+                    return Ok(Some(lines));
                 }
                 Said::Seen(same) if same == seen => {
                     bail!("it has seen other entries than these {size}: {OTHER}")
                 }
                 // It is not signed: what is too much is not believed the next time.
                 Said::Seen(other) if other > size => {
+                    if log.size()? >= other {
+                        return Ok(None);
+                    }
                     bail!("it has seen {other} entries and there are {size} here: {OTHER}")
                 }
                 Said::Seen(other) => witness.seen.store(other, Ordering::Relaxed),
@@ -182,7 +203,7 @@ impl Relay {
                 Ok(Said::Seen(seen))
             }
             StatusCode::NOT_FOUND => {
-                bail!("it does not know this log; its operator adds the key `receipt-log info` prints")
+                bail!("it does not know this log; its operator adds the key that `{}` prints", self.prints_key)
             }
             StatusCode::UNPROCESSABLE_ENTITY => {
                 bail!("these {size} entries do not begin with those it has seen: {OTHER}")
@@ -190,5 +211,85 @@ impl Relay {
             StatusCode::FORBIDDEN => bail!("it knows this log under another key"),
             status => bail!("it answered {status}"),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A log that has so many entries by now.
+    struct Entries(u64);
+
+    impl Grown for Entries {
+        fn consistency(&self, _from: u64, to: u64) -> anyhow::Result<Vec<Bytes32>> {
+            if to > self.0 { bail!("there are {} entries", self.0) } else { Ok(Vec::new()) }
+        }
+
+        fn size(&self) -> anyhow::Result<u64> {
+            Ok(self.0)
+        }
+    }
+
+    /// A witness that answers every question so; its URL.
+    fn witness(status: u16, body: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut length = 0;
+                let mut line = String::new();
+                while reader.read_line(&mut line).unwrap() > 2 {
+                    let lower = line.to_ascii_lowercase();
+                    length = lower.strip_prefix("content-length: ").map_or(length, |text| text.trim().parse().unwrap());
+                    line.clear();
+                }
+                reader.read_exact(&mut vec![0; length]).unwrap();
+                let head =
+                    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+            }
+        });
+        url
+    }
+
+    fn asked(urls: &[String], log: &dyn Grown) -> Cosigned {
+        Relay::new(urls, "the command").unwrap().cosign(
+            "a.example/log\n5\nAAAA\n\n\u{2014} a.example/log AAAAAA\n",
+            5,
+            log,
+        )
+    }
+
+    const LINE: &str = "\u{2014} w.example AAAAAAAAAAAAAAAA\n";
+
+    #[test]
+    fn what_was_appended_meanwhile_is_no_theft() {
+        let seen_more = witness(409, "7\n");
+        let overtaken = asked(std::slice::from_ref(&seen_more), &Entries(7));
+        assert_eq!((overtaken.witnesses, overtaken.refusals.len()), (0, 0), "{overtaken:?}");
+        let robbed = asked(&[seen_more], &Entries(6));
+        assert!(matches!(&*robbed.refusals, [one] if one.contains("put back")), "{robbed:?}");
+    }
+
+    #[test]
+    fn nothing_that_a_witness_says_makes_the_others_worthless() {
+        // Under the log's own name it would make the note one that nobody opens.
+        let in_the_logs_name = witness(200, "\u{2014} a.example/log AAAAAAAAAAAAAAAA\n");
+        let (nonsense, honest) = (witness(200, "nonsense\n\n"), witness(200, LINE));
+        let cosigned = asked(&[in_the_logs_name, nonsense, honest], &Entries(5));
+        assert_eq!((cosigned.witnesses, &*cosigned.lines), (1, LINE), "{cosigned:?}");
+    }
+
+    #[test]
+    fn an_unknown_log_is_told_with_what_to_do() {
+        let refused = asked(&[witness(404, "")], &Entries(5));
+        assert!(matches!(&*refused.refusals, [one] if one.contains("`the command` prints")), "{refused:?}");
     }
 }

@@ -1,0 +1,52 @@
+//! `cloister wallet witnesses`, and witnesses of a ledger that other commands name.
+
+use ledger_client::{LedgerClient, Pins, Watch};
+use serde_json::json;
+use tlog::Quorum;
+use verifier::payment::PaymentError;
+use verifier::{Error, Exit};
+
+use super::{clock, open_store};
+use crate::cli::{LedgerWitnesses, WalletArgs, WalletWitnesses};
+use crate::output::Output;
+use crate::report::Report;
+
+/// The witnesses that were named, if any.
+pub(super) fn named(args: &LedgerWitnesses) -> Result<Option<Quorum>, Error> {
+    if args.witness.is_empty() {
+        return Ok(None);
+    }
+    let needed = args.witnesses_needed.unwrap_or_else(|| Quorum::majority(args.witness.len()));
+    let refused = |message: String| Error::Choice { code: "choice.witnesses", message };
+    Quorum::new(args.witness.clone(), needed).map(Some).map_err(|fault| refused(fault.to_string()))
+}
+
+/// A ledger whose state these witnesses say to be the newest, if any are named.
+pub(super) async fn connect(url: &str, pins: Pins, witnesses: Option<&Quorum>) -> Result<LedgerClient, Error> {
+    let watch = witnesses.map(|quorum| Watch { quorum: quorum.clone(), clock: clock() });
+    Ok(LedgerClient::connect_watched(url, pins, watch).await.map_err(PaymentError::Connect)?)
+}
+
+/// Shows or changes them.
+pub(crate) async fn set(args: WalletWitnesses, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let chosen = named(&args.witnesses)?;
+    // What is stored with them is the address that the wallet remembers.
+    let mut store = open_store(&WalletArgs { ledger: None, ..args.wallet })?;
+    if chosen.is_some() || args.none {
+        let known = store.ledger();
+        let url = args.wallet.ledger.as_ref().unwrap_or(&known.url);
+        if chosen.is_some() {
+            connect(url, Pins::from(&known.info), chosen.as_ref()).await?;
+        }
+        store.set_witnesses(chosen)?;
+    }
+    match &store.ledger().witnesses {
+        Some(quorum) => {
+            out.line(&format!("{} of these must have cosigned the ledger's log:", quorum.needed()));
+            quorum.witnesses().iter().for_each(|witness| out.line(&witness.to_string()));
+        }
+        None => out.line("none: only what this wallet has seen shows that the ledger was not put back"),
+    }
+    report.put("witnesses", json!(store.ledger().witnesses));
+    Ok(Exit::Ok)
+}
