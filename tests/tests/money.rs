@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use acceptance::proxy::Proxy;
-use acceptance::{World, cli, raw};
+use acceptance::{World, cli, processes, raw};
 use serde_json::json;
 
 #[test]
@@ -174,6 +174,48 @@ fn an_engine_that_is_down_costs_nothing() {
     std::thread::sleep(Duration::from_millis(200));
     let (spendable, reserved, pending) = cli::balance(&world, &wallet).unwrap();
     assert_eq!((spendable, reserved, pending), (100_000, 0, 0), "the tab was closed with nothing charged");
+}
+
+/// C11. Whoever is refused has the node's signature on it, and anybody can verify that later.
+#[test]
+fn a_refusal_is_receipted_and_its_receipt_is_kept_and_verified_later() {
+    let mut world = World::builder().start().unwrap();
+    let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
+    let proxy = Proxy::start(&world, &wallet).unwrap();
+    let verify = |world: &World, file: &str| {
+        let trust = cli::trust(world);
+        let args = [vec!["receipt", "verify", file], trust.iter().map(String::as_str).collect()].concat();
+        cli::json(world, &args).unwrap()
+    };
+    // What a program asked through the proxy.
+    let answer = proxy.post(r#"{"model":"smollm2-135m","messages":[{"role":"user","content":"x"}],"surprise":1}"#);
+    assert!(answer.unwrap().starts_with("HTTP/1.1 400"), "{}", proxy.log());
+    assert!(
+        processes::soon(|| proxy.log().contains("refused: request.unknown_parameter, receipt ")),
+        "{}",
+        proxy.log()
+    );
+    let receipts = world.wallet_dir("w").join("receipts");
+    let kept: Vec<_> = std::fs::read_dir(&receipts).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let run = verify(&world, kept[0].to_str().unwrap()).success().unwrap();
+    assert_eq!((run.text("/verdict").unwrap(), &run.json["refused"]), ("VERIFIED", &true.into()), "{}", run.json);
+    assert!(run.json["usage"].is_null(), "nothing was metered: {}", run.json);
+    assert!(proxy.stop().unwrap());
+
+    // What was asked on the command line, of a node that cannot answer.
+    world.kill_engine().unwrap();
+    let run = cli::chat(&world, &wallet, "hello", &[]).unwrap();
+    assert_eq!((run.code, run.error_code(), &run.json["refused"]), (50, "engine.unavailable", &true.into()));
+    let file = run.text("/receipt/file").unwrap();
+    assert_eq!(verify(&world, file).success().unwrap().json["refused"], true);
+    // Told of another answer, it shows nothing.
+    let mut bundle: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    bundle["exchange"]["response_digest"] = bundle["exchange"]["request_digest"].clone();
+    let changed = world.dir().join("changed.json");
+    std::fs::write(&changed, bundle.to_string()).unwrap();
+    let refused = verify(&world, changed.to_str().unwrap());
+    assert_eq!((refused.code, refused.error_code()), (10, "receipt.response_mismatch"), "{}", refused.json);
 }
 
 #[test]

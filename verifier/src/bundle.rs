@@ -25,6 +25,7 @@ use tlog::LogFault;
 
 use crate::files::{FileError, write_private};
 use crate::receipts::{CheckedReceipt, Expected, ReceiptError, check_receipt};
+use crate::refusals::{check_refusal, is_refusal};
 use crate::session::Session;
 use crate::tab::Tab;
 use crate::verify::{Trust, appraise_document};
@@ -150,18 +151,38 @@ impl BundleError {
 /// What offline verification established.
 #[derive(Debug)]
 pub struct BundleVerdict {
-    /// The receipt.
-    pub checked: CheckedReceipt,
+    /// What the receipt says.
+    pub judged: Judged,
     /// Assurance of the keyset; absent when no roots and policy were given, so that nothing ties the keyset to a machine.
     pub assurance: Option<AssuranceClass>,
 }
 
+/// What a receipt says.
+#[derive(Debug)]
+pub enum Judged {
+    /// That a call was answered, and charged.
+    Served(CheckedReceipt),
+    /// That a call was refused, at no charge.
+    Refused(Receipt),
+}
+
+impl Judged {
+    /// The receipt.
+    #[must_use]
+    pub fn receipt(&self) -> &Receipt {
+        match self {
+            Self::Served(checked) => &checked.receipt,
+            Self::Refused(receipt) => receipt,
+        }
+    }
+}
+
 impl ReceiptBundle {
-    pub(crate) fn new(session: &Session, tab: &Tab, checked: &CheckedReceipt, expected: &Expected<'_>) -> Self {
+    pub(crate) fn new(session: &Session, tab: &Tab, receipt: &Receipt, expected: &Expected<'_>) -> Self {
         let view = session.view();
         Self {
             version: BUNDLE_VERSION.to_owned(),
-            receipt: checked.receipt.clone(),
+            receipt: receipt.clone(),
             exchange: StoredExchange {
                 method: expected.method.to_owned(),
                 endpoint: expected.endpoint.to_owned(),
@@ -253,8 +274,13 @@ impl ReceiptBundle {
             response_digest: self.exchange.response_digest,
             completion_tokens_max: self.exchange.completion_tokens_max,
         };
-        let checked = check_receipt(self.receipt.clone(), &expected, transcript).map_err(BundleError::Receipt)?;
-        Ok(BundleVerdict { checked, assurance })
+        let receipt = self.receipt.clone();
+        let judged = if is_refusal(&receipt) {
+            check_refusal(&receipt, &expected, transcript).map(|()| Judged::Refused(receipt))
+        } else {
+            check_receipt(receipt, &expected, transcript).map(Judged::Served)
+        };
+        Ok(BundleVerdict { judged: judged.map_err(BundleError::Receipt)?, assurance })
     }
 
     fn appraise(

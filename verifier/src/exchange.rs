@@ -20,8 +20,9 @@ use tokio::time::timeout;
 
 use crate::bundle::ReceiptBundle;
 use crate::event_gate::EventGate;
-use crate::fetch::{ANSWER_BYTES_MAX, NodeError, collect, refusal, send};
+use crate::fetch::{ANSWER_BYTES_MAX, NodeError, collect, send};
 use crate::receipts::{CheckedReceipt, Expected, ReceiptError, Usage, check_receipt, is_receipt_id};
+pub use crate::refusals::Refusal;
 use crate::session::{JSON, Session, SessionError};
 use crate::sse::{DoneGate, SseError};
 use crate::tab::Tab;
@@ -59,24 +60,6 @@ pub enum Reply {
     Answer(Box<Exchange>),
     /// The node refused.
     Refused(Refusal),
-}
-
-/// A refusal, with the bytes the node sent.
-pub struct Refusal {
-    /// HTTP status.
-    pub status: StatusCode,
-    /// The headers a client may act on.
-    pub headers: HeaderMap,
-    /// The error body.
-    pub body: Bytes,
-}
-
-impl Refusal {
-    /// The refusal as an error.
-    #[must_use]
-    pub fn to_error(&self) -> NodeError {
-        refusal(self.status, &self.body)
-    }
 }
 
 /// Why an answer cannot be taken for what it claims to be.
@@ -145,10 +128,10 @@ pub struct Exchange {
     ended: bool,
 }
 
-struct Asked {
-    path: &'static str,
-    request_digest: Sha256Digest,
-    completion_tokens_max: Option<u64>,
+pub(crate) struct Asked {
+    pub(crate) path: &'static str,
+    pub(crate) request_digest: Sha256Digest,
+    pub(crate) completion_tokens_max: Option<u64>,
 }
 
 enum Gate {
@@ -218,7 +201,7 @@ impl Session {
         if !head.status.is_success() {
             let body = collect(body, DURING, ANSWER_BYTES_MAX).await.map_err(ExchangeError::Node)?;
             ticket.certain = head.status.is_client_error();
-            return Ok(Reply::Refused(Refusal { status: head.status, headers: head.headers, body }));
+            return Ok(Reply::Refused(Refusal { status: head.status, headers: head.headers, body, asked }));
         }
         let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let is_stream =
@@ -359,7 +342,8 @@ impl Exchange {
         if !marked || !matches!(checked.usage.outcome.as_str(), "complete" | "length") {
             return Err(ExchangeError::Incomplete { charged: Some(checked.usage) });
         }
-        let bundle = ReceiptBundle::new(&self.session, &self.tab, &checked, &self.expected(Some(response_digest)));
+        let bundle =
+            ReceiptBundle::new(&self.session, &self.tab, &checked.receipt, &self.expected(Some(response_digest)));
         let tail = match self.gate {
             Gate::Stream(gate) => gate.into_held(),
             Gate::Events(gate) => gate.into_held(),
@@ -445,7 +429,7 @@ fn account(
     Ok(checked)
 }
 
-fn expected<'a>(
+pub(crate) fn expected<'a>(
     session: &'a Session,
     tab: &Tab,
     asked: &'a Asked,
@@ -466,7 +450,7 @@ fn expected<'a>(
     }
 }
 
-fn parse_receipt(bytes: &[u8]) -> Result<Receipt, ReceiptError> {
+pub(crate) fn parse_receipt(bytes: &[u8]) -> Result<Receipt, ReceiptError> {
     Receipt::from_json(bytes).map_err(ReceiptError::Rejected)
 }
 

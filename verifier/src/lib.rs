@@ -30,6 +30,7 @@ pub mod payment;
 mod proving_keys;
 pub mod proxy;
 pub mod receipts;
+pub mod refusals;
 pub mod release;
 pub mod session;
 pub mod sse;

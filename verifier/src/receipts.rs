@@ -137,6 +137,9 @@ pub enum ReceiptError {
         /// Its cost.
         cost: Credits,
     },
+    /// What says that a call was refused charges for it.
+    #[error("the receipt of a refusal meters or charges")]
+    RefusalCharged,
     /// The settlement does not agree with the receipts.
     #[error("the settlement is wrong: {what}")]
     Settlement {
@@ -152,6 +155,7 @@ impl ReceiptError {
         match self {
             Self::Rejected(rejection) => rejection.code(),
             Self::Missing => "receipt.missing",
+            Self::RefusalCharged => "receipt.refusal_charged",
             Self::Malformed { .. } | Self::Event { .. } => "receipt.malformed",
             Self::Mismatch { .. } => "receipt.mismatch",
             Self::Cost { .. } => "receipt.cost",
@@ -171,6 +175,22 @@ pub fn check_receipt(
     expected: &Expected<'_>,
     transcript: &mut Transcript,
 ) -> Result<CheckedReceipt, ReceiptError> {
+    check_bytes(&receipt, expected, transcript)?;
+    // 3. Endpoint, machine, model.
+    let subject = check_subject(&receipt, expected);
+    let model = step(transcript, "receipt.subject", subject)?;
+    // 4. Tab, price sheet, cost.
+    let usage = check_usage(&receipt, expected, model);
+    let usage = step(transcript, "receipt.cost", usage)?;
+    Ok(CheckedReceipt { receipt, usage })
+}
+
+/// Steps 1 and 2, which receipts of refusals have too.
+pub(crate) fn check_bytes(
+    receipt: &Receipt,
+    expected: &Expected<'_>,
+    transcript: &mut Transcript,
+) -> Result<(), ReceiptError> {
     // 1. Signature, key, keyset, order of events.
     receipt.verify(expected.keyset, transcript).map_err(ReceiptError::Rejected)?;
     // 2. The bytes this side sent and received.
@@ -185,16 +205,11 @@ pub fn check_receipt(
         }
         None => transcript.skip("receipt.response", "the answer was not received to its end"),
     }
-    // 3. Endpoint, machine, model.
-    let subject = check_subject(&receipt, expected);
-    let model = step(transcript, "receipt.subject", subject)?;
-    // 4. Tab, price sheet, cost.
-    let usage = check_usage(&receipt, expected, model);
-    let usage = step(transcript, "receipt.cost", usage)?;
-    Ok(CheckedReceipt { receipt, usage })
+    Ok(())
 }
 
-fn check_subject<'a>(receipt: &Receipt, expected: &Expected<'a>) -> Result<&'a ModelOffer, ReceiptError> {
+/// Of step 3 what receipts of refusals have too: endpoint and machine.
+pub(crate) fn check_machine(receipt: &Receipt, expected: &Expected<'_>) -> Result<(), ReceiptError> {
     if !is_receipt_id(&receipt.receipt_id) {
         return Err(ReceiptError::Malformed { detail: "its id is not made of letters, digits, - and _".to_owned() });
     }
@@ -207,6 +222,11 @@ fn check_subject<'a>(receipt: &Receipt, expected: &Expected<'a>) -> Result<&'a M
     if let Some(attested) = &expected.launch_digest {
         equal("launch digest", &launch_digest, attested)?;
     }
+    Ok(())
+}
+
+fn check_subject<'a>(receipt: &Receipt, expected: &Expected<'a>) -> Result<&'a ModelOffer, ReceiptError> {
+    check_machine(receipt, expected)?;
     let (model, weights) = one(receipt, "model.weights", |event| match event {
         Event::ModelWeights { model, weights } => Some((model.clone(), weights.to_string())),
         _ => None,
@@ -282,7 +302,11 @@ fn credits(number: u64) -> Result<Credits, ReceiptError> {
     Credits::new(number).map_err(|error| ReceiptError::Malformed { detail: error.to_string() })
 }
 
-fn step<T>(transcript: &mut Transcript, id: &'static str, result: Result<T, ReceiptError>) -> Result<T, ReceiptError> {
+pub(crate) fn step<T>(
+    transcript: &mut Transcript,
+    id: &'static str,
+    result: Result<T, ReceiptError>,
+) -> Result<T, ReceiptError> {
     match &result {
         Ok(_) => transcript.pass(id, pass_detail(id)),
         Err(error) => transcript.fail(id, chain(error)),
@@ -294,6 +318,7 @@ fn pass_detail(id: &'static str) -> &'static str {
     match id {
         "receipt.request" => "covers the request bytes as sent",
         "receipt.response" => "covers the response bytes as received",
+        "receipt.refusal" => "says that the call was refused, and charges nothing",
         "receipt.subject" => "names the attested machine and the offered model and weights",
         _ => "charges no more than the offered price",
     }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use verifier::error::chain;
 use verifier::estimate::RequestShape;
 use verifier::exchange::ExchangeError;
+use verifier::exchange::Refusal;
 use verifier::logged::LogError;
 use verifier::payment::PaymentError;
 use verifier::payment::pick_model;
@@ -63,8 +64,8 @@ pub(crate) async fn run(args: Chat, out: Output, report: &mut Report) -> Result<
         request_id: None,
         completion_tokens_max: shape.completion_tokens_max,
     };
-    let answered = converse(&session, &tab, request, out, report).await;
     let directories: Vec<PathBuf> = args.keep_receipt.into_iter().chain([payer.store().receipts_dir()]).collect();
+    let answered = converse(&session, &tab, request, &directories, out, report).await;
     let kept = match answered {
         Ok(answer) => keep(answer, &directories, out, report).await,
         Err(error) => Err(error),
@@ -134,12 +135,16 @@ async fn converse(
     session: &Session,
     tab: &Arc<Tab>,
     request: InferenceRequest,
+    directories: &[PathBuf],
     out: Output,
     report: &mut Report,
 ) -> Result<Answer, Error> {
     let mut exchange = match session.infer(tab, request).await? {
         Reply::Answer(exchange) => exchange,
-        Reply::Refused(refused) => return Err(ExchangeError::Node(refused.to_error()).into()),
+        Reply::Refused(refused) => {
+            keep_refusal(&refused, session, tab, directories, out, report).await;
+            return Err(ExchangeError::Node(refused.to_error()).into());
+        }
     };
     let mut text = Text::default();
     let read = tokio::select! {
@@ -192,6 +197,33 @@ impl Text {
         });
         self.shown.push_str(&new);
         new
+    }
+}
+
+/// What shows others that the node refused. That it did is told in any case.
+async fn keep_refusal(
+    refused: &Refusal,
+    session: &Session,
+    tab: &Tab,
+    directories: &[PathBuf],
+    out: Output,
+    report: &mut Report,
+) {
+    match refused.receipt(session, tab, &mut Transcript::default()).await {
+        Ok(Some(bundle)) => {
+            let stored: Result<Vec<_>, _> = directories.iter().map(|directory| bundle.store(directory)).collect();
+            match stored {
+                Ok(files) => {
+                    super::receipt::put_refusal(&bundle.receipt, files.first().map(PathBuf::as_path), report);
+                    files
+                        .iter()
+                        .for_each(|file| out.say(&format!("receipt of the refusal kept as {}", file.display())));
+                }
+                Err(error) => out.say(&format!("receipt of the refusal not stored: {}", chain(&error))),
+            }
+        }
+        Ok(None) => out.say("the node gives no receipt of its refusal"),
+        Err(error) => out.say(&format!("the node's receipt of its refusal is none: {}", chain(&error))),
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use attestation::{Transcript, UnixTime};
+use attestation::{Receipt, Transcript, UnixTime};
 use serde_json::json;
-use verifier::bundle::{BUNDLE_BYTES_MAX, BundleVerdict};
+use verifier::bundle::{BUNDLE_BYTES_MAX, BundleVerdict, Judged};
 use verifier::clock::{format_time, parse_time};
 use verifier::config::ConfigError;
 use verifier::files::read_capped;
@@ -32,9 +32,12 @@ pub(crate) fn verify(args: &ReceiptVerify, out: Output, report: &mut Report) -> 
     let outcome = judge(args, &bundle, trust.as_ref(), at, report);
     out.transcript(&report.transcript);
     let verdict = outcome?;
-    put_receipt(&verdict.checked, Some(&args.file), report);
+    match &verdict.judged {
+        Judged::Served(checked) => put_receipt(checked, Some(&args.file), report),
+        Judged::Refused(receipt) => put_refusal(receipt, Some(&args.file), report),
+    }
     report.put("judged_at", json!(at.0));
-    let receipt = &verdict.checked.receipt.receipt_id;
+    let receipt = &verdict.judged.receipt().receipt_id;
     match verdict.assurance {
         Some(assurance) => {
             report.verified("VERIFIED", Some(assurance.to_string()));
@@ -172,6 +175,13 @@ pub(crate) fn put_receipt(checked: &CheckedReceipt, file: Option<&Path>, report:
             "running_total": usage.running_total,
         }),
     );
+}
+
+/// That a call was refused, and where the receipt that says so is kept.
+pub(crate) fn put_refusal(receipt: &Receipt, file: Option<&Path>, report: &mut Report) {
+    let file = file.map(|file| file.display().to_string());
+    report.put("receipt", json!({"id": receipt.receipt_id, "served_at": receipt.served_at, "file": file}));
+    report.put("refused", json!(true));
 }
 
 fn read_bundle(path: &Path) -> Result<ReceiptBundle, Error> {

@@ -12,6 +12,7 @@ mod reply;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use attestation::{Clock, Transcript};
@@ -28,11 +29,13 @@ use tokio::sync::{RwLock, oneshot, watch};
 
 pub use keeper::Log;
 
+use crate::bundle::ReceiptBundle;
 use crate::error::Error;
-use crate::exchange::Answer;
+use crate::exchange::{Answer, Refusal};
 use crate::fetch::NodeError;
 use crate::payment::Payer;
-use crate::session::{SessionError, fresh_idempotency_key};
+use crate::session::{Session, SessionError, fresh_idempotency_key};
+use crate::tab::Tab;
 use crate::target::NodeUrl;
 use crate::verify::Trust;
 use keeper::{Keeper, KeeperConfig};
@@ -49,6 +52,8 @@ const TEND_MS: u64 = 500;
 const SHUTDOWN_SECS: u64 = 20;
 /// Time for the last receipts to be shown in the node's log.
 const PLACES_SECS: u64 = 12;
+/// Receipts of refusals that one proxy keeps: a program that asks wrongly again and again must not fill the disk.
+const REFUSALS_KEPT_MAX: usize = 1000;
 
 /// How a proxy is set up.
 pub struct ProxyConfig {
@@ -81,6 +86,8 @@ pub struct Proxy {
 pub(crate) struct Shared {
     keeper: Keeper,
     receipts: Vec<PathBuf>,
+    /// How many calls were refused.
+    refusals: AtomicUsize,
     /// Read by whoever asks the node for a receipt's place in its log.
     asking: RwLock<()>,
     danger_listen_anywhere: bool,
@@ -95,7 +102,7 @@ impl Shared {
     /// Stores an answer's receipt and tells what it cost.
     fn account(&self, answer: &Answer) {
         let usage = &answer.receipt.usage;
-        self.store(answer);
+        self.store(&answer.bundle);
         self.log(&format!(
             "served: {}+{} tokens, {} credits, tab total {}, receipt {}",
             usage.prompt_tokens,
@@ -106,11 +113,27 @@ impl Shared {
         ));
     }
 
-    fn store(&self, answer: &Answer) {
+    fn store(&self, bundle: &ReceiptBundle) {
         for directory in &self.receipts {
-            if let Err(error) = answer.bundle.store(directory) {
+            if let Err(error) = bundle.store(directory) {
                 self.log(&format!("receipt not stored: {}", crate::error::chain(&error)));
             }
+        }
+    }
+
+    /// Asks for the receipt of a refusal and stores it. Whoever was refused knows by then.
+    async fn keep_refusal(&self, session: &Session, tab: &Tab, refused: &Refusal) {
+        let (error, number) = (refused.to_error(), self.refusals.fetch_add(1, Ordering::Relaxed));
+        if number >= REFUSALS_KEPT_MAX {
+            return self.log(&format!("refused: {}; no more receipts of refusals are kept", error.code()));
+        }
+        match refused.receipt(session, tab, &mut Transcript::default()).await {
+            Ok(Some(bundle)) => {
+                self.store(&bundle);
+                self.log(&format!("refused: {}, receipt {}", error.code(), bundle.receipt.receipt_id));
+            }
+            Ok(None) => self.log(&format!("refused: {}, without a receipt", error.code())),
+            Err(error) => self.log(&format!("the receipt of a refusal is none: {}", crate::error::chain(&error))),
         }
     }
 
@@ -118,7 +141,7 @@ impl Shared {
     async fn note_place(&self, mut answer: Answer) {
         match answer.ask_for_log_proof().await {
             Ok(None) => {}
-            Ok(Some(_)) => self.store(&answer),
+            Ok(Some(_)) => self.store(&answer.bundle),
             Err(error) => self.log(&format!(
                 "receipt {} is not shown to be in the node's log: {}",
                 answer.receipt.receipt.receipt_id,
@@ -143,7 +166,14 @@ impl Proxy {
             .map_err(|source| Error::Io { action: format!("listen on {listen}"), source })?;
         Ok(Self {
             listener,
-            shared: Arc::new(Shared { keeper, receipts, asking: RwLock::default(), danger_listen_anywhere, log }),
+            shared: Arc::new(Shared {
+                keeper,
+                receipts,
+                refusals: AtomicUsize::new(0),
+                asking: RwLock::default(),
+                danger_listen_anywhere,
+                log,
+            }),
         })
     }
 

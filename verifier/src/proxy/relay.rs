@@ -53,8 +53,15 @@ pub(crate) async fn infer(shared: Arc<Shared>, ask: Ask, mut reply: ReplySender)
     match obtain(&shared, &ask, &mut reply).await {
         Ok(Obtained::ClientGone) => shared.log("client left before the answer began"),
         Ok(Obtained::Answer(lease, exchange)) => relay(&shared, lease, *exchange, reply).await,
-        // A client that went away does not want the answer.
-        Ok(Obtained::Refused(refused)) => drop(reply.send(refusal_response(refused))),
+        Ok(Obtained::Refused(lease, refused)) => {
+            // A client that went away does not want the answer.
+            drop(reply.send(refusal_response(&refused)));
+            // The tab may be closed from here on; its receipts can be asked for all the same, and a proxy that stops waits for that.
+            let _asking = shared.asking.read().await;
+            let (session, tab) = (lease.session.clone(), Arc::clone(&lease.tab));
+            drop(lease);
+            shared.keep_refusal(&session, &tab, &refused).await;
+        }
         Err(problem) => {
             shared.log(&format!("request failed: {} ({})", problem.message, problem.code));
             drop(reply.send(problem.response()));
@@ -64,7 +71,7 @@ pub(crate) async fn infer(shared: Arc<Shared>, ask: Ask, mut reply: ReplySender)
 
 enum Obtained {
     Answer(Lease, Box<Exchange>),
-    Refused(Refusal),
+    Refused(Lease, Refusal),
     ClientGone,
 }
 
@@ -112,7 +119,7 @@ async fn obtain(shared: &Shared, ask: &Ask, reply: &mut ReplySender) -> Result<O
                 drop(lease);
                 tokio::time::sleep(Duration::from_millis(BUSY_PAUSE_MS)).await;
             }
-            Ok(Reply::Refused(refused)) => return Ok(Obtained::Refused(refused)),
+            Ok(Reply::Refused(refused)) => return Ok(Obtained::Refused(lease, refused)),
             Err(ExchangeError::Node(error)) if attempt < TRIES && error.is_connection_lost() => {
                 given_up += u32::from(!error.is_definitive());
                 demand.tried = Some(lease.tab_ref());
@@ -294,8 +301,8 @@ fn finish_head(
     response
 }
 
-fn refusal_response(refused: Refusal) -> Response<ReplyBody> {
-    let mut response = json_response(refused.status, refused.body);
+fn refusal_response(refused: &Refusal) -> Response<ReplyBody> {
+    let mut response = json_response(refused.status, refused.body.clone());
     for name in REFUSAL_HEADERS {
         if let Some(value) = refused.headers.get(name) {
             response.headers_mut().insert(HeaderName::from_static(name), value.clone());
@@ -318,10 +325,13 @@ pub(crate) fn problem(error: &Error) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::Asked;
 
     fn refused(status: u16, code: &str) -> Refusal {
         let body = serde_json::json!({"error": {"message": "m", "type": "t", "param": null, "code": code}}).to_string();
-        Refusal { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body: body.into() }
+        let asked =
+            Asked { path: "/v1/chat/completions", request_digest: Sha256Digest::of(b""), completion_tokens_max: None };
+        Refusal { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body: body.into(), asked }
     }
 
     #[test]
@@ -355,7 +365,7 @@ mod tests {
         let mut refused = refused(429, "rate");
         refused.headers.insert("retry-after-ms", HeaderValue::from_static("250"));
         refused.headers.insert("set-cookie", HeaderValue::from_static("x"));
-        let response = refusal_response(refused);
+        let response = refusal_response(&refused);
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers().get("retry-after-ms").unwrap(), "250");
         assert!(response.headers().get("set-cookie").is_none());
