@@ -446,6 +446,13 @@ impl LedgerError {
     }
 }
 
+impl LedgerError {
+    /// Whether a client finds it in what a ledger answers; no ledger says so of itself.
+    pub const fn is_found_by_clients(&self) -> bool {
+        self.http_status() == 502 && !matches!(self, Self::Unrecognised { .. })
+    }
+}
+
 impl From<SpendRejection> for LedgerError {
     fn from(rejection: SpendRejection) -> Self {
         match rejection {

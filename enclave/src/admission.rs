@@ -71,7 +71,7 @@ fn cheap_checks(guardian: &Guardian, request: &OpenTabRequest) -> Result<(), Pro
     if guardian.is_draining() {
         return Err(Problem::unavailable("node.draining", 5, "this node is stopping; use another one"));
     }
-    guardian.require_log()?;
+    guardian.require_witnessed()?;
     if !guardian.config.prices.tiers.contains(&request.c_max) {
         return Err(Problem::invalid("tab.tier", "c_max", "the reserve must be one of the offer's tiers"));
     }

@@ -33,7 +33,7 @@ use crate::receipt_log::ReceiptLog;
 use crate::sealed::tinfoil::{self, TinfoilFace};
 use crate::state::{Guardian, Work};
 use crate::vsock::VsockListener;
-use crate::{attestation_api, canary, metrics, routes, settlement};
+use crate::{attestation_api, canary, ledger_watch, metrics, routes, settlement};
 
 /// Purpose under which offers are signed (protocol.md §5.2).
 pub const OFFER_PURPOSE: &str = "cloister/offer/v1";
@@ -75,6 +75,7 @@ async fn serve(
     loops.spawn(settlement::expiry_loop(Arc::clone(&guardian)));
     loops.spawn(settlement::replay_loop(Arc::clone(&guardian)));
     loops.spawn(keep_log(Arc::clone(&guardian)));
+    loops.spawn(ledger_watch::run(Arc::clone(&guardian)));
     let ended = until_the_end(&guardian, &mut serving, &mut loops).await;
     // Until they are gone they use what is finished below.
     loops.shutdown().await;
@@ -296,10 +297,10 @@ async fn connect_ledger(
 ) -> anyhow::Result<(LedgerClient, credits::params::VerifyingParams)> {
     let ledger = &config.ledger;
     let pins = Pins { ledger_id: ledger.ledger_id, ledger_key: ledger.ledger_key, vk_digest: ledger.vk_digest };
-    let watch = ledger.quorum().map(|quorum| Watch { quorum, clock: Arc::clone(clock) });
+    let watch = ledger.quorum().map(|quorum| Watch::new(quorum, Arc::clone(clock)));
     let until = tokio::time::Instant::now() + LEDGER_WITNESSED_TIMEOUT;
     let client = loop {
-        match LedgerClient::connect_watched(&ledger.url, pins, watch.clone()).await {
+        match LedgerClient::connect_watched(&ledger.url, pins, None, watch.clone()).await {
             // A ledger that has just started is not witnessed yet.
             Err(ConnectError::Ledger(LedgerError::Unwitnessed)) if tokio::time::Instant::now() < until => {
                 tokio::time::sleep(LEDGER_WITNESSED_PAUSE).await;

@@ -125,7 +125,7 @@ fn check_open(guardian: &Guardian, tab: &Tab) -> Result<(), Problem> {
             "the model is still being loaded; nothing was charged: send the request again shortly",
         ));
     }
-    guardian.require_log()
+    guardian.require_witnessed()
 }
 
 /// What the request could cost at most, if it names its own maximum or takes the default.

@@ -33,6 +33,7 @@ pub mod gpu;
 pub mod hardening;
 pub mod inference;
 pub mod keys;
+pub mod ledger_watch;
 pub mod limits;
 pub mod line_service;
 pub mod listener;

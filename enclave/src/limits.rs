@@ -207,6 +207,10 @@ pub const LOG_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub const LOG_COSIGN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Time in which the log must be there and witnessed at boot; then the try that is under way is the last.
 pub const LOG_OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time between two looks whether the ledger's log is witnessed, if witnesses of it are configured.
+pub const LEDGER_LOOK_PAUSE: Duration = Duration::from_secs(5);
+/// Time without that after which no work is taken (`ledger.unwitnessed`): a ledger that was put back or goes on elsewhere may pay nobody.
+pub const LEDGER_UNWITNESSED_MAX: Duration = Duration::from_secs(15);
 /// Time in which the ledger's log must be witnessed at boot, if witnesses of it are configured …
 pub const LEDGER_WITNESSED_TIMEOUT: Duration = Duration::from_secs(20);
 /// … and time until it is asked again.

@@ -101,6 +101,8 @@ pub enum Failure {
     ReceiptLog,
     /// No certificate of a public authority was to be had.
     Certificate,
+    /// The ledger's state was not shown to be one that its witnesses saw.
+    LedgerWitnesses,
 }
 
 /// The counts of this boot.

@@ -126,7 +126,7 @@ async fn openapi(State(guardian): Shared) -> Response {
 }
 
 async fn health(State(guardian): Shared) -> Response {
-    let (status, text) = if guardian.is_draining() || guardian.require_log().is_err() {
+    let (status, text) = if guardian.is_draining() || guardian.require_witnessed().is_err() {
         (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
     } else if !guardian.engine_was_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "starting")

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use attestation::{Clock, GpuSection, Receipt, Sha256Digest, Signed};
 use credits::params::VerifyingParams;
-use credits::{Bytes32, Nullifier, Offer};
+use credits::{Bytes32, LedgerError, Nullifier, Offer};
 use ledger_client::LedgerClient;
 use tokio::sync::{RwLock, Semaphore, watch};
 
@@ -90,6 +90,8 @@ pub struct Work {
     /// Bounds those of tabs about their receipts in it.
     pub log_waiters: Semaphore,
     engine_ready: AtomicBool,
+    /// Whether what is shown as the ledger may be none.
+    ledger_doubted: AtomicBool,
     tabs: Mutex<Tabs>,
     /// Counts for the operator.
     pub metrics: Arc<Metrics>,
@@ -109,6 +111,7 @@ impl Default for Work {
             log_readers: Semaphore::new(LOG_READERS_MAX),
             log_waiters: Semaphore::new(LOG_WAITERS_MAX),
             engine_ready: AtomicBool::new(false),
+            ledger_doubted: AtomicBool::new(false),
             tabs: Mutex::default(),
             metrics: Arc::default(),
             receipts: ReceiptStore::of(RECEIPTS_HELD_MAX, CALLS_PER_TAB_MAX),
@@ -200,8 +203,16 @@ impl Guardian {
         self.work.engine_ready.store(true, Ordering::Release);
     }
 
-    /// Whether receipts of new work would be logged, where there is a log.
-    pub fn require_log(&self) -> Result<(), Problem> {
+    /// From now on work is refused because what is shown as the ledger may be none, or is taken again.
+    pub fn doubt_ledger(&self, doubted: bool) {
+        self.work.ledger_doubted.store(doubted, Ordering::Release);
+    }
+
+    /// Whether new work would be receipted and paid, as far as witnesses of either log can tell.
+    pub fn require_witnessed(&self) -> Result<(), Problem> {
+        if self.work.ledger_doubted.load(Ordering::Acquire) {
+            return Err(LedgerError::Unwitnessed.into());
+        }
         if self.receipt_log.as_ref().is_none_or(|log| log.is_kept()) {
             return Ok(());
         }

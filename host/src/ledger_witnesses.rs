@@ -1,11 +1,12 @@
 //! Has witnesses cosign the ledger's log, again and again, and publishes what they cosigned (protocol §4.12).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use credits::Bytes32;
+use credits::{Bytes32, LedgerError};
 use ledger::{DurableLedger, LogHead, WitnessedHead};
 use tlog::Quorum;
 use tlog::cosignature::signatures_of;
@@ -16,10 +17,14 @@ use tokio::runtime::Handle;
 use crate::output;
 use crate::relay::{Grown, Relay};
 
-/// Time between two heads …
-const ROUND: Duration = Duration::from_secs(5);
-/// … and after one that too few cosigned.
+/// Time between two looks whether the log has grown. Readers wait for a head that covers what they were shown.
+const LOOK: Duration = Duration::from_millis(500);
+/// Time after which the same head is cosigned again: readers want a new time.
+const AGAIN: Duration = Duration::from_secs(5);
+/// And after one that not all cosigned.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long a head that more witnesses cosigned is shown rather than a newer one.
+const BETTER_FOR: Duration = Duration::from_secs(3);
 
 /// Rounds that go on until this is dropped, which waits for the one that is under way.
 pub(crate) struct Rounds {
@@ -43,13 +48,14 @@ impl Rounds {
             bail!("a reader can name {WITNESSES_MAX} witnesses, not {}", witnesses.len());
         }
         let relay = Relay::new(witnesses, "cloister-host ledger info")?;
+        let mut keeper = Keeper { log: LedgerLog { ledger, runtime }, relay, published, asked: None, shown: None };
         let (stop, stopped) = channel();
-        let log = LedgerLog { ledger, runtime };
         // Before the ledger is served, so that a start of it is no moment in which readers refuse it.
-        let mut pause = round(&log, &relay, &published);
+        keeper.look();
         let rounds = move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause) {
-                pause = round(&log, &relay, &published);
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK) {
+                // It said what was wrong. The next look may fare better, and without looks every reader would refuse the ledger.
+                let _ = catch_unwind(AssertUnwindSafe(|| keeper.look()));
             }
         };
         let thread = std::thread::Builder::new().name("witnesses".to_owned()).spawn(rounds);
@@ -68,24 +74,46 @@ impl Drop for Rounds {
     }
 }
 
-/// One head; the time until the next.
-fn round(log: &LedgerLog, relay: &Relay, published: &WitnessedHead) -> Duration {
-    let LogHead { size, note, .. } = match log.runtime.block_on(log.ledger.log_head()) {
-        Ok(head) => head,
-        Err(error) => {
-            output::note(&format!("the ledger's log is not cosigned: {error}"));
-            return RETRY;
+/// Has heads cosigned.
+struct Keeper {
+    log: LedgerLog,
+    relay: Relay,
+    published: WitnessedHead,
+    /// When witnesses were asked last, about how many entries, and whether all cosigned.
+    asked: Option<(Instant, u64, bool)>,
+    /// When the head that is shown was cosigned, and by how many.
+    shown: Option<(Instant, usize)>,
+}
+
+impl Keeper {
+    /// Asks witnesses if the log has grown, or it is time again.
+    fn look(&mut self) {
+        let head = self.log.runtime.block_on(self.log.ledger.log_head());
+        let LogHead { size, note, .. } = match head {
+            Ok(head) => head,
+            Err(LedgerError::Unavailable) => return,
+            Err(error) => return output::note(&format!("the ledger's log is not cosigned: {error}")),
+        };
+        if let Some((when, before, all)) = self.asked {
+            let pause = if all { AGAIN } else { RETRY };
+            let grown = size != before && (all || when.elapsed() >= RETRY);
+            if !grown && when.elapsed() < pause {
+                return;
+            }
         }
-    };
-    let cosigned = relay.cosign(&note, size, log);
-    // A reader needs more than half of the witnesses. While they are away, what they said before is the newest that he can be shown.
-    if cosigned.witnesses < Quorum::majority(relay.witnesses()) {
-        return RETRY;
+        let cosigned = self.relay.cosign(&note, size, &self.log);
+        let all = self.relay.witnesses();
+        self.asked = Some((Instant::now(), size, cosigned.witnesses == all));
+        let better = self.shown.is_some_and(|(when, by)| by > cosigned.witnesses && when.elapsed() < BETTER_FOR);
+        // A reader needs more than half of the witnesses.
+        if better || cosigned.witnesses < Quorum::majority(all) {
+            return;
+        }
+        let origin = note.split('\n').next().unwrap_or_default();
+        let lines = signatures_of(&cosigned.lines, origin, NOTE_SIGNATURES_MAX - 1);
+        self.published.publish(note + &lines);
+        self.shown = Some((Instant::now(), cosigned.witnesses));
     }
-    let origin = note.split('\n').next().unwrap_or_default();
-    let lines = signatures_of(&cosigned.lines, origin, NOTE_SIGNATURES_MAX - 1);
-    published.publish(note + &lines);
-    ROUND
 }
 
 struct LedgerLog {

@@ -1,6 +1,6 @@
 //! The way to witnesses (C2SP tlog-witness): a checkpoint and the proof that it extends what they saw, and their cosignatures back.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,10 @@ const ANSWER_BYTES_MAX: usize = 16 << 10;
 const OTHER: &str = "the log was put back to an older state, or another copy of it goes on";
 /// Signature lines of one witness that are passed on.
 const LINES_PER_WITNESS_MAX: usize = 4;
+/// Times that a witness is asked about one head.
+const TRIES: u32 = 5;
+/// Heads in a row about which a witness may have been told more by others before that is worth a word.
+const OVERTAKEN_MAX: u32 = 20;
 /// Witnesses that are asked.
 const WITNESSES_MAX: usize = 32;
 
@@ -57,6 +61,8 @@ struct Witness {
     url: String,
     /// Entries it has seen, as far as is known here.
     seen: AtomicU64,
+    /// Heads in a row about which it had seen more.
+    overtaken: AtomicU32,
     /// Why it did not cosign the last time.
     refused: Mutex<Option<String>>,
 }
@@ -93,6 +99,7 @@ impl Relay {
             Ok(Witness {
                 url: url.trim_end_matches('/').to_owned(),
                 seen: AtomicU64::new(0),
+                overtaken: AtomicU32::new(0),
                 refused: Mutex::default(),
             })
         };
@@ -119,20 +126,35 @@ impl Relay {
             let asked: Vec<_> = self
                 .witnesses
                 .iter()
-                .map(|witness| threads.spawn(move || self.ask(witness, note, size, log)))
+                .map(|witness| {
+                    let asking = move || self.ask(witness, note, size, log);
+                    std::thread::Builder::new().spawn_scoped(threads, asking)
+                })
                 .collect();
-            asked.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+            let answer = |asking: std::io::Result<std::thread::ScopedJoinHandle<'_, _>>| match asking {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("asking it failed"))),
+                Err(error) => Err(anyhow::Error::new(error).context("start a thread to ask it")),
+            };
+            asked.into_iter().map(answer).collect::<Vec<_>>()
         });
         for (witness, answer) in self.witnesses.iter().zip(answers) {
-            match answer.unwrap_or_else(|_| Err(anyhow::anyhow!("asking it failed"))) {
-                Ok(Some(more)) => {
+            let usable = answer.and_then(|more| {
+                let lines = more.map(|more| signatures_of(&more, origin, LINES_PER_WITNESS_MAX));
+                if lines.as_ref().is_some_and(String::is_empty) {
+                    bail!("its answer has no cosignature")
+                }
+                Ok(lines)
+            });
+            match usable {
+                Ok(Some(lines)) => {
+                    witness.overtaken.store(0, Ordering::Relaxed);
                     witness.tell(None);
-                    let lines = signatures_of(&more, origin, LINES_PER_WITNESS_MAX);
-                    cosigned.witnesses = cosigned.witnesses.saturating_add(usize::from(!lines.is_empty()));
+                    cosigned.witnesses = cosigned.witnesses.saturating_add(1);
                     cosigned.lines.push_str(&lines);
                 }
                 // Another service of the same log was there with more of it: the next head will be newer.
-                Ok(None) => {}
+                Ok(None) if witness.overtaken.fetch_add(1, Ordering::Relaxed) < OVERTAKEN_MAX => {}
+                Ok(None) => witness.tell(Some("each time it has seen a little more than it is shown")),
                 Err(error) => {
                     let text = format!("{error:#}");
                     witness.tell(Some(&text));
@@ -146,8 +168,9 @@ impl Relay {
     /// Its signature lines; none if it saw what was appended meanwhile.
     fn ask(&self, witness: &Witness, note: &str, size: u64, log: &dyn Grown) -> anyhow::Result<Option<String>> {
         let until = Instant::now() + WITNESS_TIMEOUT;
-        // Twice: what is believed here of what it has seen may be old, and it says what is right.
-        for _ in 0..2 {
+        // What is believed here of what it has seen may be old, and it says what is right; others may bring it more meanwhile.
+        let mut told = None;
+        for _ in 0..TRIES {
             let seen = witness.seen.load(Ordering::Relaxed).min(size);
             let proof = log.consistency(seen, size)?;
             let submitted = async {
@@ -169,7 +192,11 @@ impl Relay {
                     }
                     bail!("it has seen {other} entries and there are {size} here: {OTHER}")
                 }
-                Said::Seen(other) => witness.seen.store(other, Ordering::Relaxed),
+                Said::Seen(other) if told.is_some_and(|before| other <= before) => break,
+                Said::Seen(other) => {
+                    told = Some(other);
+                    witness.seen.store(other, Ordering::Relaxed);
+                }
             }
         }
         bail!("it sees another state of the log each time it is asked: {OTHER}")
@@ -285,6 +312,7 @@ mod tests {
         let (nonsense, honest) = (witness(200, "nonsense\n\n"), witness(200, LINE));
         let cosigned = asked(&[in_the_logs_name, nonsense, honest], &Entries(5));
         assert_eq!((cosigned.witnesses, &*cosigned.lines), (1, LINE), "{cosigned:?}");
+        assert_eq!(cosigned.refusals.len(), 2, "who says nothing of use does not cosign: {cosigned:?}");
     }
 
     #[test]

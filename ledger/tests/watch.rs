@@ -6,6 +6,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use attestation::{Clock, ReceiptKey, UnixTime};
 use credits::{Bytes32, Ledger, LedgerError, LogEntry};
@@ -17,6 +18,7 @@ use tlog::{Checkpoint, Cosigner, Quorum};
 use tokio::net::TcpListener;
 
 const NOW: u64 = 1_800_000_000;
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The reader's clock.
 struct Hand(AtomicU64);
@@ -69,8 +71,9 @@ impl Watched {
 
     async fn connect(&self) -> Result<LedgerClient, LedgerError> {
         let keys = self.witnesses.iter().map(|witness| witness.public().clone()).collect();
-        let watch = Watch { quorum: Quorum::new(keys, 2).unwrap(), clock: self.clock.clone() };
-        match LedgerClient::connect_watched(&self.url, Pins::from(&self.world.info), Some(watch)).await {
+        let quorum = Quorum::new(keys, 2).unwrap();
+        let watch = Watch { quorum, clock: self.clock.clone(), patience: PATIENCE };
+        match LedgerClient::connect_watched(&self.url, Pins::from(&self.world.info), None, Some(watch)).await {
             Ok(client) => Ok(client),
             Err(ConnectError::Ledger(error)) => Err(error),
             Err(other) => panic!("{other}"),
@@ -97,11 +100,36 @@ async fn a_state_that_continues_what_witnesses_saw_is_gone_by() {
     watched.witness().await;
     watched.connect().await.unwrap();
     watched.world.mint(1, 100).await;
-    watched.witness().await;
+    assert_eq!(watched.refused().await, LedgerError::Unwitnessed, "what is shown first was not witnessed yet");
+    // It is a moment later, and that is waited for.
+    let soon = async {
+        tokio::time::sleep(PATIENCE / 3).await;
+        watched.witness().await;
+    };
+    let (client, ()) = tokio::join!(watched.connect(), soon);
+    let client = client.unwrap();
     watched.world.mint(2, 100).await;
+    assert_eq!(client.log(0, 10).await.unwrap().entries.len(), 2, "what came after the witnessed head is proved to");
+}
+
+/// Witnesses cosign one head as often as they are asked. If that were enough, a ledger could go on in two ways behind an old one.
+#[tokio::test]
+async fn a_ledger_whose_growth_is_not_witnessed_is_given_up() {
+    let watched = Watched::start().await;
+    watched.world.mint(1, 100).await;
+    watched.witness().await;
     let client = watched.connect().await.unwrap();
-    assert_eq!(client.newest().unwrap().log_size, 2, "what came after the witnessed head is proved to");
-    assert_eq!(client.log(0, 10).await.unwrap().entries.len(), 2);
+    let spend = watched.world.spend(1, 10).await;
+    client.reserve(spend).await.unwrap();
+    // The head is as new as can be, and covers what was known at the last look.
+    later().await;
+    client.checkpoint(0).await.unwrap();
+    later().await;
+    assert_eq!(client.checkpoint(0).await.map(|_| ()), Err(LedgerError::Unwitnessed));
+    assert_eq!(watched.refused().await, LedgerError::Unwitnessed, "nor does anybody begin with it");
+    watched.witness().await;
+    client.checkpoint(0).await.unwrap();
+    watched.connect().await.unwrap();
 }
 
 #[tokio::test]
@@ -124,16 +152,18 @@ async fn what_too_few_cosigned_or_cosigned_long_ago_is_not_gone_by() {
 #[tokio::test]
 async fn a_ledger_that_does_not_continue_the_witnessed_state_is_refused() {
     let (honest, other) = (Watched::start().await, Watched::start().await);
-    for seed in [1, 2] {
-        honest.world.mint(seed, 100).await;
+    for number in 1..=5 {
+        honest.world.mint(number, 100).await;
     }
     other.world.mint(1, 100).await;
     other.published.publish(honest.cosigned(honest.head().await, 2));
     assert_eq!(other.refused().await, LedgerError::Rollback, "it has fewer entries");
-    other.world.mint(3, 100).await;
+    for number in 6..=9 {
+        other.world.mint(number, 100).await;
+    }
     assert_eq!(other.refused().await, LedgerError::Fork, "as many, and others");
-    other.world.mint(4, 100).await;
-    assert_eq!(other.refused().await, LedgerError::Fork, "more, and others");
+    other.world.mint(10, 100).await;
+    assert_eq!(other.refused().await, LedgerError::Unwitnessed, "more, and nobody saw them");
 }
 
 #[tokio::test]
@@ -160,7 +190,9 @@ async fn witnesses_are_asked_again_before_a_state_is_believed() {
     assert!(matches!(entries.last(), Some(LogEntry::Settle(_))), "{entries:?}");
     // Witnesses who saw another log than this client: one of the two is a fork.
     later().await;
-    other.world.mint(5, 100).await;
+    for number in 5..=8 {
+        other.world.mint(number, 100).await;
+    }
     watched.published.publish(watched.cosigned(other.head().await, 2));
     assert_eq!(client.checkpoint(0).await.map(|_| ()), Err(LedgerError::Fork));
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use acceptance::processes::{Process, free_port, soon};
+use acceptance::proxy::Proxy;
 use acceptance::{World, cli};
 use ledger_testing::Postgres;
 
@@ -49,6 +50,7 @@ fn an_old_copy_of_a_ledger_deceives_nobody_who_names_witnesses() {
     let mut world = World::builder().ledger_watched(3, 2).start().unwrap();
     let wallet = cli::funded_wallet(&world, "first", DEPOSIT).unwrap();
     cli::chat(&world, &wallet, "before", &[]).unwrap().success().unwrap();
+    let proxy = Proxy::start(&world, &cli::funded_wallet(&world, "proxy", DEPOSIT).unwrap()).unwrap();
 
     // Its disk is put back to what it was before the second call.
     world.kill_ledger().unwrap();
@@ -58,6 +60,7 @@ fn an_old_copy_of_a_ledger_deceives_nobody_who_names_witnesses() {
     let balance = ["wallet", "balance", "--wallet", &wallet];
     assert!(in_time(|| cli::json(&world, &balance).unwrap().code == 0), "{}", world.ledger_log());
     cli::chat(&world, &wallet, "after", &[]).unwrap().success().unwrap();
+    assert_eq!(proxy.chat("a tab is open", 2).unwrap(), 200);
     let saw = || world.program("cloister-host").args(["witness", "info", "--dir"]).arg(world.witness_dir(0)).output();
     let entries = String::from_utf8(saw().unwrap().stdout).unwrap();
     assert!(entries.contains("cloister-ledger/"), "{entries}");
@@ -81,6 +84,15 @@ fn an_old_copy_of_a_ledger_deceives_nobody_who_names_witnesses() {
 
     // The first wallet has seen more, and a guardian that begins anew has seen nothing.
     refused_as_unwitnessed(&cli::json(&world, &balance).unwrap());
+    // Nor does a guardian go on that has tabs open: what it served under them would be paid on the copy.
+    let refused = (0..60).any(|_| {
+        std::thread::sleep(Duration::from_secs(1));
+        let answer =
+            proxy.post(r#"{"model":"smollm2-135m","max_tokens":2,"messages":[{"role":"user","content":"x"}]}"#);
+        answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 503") && answer.contains("ledger.unwitnessed"))
+    });
+    assert!(refused, "{} {}", world.guardian_log(), proxy.log());
+    proxy.kill().unwrap();
     world.kill_guardian().unwrap();
     let refused = world.start_guardian().unwrap_err().to_string();
     assert!(refused.contains("too few witnesses said lately"), "{refused}");

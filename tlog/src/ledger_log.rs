@@ -34,19 +34,33 @@ pub fn ledger_head_note(head: &Checkpoint, key: &LogKey, sign: impl FnOnce(&[u8]
     format!("{text}\n{}", line(key.name(), key.id(), &signature))
 }
 
+/// A head that witnesses saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WitnessedHead {
+    /// The head.
+    pub checkpoint: Checkpoint,
+    /// The latest time that as many witnesses as are needed had reached when they cosigned it.
+    pub cosigned: UnixTime,
+}
+
 /// The head that a note says, once the ledger signed it and enough witnesses cosigned it lately.
 ///
 /// # Errors
 /// Those of [`Checkpoint::open`] and [`witnessed`]; [`LogFault::NotLately`].
-pub fn witnessed_ledger_head(note: &str, key: &LogKey, quorum: &Quorum, now: UnixTime) -> Result<Checkpoint, LogFault> {
-    let head = Checkpoint::open(note, key)?;
+pub fn witnessed_ledger_head(
+    note: &str,
+    key: &LogKey,
+    quorum: &Quorum,
+    now: UnixTime,
+) -> Result<WitnessedHead, LogFault> {
+    let checkpoint = Checkpoint::open(note, key)?;
     let cosigned = witnessed(note, quorum.witnesses(), quorum.needed())?;
     // A witness whose clock is ahead makes no head newer: as many as are needed must have reached the time.
-    let time = cosigned.time_of(quorum.needed()).unwrap_or(UnixTime(0));
-    if now.0.abs_diff(time.0) > HEAD_AGE_SECS_MAX {
-        return Err(LogFault::NotLately { cosigned: time.0, now: now.0 });
+    let cosigned = cosigned.time_of(quorum.needed()).unwrap_or(UnixTime(0));
+    if now.0.abs_diff(cosigned.0) > HEAD_AGE_SECS_MAX {
+        return Err(LogFault::NotLately { cosigned: cosigned.0, now: now.0 });
     }
-    Ok(head)
+    Ok(WitnessedHead { checkpoint, cosigned })
 }
 
 #[cfg(test)]
@@ -88,7 +102,7 @@ mod tests {
         }
 
         fn judge(&self, note: &str) -> Result<Checkpoint, LogFault> {
-            witnessed_ledger_head(note, &self.key, &self.quorum, NOW)
+            witnessed_ledger_head(note, &self.key, &self.quorum, NOW).map(|head| head.checkpoint)
         }
     }
 

@@ -195,13 +195,11 @@ impl Payer {
     /// When the ledger cannot be reached or is another one.
     pub async fn connect(store: WalletStore, clock: Arc<dyn Clock>) -> Result<Self, PaymentError> {
         let known = store.ledger();
-        let watch = known.witnesses.clone().map(|quorum| Watch { quorum, clock: Arc::clone(&clock) });
-        let ledger = LedgerClient::connect_watched(&known.url, Pins::from(&known.info), watch).await;
+        let watch = known.witnesses.clone().map(|quorum| Watch::new(quorum, Arc::clone(&clock)));
+        // A ledger that went back while this side was not looking is noticed now.
+        let seen = store.wallet().state().newest_seen();
+        let ledger = LedgerClient::connect_watched(&known.url, Pins::from(&known.info), seen, watch).await;
         let ledger = ledger.map_err(PaymentError::Connect)?;
-        if let Some(newest) = store.wallet().state().newest_seen() {
-            // A ledger that went back while this side was not looking is noticed now.
-            ledger.remember(newest).await.map_err(PaymentError::Ledger)?;
-        }
         Ok(Self { store, ledger, params: None, ahead: Ahead::default(), clock, stake_min: Credits::ZERO })
     }
 

@@ -29,7 +29,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use history::History;
-pub use watch::{WITNESSED_FOR, Watch};
+pub use watch::{WITNESSED_FOR, WITNESSED_PATIENCE, Watch};
 
 use transport::{ANSWER_BYTES_MAX, LOG_PAGE_BYTES_MAX, PROVING_KEY_BYTES_MAX, Transport};
 use watch::Watching;
@@ -97,15 +97,24 @@ pub struct LedgerClient {
 impl LedgerClient {
     /// Connects to the ledger at a URL and refuses any but the pinned one.
     pub async fn connect(url: &str, pins: Pins) -> Result<Self, ConnectError> {
-        Self::connect_watched(url, pins, None).await
+        Self::connect_watched(url, pins, None, None).await
     }
 
-    /// The same, and takes no state of the ledger that witnesses do not say to be the newest, if there is a watch.
-    pub async fn connect_watched(url: &str, pins: Pins, watch: Option<Watch>) -> Result<Self, ConnectError> {
+    /// The same; the ledger must extend what was seen of it before, if anything was, and witnesses must say that its state is the newest,
+    /// if there is a watch.
+    pub async fn connect_watched(
+        url: &str,
+        pins: Pins,
+        seen: Option<&Checkpoint>,
+        watch: Option<Watch>,
+    ) -> Result<Self, ConnectError> {
         let watching = watch.map(Watching::new);
         let client = Self { transport: Transport::new(url)?, pins, history: History::new(), watching };
         client.info().await?;
-        client.before_asking().await?;
+        if let Some(seen) = seen {
+            client.remember(seen).await?;
+        }
+        client.check_witnesses().await?;
         Ok(client)
     }
 
@@ -157,26 +166,39 @@ impl LedgerClient {
         if params.digest() == self.pins.vk_digest { Ok(params) } else { Err(LedgerError::IdentityMismatch) }
     }
 
-    /// What comes before whatever believes in the ledger's state: the size of the newest checkpoint, once witnesses saw lately that nothing
-    /// was taken back. What ends a spend is said in any case: it is worth nothing to anybody else.
-    async fn before_asking(&self) -> Result<u64, LedgerError> {
-        let Some(watching) = &self.watching else { return Ok(self.history.size()) };
+    /// Whether witnesses saw lately what is shown, and nothing was taken back; asks them if that is not known. Nothing without a watch.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unwitnessed`], [`LedgerError::Fork`], [`LedgerError::Rollback`], or what keeps the ledger from answering.
+    pub async fn check_witnesses(&self) -> Result<(), LedgerError> {
+        let Some(watching) = &self.watching else { return Ok(()) };
         let since = Instant::now();
-        if watching.known(since).is_none() {
-            let _turn = watching.turn.lock().await;
-            if watching.known(since).is_none() {
-                let begun = Instant::now();
-                watching.found(begun, self.ask_witnesses(watching).await);
-            }
-            watching.known(since).unwrap_or(Err(LedgerError::Unwitnessed))?;
+        if let Some(known) = watching.known(since) {
+            return known;
         }
-        Ok(self.history.size())
+        let _turn = watching.turn.lock().await;
+        if let Some(known) = watching.known(since) {
+            return known;
+        }
+        let begun = Instant::now();
+        let outcome = self.ask_witnesses(watching).await;
+        watching.found(begun, &outcome);
+        outcome
     }
 
     async fn ask_witnesses(&self, watching: &Watching) -> Result<(), LedgerError> {
         let size_at_send = self.history.size();
-        let answer = watching.ask(&self.transport, &self.pins).await?;
-        self.accept(&answer.checkpoint, size_at_send).await
+        let (answer, cosigned) = watching.ask(&self.transport, &self.pins, size_at_send).await?;
+        self.accept(&answer.checkpoint, size_at_send).await?;
+        watching.holds(cosigned, self.history.size());
+        Ok(())
+    }
+
+    /// What comes before whatever believes in the ledger's state: the size of the newest checkpoint, once witnesses saw it lately. What ends
+    /// a spend is said in any case: it is worth nothing to anybody else.
+    async fn before_asking(&self) -> Result<u64, LedgerError> {
+        self.check_witnesses().await?;
+        Ok(self.history.size())
     }
 
     /// Steps 1 to 3. `size_at_send` is the size of the newest checkpoint when the request was sent.

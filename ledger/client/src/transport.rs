@@ -134,7 +134,11 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, LedgerError> {
 
 fn refusal(status: StatusCode, bytes: &[u8]) -> LedgerError {
     match serde_json::from_slice::<RefusalBody>(bytes) {
-        Ok(RefusalBody { error: RefusalParts { code, message } }) => LedgerError::from_code(&code, &message),
+        Ok(RefusalBody { error: RefusalParts { code, message } }) => match LedgerError::from_code(&code, &message) {
+            // What this side finds, nobody else says.
+            error if error.is_found_by_clients() => LedgerError::AnswerMalformed,
+            error => error,
+        },
         // Something between here and the ledger answered.
         Err(_) if status.is_server_error() => LedgerError::Unavailable,
         Err(_) => LedgerError::AnswerMalformed,
@@ -158,6 +162,12 @@ mod tests {
 
     #[test]
     fn refusals_are_read_by_code() {
+        let body = br#"{"error":{"code":"ledger.unwitnessed","message":"no"}}"#;
+        assert_eq!(
+            refusal(StatusCode::BAD_GATEWAY, body),
+            LedgerError::AnswerMalformed,
+            "clients find that, not ledgers"
+        );
         let body = br#"{"error":{"code":"credits.inner_reused","message":"no"}}"#;
         assert_eq!(refusal(StatusCode::FORBIDDEN, body), LedgerError::InnerReused);
         assert_eq!(refusal(StatusCode::BAD_GATEWAY, b"<html>"), LedgerError::Unavailable);

@@ -1,17 +1,20 @@
 //! Witnesses of the ledger's log: that the state which is shown continues the newest one that they saw (protocol §4.12).
 //!
 //! Who remembers nothing, such as a guardian that has just started, would take an old copy of the ledger for the ledger. Witnesses remember.
+//! That they cosigned a head lately does not say that it is the newest: they cosign the same one again as often as they are asked. So it must
+//! cover what this client was shown before, too: a ledger that goes on has its growth witnessed, and then no copy of it that went another
+//! way can have its own.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use attestation::Clock;
+use attestation::{Clock, UnixTime};
 use credits::merkle::verify_consistency;
-use credits::{Bytes32, CheckpointAnswer, LedgerError};
-use tlog::ledger_log::{ledger_log_key, witnessed_ledger_head};
+use credits::{CheckpointAnswer, LedgerError};
+use tlog::ledger_log::{HEAD_AGE_SECS_MAX, WitnessedHead, ledger_log_key, witnessed_ledger_head};
 use tlog::note::NOTE_BYTES_MAX;
-use tlog::{Checkpoint, Quorum};
+use tlog::{Checkpoint, LogKey, Quorum};
 use tokio::time::Instant;
 
 use crate::Pins;
@@ -19,6 +22,12 @@ use crate::transport::{ANSWER_BYTES_MAX, Transport};
 
 /// How long what witnesses said is gone by before they are asked about again.
 pub const WITNESSED_FOR: Duration = Duration::from_secs(15);
+/// How long a client waits for a head that is as good as it must be; a ledger that goes on has one each second or so.
+pub const WITNESSED_PATIENCE: Duration = Duration::from_secs(5);
+/// Time between two looks for one.
+const LOOK_PAUSE: Duration = Duration::from_millis(200);
+/// Longest time for all of it.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Whose word is taken that a state of the ledger is its newest.
 #[derive(Clone)]
@@ -27,6 +36,15 @@ pub struct Watch {
     pub quorum: Quorum,
     /// Their cosignatures are old or new by this clock.
     pub clock: Arc<dyn Clock>,
+    /// How long to wait for what they must have said: [`WITNESSED_PATIENCE`].
+    pub patience: Duration,
+}
+
+impl Watch {
+    /// With the usual patience.
+    pub fn new(quorum: Quorum, clock: Arc<dyn Clock>) -> Self {
+        Self { quorum, clock, patience: WITNESSED_PATIENCE }
+    }
 }
 
 impl fmt::Debug for Watch {
@@ -35,58 +53,134 @@ impl fmt::Debug for Watch {
     }
 }
 
+/// What a look at the witnesses found.
+#[derive(Clone, Debug)]
+struct Found {
+    /// When it was begun.
+    begun: Instant,
+    /// What came of it.
+    outcome: Result<(), LedgerError>,
+}
+
+/// What held at the last look that was good.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    /// When it was.
+    at: Instant,
+    /// When the witnesses said so.
+    cosigned: UnixTime,
+    /// Entries of the state that was then accepted: what is witnessed the next time must cover them.
+    size: u64,
+}
+
 /// A watch that is kept.
 #[derive(Debug)]
 pub(crate) struct Watching {
     watch: Watch,
-    /// When it was last begun to find out whether the ledger's state is the one that witnesses saw, and what came of it.
-    last: Mutex<Option<(Instant, Result<(), LedgerError>)>>,
-    /// Held while that is found out.
+    last: Mutex<Option<Found>>,
+    held: Mutex<Option<Held>>,
+    /// Held while it is found out.
     pub(crate) turn: tokio::sync::Mutex<()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Watching {
     pub(crate) fn new(watch: Watch) -> Self {
-        Self { watch, last: Mutex::new(None), turn: tokio::sync::Mutex::new(()) }
+        Self { watch, last: Mutex::new(None), held: Mutex::new(None), turn: tokio::sync::Mutex::new(()) }
     }
 
-    /// What was found out and holds for who asks since then; nothing if he has to find out. Those who waited while another found out that
-    /// it does not hold are told so, and do not wait each for himself.
+    /// What was found out and holds for who asks since then; nothing if he has to find out. Those who waited while another found out are
+    /// told what he found.
     pub(crate) fn known(&self, since: Instant) -> Option<Result<(), LedgerError>> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some((begun, Ok(()))) if begun.elapsed() < WITNESSED_FOR => Some(Ok(())),
-            Some((begun, Err(error))) if *begun >= since => Some(Err(error.clone())),
+        match &*lock(&self.last) {
+            Some(Found { begun, outcome }) if *begun >= since => Some(outcome.clone()),
+            Some(Found { begun, outcome: Ok(()) }) if begun.elapsed() < WITNESSED_FOR => Some(Ok(())),
             _ => None,
         }
     }
 
-    pub(crate) fn found(&self, begun: Instant, outcome: Result<(), LedgerError>) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((begun, outcome));
+    pub(crate) fn found(&self, begun: Instant, outcome: &Result<(), LedgerError>) {
+        *lock(&self.last) = Some(Found { begun, outcome: outcome.clone() });
     }
 
-    /// The ledger's present checkpoint, of which only this is verified: that its log begins with the head that witnesses saw last.
-    pub(crate) async fn ask(&self, transport: &Transport, pins: &Pins) -> Result<CheckpointAnswer, LedgerError> {
-        let note = transport.get_bytes("/v1/witnessed", NOTE_BYTES_MAX).await.map_err(|error| match error {
-            LedgerError::NotFound => LedgerError::Unwitnessed,
-            other => other,
-        })?;
-        let head = self.head(&note, &pins.ledger_id, &pins.ledger_key)?;
-        let path = format!("/v1/checkpoint?from={}", head.size);
+    /// The state that was accepted has so many entries.
+    pub(crate) fn holds(&self, cosigned: UnixTime, size: u64) {
+        *lock(&self.held) = Some(Held { at: Instant::now(), cosigned, size });
+    }
+
+    /// The ledger's present checkpoint, of which only this is verified: that its log begins with a head that witnesses saw lately, and that
+    /// covers what this client accepted before, or was shown first. And when they saw it.
+    ///
+    /// `remembered` is the size of the log that this client knows from before.
+    pub(crate) async fn ask(
+        &self,
+        transport: &Transport,
+        pins: &Pins,
+        remembered: u64,
+    ) -> Result<(CheckpointAnswer, UnixTime), LedgerError> {
+        let asked = tokio::time::timeout(WATCH_TIMEOUT, self.look(transport, pins, remembered)).await;
+        asked.unwrap_or(Err(LedgerError::Unavailable))
+    }
+
+    async fn look(
+        &self,
+        transport: &Transport,
+        pins: &Pins,
+        remembered: u64,
+    ) -> Result<(CheckpointAnswer, UnixTime), LedgerError> {
+        let until = Instant::now() + self.watch.patience;
+        let key = ledger_log_key(&pins.ledger_id, &pins.ledger_key).map_err(|_| LedgerError::IdentityMismatch)?;
+        let held = *lock(&self.held);
+        let covers = match held {
+            Some(held) => held.size,
+            None => {
+                let shown: CheckpointAnswer = transport.get("/v1/checkpoint", ANSWER_BYTES_MAX).await?;
+                shown.checkpoint.log_size.max(remembered)
+            }
+        };
+        let head = loop {
+            match self.head(transport, &key, held).await {
+                Ok(head) if head.checkpoint.size >= covers => break head,
+                Ok(_) | Err(LedgerError::Unwitnessed) if Instant::now() >= until => {
+                    return Err(LedgerError::Unwitnessed);
+                }
+                Ok(_) | Err(LedgerError::Unwitnessed) => tokio::time::sleep(LOOK_PAUSE).await,
+                Err(error) => return Err(error),
+            }
+        };
+        let Checkpoint { size: from, root } = head.checkpoint;
+        let path = format!("/v1/checkpoint?from={from}");
         let answer: CheckpointAnswer = transport.get(&path, ANSWER_BYTES_MAX).await.map_err(|error| match error {
             // The ledger signed that head.
             LedgerError::NotFound => LedgerError::Rollback,
             other => other,
         })?;
-        let (size, root) = (answer.checkpoint.log_size, &answer.checkpoint.log_root);
-        verify_consistency(head.size, size, &answer.consistency, &head.root, root).map_err(|_| LedgerError::Fork)?;
-        Ok(answer)
+        let shown = &answer.checkpoint;
+        verify_consistency(from, shown.log_size, &answer.consistency, &root, &shown.log_root)
+            .map_err(|_| LedgerError::Fork)?;
+        Ok((answer, head.cosigned))
     }
 
-    fn head(&self, note: &[u8], ledger_id: &Bytes32, ledger_key: &Bytes32) -> Result<Checkpoint, LedgerError> {
-        let note = std::str::from_utf8(note).map_err(|_| LedgerError::AnswerMalformed)?;
-        let key = ledger_log_key(ledger_id, ledger_key).map_err(|_| LedgerError::IdentityMismatch)?;
-        witnessed_ledger_head(note, &key, &self.watch.quorum, self.watch.clock.now())
-            .map_err(|_| LedgerError::Unwitnessed)
+    /// The newest witnessed head that the ledger shows.
+    async fn head(
+        &self,
+        transport: &Transport,
+        key: &LogKey,
+        held: Option<Held>,
+    ) -> Result<WitnessedHead, LedgerError> {
+        let note = transport.get_bytes("/v1/witnessed", NOTE_BYTES_MAX).await.map_err(|error| match error {
+            LedgerError::NotFound => LedgerError::Unwitnessed,
+            other => other,
+        })?;
+        let note = std::str::from_utf8(&note).map_err(|_| LedgerError::AnswerMalformed)?;
+        let head = witnessed_ledger_head(note, key, &self.watch.quorum, self.watch.clock.now());
+        let head = head.map_err(|_| LedgerError::Unwitnessed)?;
+        // A clock that is set back meanwhile makes no old cosignature a new one.
+        let gone = held.map_or(0, |held| held.cosigned.0.saturating_add(held.at.elapsed().as_secs()));
+        let is_old = head.cosigned.0.saturating_add(HEAD_AGE_SECS_MAX.saturating_mul(2)) < gone;
+        if is_old { Err(LedgerError::Unwitnessed) } else { Ok(head) }
     }
 }

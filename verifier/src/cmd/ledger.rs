@@ -29,11 +29,9 @@ pub(crate) async fn audit(args: LedgerAudit, out: Output, report: &mut Report) -
     }
     report.put("ledger", json!(info));
     let watched_by = witnesses::named(&args.witnesses)?;
-    let client = witnesses::connect(&args.url, Pins::from(&info), watched_by.as_ref()).await?;
+    let seen = args.seen.as_deref().map(read_seen).transpose()?.flatten();
+    let client = witnesses::connect(&args.url, Pins::from(&info), seen.as_ref(), watched_by.as_ref()).await?;
     report.put("witnesses", json!(watched_by));
-    if let Some(seen) = args.seen.as_deref().map(read_seen).transpose()?.flatten() {
-        client.remember(&seen).await.map_err(PaymentError::Ledger)?;
-    }
     let audit = replay(&client, &info, out).await?;
     let newest = client.newest();
     if let (Some(path), Some(newest)) = (&args.seen, &newest) {

@@ -99,7 +99,7 @@ async fn create(
     let value = if info.holds_value { "its credits are worth money" } else { "its credits are play money" };
     require_ceremony(&info, risks.accept_single_party)?;
     let witnesses = witnesses::named(watched_by)?;
-    witnesses::connect(&url, Pins::from(&info), witnesses.as_ref()).await?;
+    witnesses::connect(&url, Pins::from(&info), None, witnesses.as_ref()).await?;
     out.say(&format!("ledger {} at {url}; {value}; proving key made by: {}", info.ledger_id, info.setup));
     if let Some(merge) = &info.merge {
         out.say(&format!("it makes merges; their proving key made by: {}", merge.setup));
@@ -128,9 +128,11 @@ pub(crate) async fn deposit(args: WalletDeposit, out: Output, report: &mut Repor
     // The notes are on disk before the voucher is spent on them.
     let outputs = payer.store_mut().update(|wallet| wallet.deposit_outputs(voucher.value, notes))?;
     let redeemed = payer.ledger().redeem(RedeemRequest { voucher: text.to_string(), outputs }).await;
-    payer.sync().await?;
+    let synced = payer.sync().await;
     redeemed.map_err(PaymentError::Ledger)?;
+    // Said first: the voucher is spent, whatever comes of reading the ledger afterwards.
     report.put("deposited", json!(voucher.value));
+    synced?;
     out.say(&format!("{} credits deposited as {notes} notes", voucher.value));
     show_balance(payer.store().wallet(), out, report);
     Ok(Exit::Ok)

@@ -1,5 +1,6 @@
 //! `cloister wallet witnesses`, and witnesses of a ledger that other commands name.
 
+use credits::Checkpoint;
 use ledger_client::{LedgerClient, Pins, Watch};
 use serde_json::json;
 use tlog::Quorum;
@@ -22,9 +23,14 @@ pub(super) fn named(args: &LedgerWitnesses) -> Result<Option<Quorum>, Error> {
 }
 
 /// A ledger whose state these witnesses say to be the newest, if any are named.
-pub(super) async fn connect(url: &str, pins: Pins, witnesses: Option<&Quorum>) -> Result<LedgerClient, Error> {
-    let watch = witnesses.map(|quorum| Watch { quorum: quorum.clone(), clock: clock() });
-    Ok(LedgerClient::connect_watched(url, pins, watch).await.map_err(PaymentError::Connect)?)
+pub(super) async fn connect(
+    url: &str,
+    pins: Pins,
+    seen: Option<&Checkpoint>,
+    witnesses: Option<&Quorum>,
+) -> Result<LedgerClient, Error> {
+    let watch = witnesses.map(|quorum| Watch::new(quorum.clone(), clock()));
+    Ok(LedgerClient::connect_watched(url, pins, seen, watch).await.map_err(PaymentError::Connect)?)
 }
 
 /// Shows or changes them.
@@ -36,7 +42,8 @@ pub(crate) async fn set(args: WalletWitnesses, out: Output, report: &mut Report)
         let known = store.ledger();
         let url = args.wallet.ledger.as_ref().unwrap_or(&known.url);
         if chosen.is_some() {
-            connect(url, Pins::from(&known.info), chosen.as_ref()).await?;
+            let seen = store.wallet().state().newest_seen();
+            connect(url, Pins::from(&known.info), seen, chosen.as_ref()).await?;
         }
         store.set_witnesses(chosen)?;
     }
