@@ -51,6 +51,11 @@ pub async fn open_tab(guardian: &Arc<Guardian>, body: &[u8]) -> Result<OpenTabRe
         context,
         proof: request.proof,
     };
+    // Found out before, so that nothing is reserved after a stop that waited for this no longer.
+    guardian.ledger.check_witnesses().await?;
+    if guardian.is_draining() {
+        return Err(draining());
+    }
     let reservation = guardian.ledger.reserve(reserve).await?;
     let tab = Tab::new(request.nullifier, request.tab_key, request.c_max, request.not_after, reservation.entry_index);
     let tab = guardian.add_tab(tab).ok_or_else(has_ended)?;
@@ -69,7 +74,7 @@ fn cheap_checks(guardian: &Guardian, request: &OpenTabRequest) -> Result<(), Pro
         return Err(Problem::invalid("tab.malformed", "version", "this node speaks cloister/tab/v1"));
     }
     if guardian.is_draining() {
-        return Err(Problem::unavailable("node.draining", 5, "this node is stopping; use another one"));
+        return Err(draining());
     }
     guardian.require_witnessed()?;
     if !guardian.config.prices.tiers.contains(&request.c_max) {

@@ -4,7 +4,7 @@
 //! would be paid on what is nobody's ledger. Fails towards taking no work: nothing that was served is withdrawn, totals and settlements go
 //! on being sent, and work is taken again once the ledger is found to be what it was.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use credits::LedgerError;
 use tokio::time::Instant;
@@ -18,39 +18,62 @@ pub async fn run(guardian: Arc<Guardian>) {
     if guardian.config.ledger.quorum().is_none() {
         return std::future::pending().await;
     }
-    let mut doubt = Doubt::default();
     loop {
-        let looked = guardian.ledger.check_witnesses().await;
+        let begun = Instant::now();
+        guardian.work.ledger_trust.begin(begun);
+        let looked = guardian.ledger.look_at_witnesses().await;
         if let Err(error) = &looked {
             guardian.work.metrics.failed(Failure::LedgerWitnesses);
             tracing::warn!(code = error.code(), "the ledger's state is not shown to be witnessed");
         }
-        guardian.doubt_ledger(doubt.after(&looked, Instant::now()));
+        guardian.work.ledger_trust.found(begun, &looked);
         tokio::time::sleep(LEDGER_LOOK_PAUSE).await;
     }
 }
 
-/// Since when it has not been shown.
-#[derive(Default)]
-struct Doubt(Option<Instant>);
+/// Whether what is shown as the ledger is taken for it. Without anybody who looks it always is.
+#[derive(Debug, Default)]
+pub struct LedgerTrust(Mutex<State>);
 
-impl Doubt {
-    /// Whether work is refused after this look. A ledger that cannot be reached is no other ledger; one that shows another log is at once.
-    fn after(&mut self, looked: &Result<(), LedgerError>, now: Instant) -> bool {
+#[derive(Debug, Default)]
+struct State {
+    /// When the last good look was begun, or the first one.
+    good: Option<Instant>,
+    /// The last one found another ledger.
+    other: bool,
+}
+
+impl LedgerTrust {
+    /// A look begins; the first counts as good until it is known.
+    fn begin(&self, now: Instant) {
+        self.lock().good.get_or_insert(now);
+    }
+
+    /// A look found this. A time without good ones is no time to work, whatever keeps them from being good: who shows a copy can also show
+    /// nothing.
+    fn found(&self, begun: Instant, looked: &Result<(), LedgerError>) {
+        let mut state = self.lock();
         match looked {
-            Ok(()) => {
-                self.0 = None;
-                false
-            }
-            Err(LedgerError::Unwitnessed) => now.duration_since(*self.0.get_or_insert(now)) >= LEDGER_UNWITNESSED_MAX,
-            Err(LedgerError::Unavailable) => {
-                self.0.is_some_and(|since| now.duration_since(since) >= LEDGER_UNWITNESSED_MAX)
-            }
-            Err(_) => {
-                self.0 = Some(now.checked_sub(LEDGER_UNWITNESSED_MAX).unwrap_or(now));
-                true
-            }
+            Ok(()) => *state = State { good: Some(begun), other: false },
+            Err(
+                LedgerError::Fork
+                | LedgerError::Rollback
+                | LedgerError::CheckpointSignature
+                | LedgerError::IdentityMismatch,
+            ) => state.other = true,
+            Err(_) => {}
         }
+    }
+
+    /// Whether work is taken.
+    #[must_use]
+    pub fn holds(&self, now: Instant) -> bool {
+        let state = self.lock();
+        !state.other && state.good.is_none_or(|good| now.saturating_duration_since(good) < LEDGER_UNWITNESSED_MAX)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -61,23 +84,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubt_begins_after_a_while_or_at_once_and_ends_when_the_ledger_is_found() {
+    fn no_work_is_taken_for_a_ledger_that_is_not_shown_to_be_the_one() {
         let begun = Instant::now();
-        let mut doubt = Doubt::default();
-        let mut after = |looked, secs| doubt.after(&looked, begun + Duration::from_secs(secs));
-        let unwitnessed = || Err(LedgerError::Unwitnessed);
-        assert!(!after(Ok(()), 0));
-        assert!(!after(Err(LedgerError::Unavailable), 1000), "who does not answer is nobody else");
-        assert!(!after(unwitnessed(), 2000));
-        assert!(!after(unwitnessed(), 2014));
-        assert!(after(unwitnessed(), 2015));
-        assert!(after(Err(LedgerError::Unavailable), 2016), "not answering takes no doubt away");
-        assert!(!after(Ok(()), 2040));
-        assert!(!after(unwitnessed(), 2050), "it begins anew");
-        for other in [LedgerError::Fork, LedgerError::Rollback, LedgerError::CheckpointSignature] {
-            assert!(!after(Ok(()), 3000));
-            assert!(after(Err(other), 3001));
-            assert!(after(unwitnessed(), 3002), "what was found is not forgotten");
+        let at = |secs| begun + Duration::from_secs(secs);
+        let max = LEDGER_UNWITNESSED_MAX.as_secs();
+        let trust = LedgerTrust::default();
+        assert!(trust.holds(at(1000)), "nobody looks");
+        trust.begin(at(0));
+        trust.found(at(0), &Ok(()));
+        trust.begin(at(5));
+        // Whether it says nothing, says something else, or does not answer: also a look that does not end counts.
+        for error in [LedgerError::Unwitnessed, LedgerError::Unavailable, LedgerError::AnswerMalformed] {
+            trust.found(at(5), &Err(error));
+            assert!(trust.holds(at(max - 1)) && !trust.holds(at(max)));
         }
+        trust.found(at(max), &Ok(()));
+        assert!(trust.holds(at(2 * max - 1)) && !trust.holds(at(2 * max)));
+        for other in [LedgerError::Fork, LedgerError::Rollback, LedgerError::CheckpointSignature] {
+            trust.found(at(max), &Ok(()));
+            trust.found(at(max + 5), &Err(other));
+            assert!(!trust.holds(at(max + 5)), "at once");
+            trust.found(at(max + 10), &Err(LedgerError::Unavailable));
+            assert!(!trust.holds(at(max + 10)), "what was found is not forgotten");
+        }
+        trust.found(at(max + 15), &Ok(()));
+        assert!(trust.holds(at(max + 15)));
     }
 }

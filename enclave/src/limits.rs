@@ -209,8 +209,8 @@ pub const LOG_COSIGN_TIMEOUT: Duration = Duration::from_secs(8);
 pub const LOG_OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time between two looks whether the ledger's log is witnessed, if witnesses of it are configured.
 pub const LEDGER_LOOK_PAUSE: Duration = Duration::from_secs(5);
-/// Time without that after which no work is taken (`ledger.unwitnessed`): a ledger that was put back or goes on elsewhere may pay nobody.
-pub const LEDGER_UNWITNESSED_MAX: Duration = Duration::from_secs(15);
+/// Time since a good look after which no work is taken (`ledger.unwitnessed`): a ledger that was put back or goes on elsewhere may pay nobody.
+pub const LEDGER_UNWITNESSED_MAX: Duration = Duration::from_secs(30);
 /// Time in which the ledger's log must be witnessed at boot, if witnesses of it are configured …
 pub const LEDGER_WITNESSED_TIMEOUT: Duration = Duration::from_secs(20);
 /// … and time until it is asked again.

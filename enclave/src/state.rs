@@ -18,6 +18,7 @@ use crate::config::GuardianConfig;
 use crate::gpu::Gpus;
 use crate::inference::Engine;
 use crate::keys::BootKeys;
+use crate::ledger_watch::LedgerTrust;
 use crate::limits::{
     CALLS_PER_TAB_MAX, LOG_READERS_MAX, LOG_RETRY_SECS, LOG_WAITERS_MAX, PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX,
     REFUSALS_HELD_MAX, REFUSALS_PER_TAB_MAX, REPLAY_TOTAL_BYTES_MAX, TABS_MAX,
@@ -90,8 +91,8 @@ pub struct Work {
     /// Bounds those of tabs about their receipts in it.
     pub log_waiters: Semaphore,
     engine_ready: AtomicBool,
-    /// Whether what is shown as the ledger may be none.
-    ledger_doubted: AtomicBool,
+    /// Whether what is shown as the ledger is taken for it.
+    pub ledger_trust: LedgerTrust,
     tabs: Mutex<Tabs>,
     /// Counts for the operator.
     pub metrics: Arc<Metrics>,
@@ -111,7 +112,7 @@ impl Default for Work {
             log_readers: Semaphore::new(LOG_READERS_MAX),
             log_waiters: Semaphore::new(LOG_WAITERS_MAX),
             engine_ready: AtomicBool::new(false),
-            ledger_doubted: AtomicBool::new(false),
+            ledger_trust: LedgerTrust::default(),
             tabs: Mutex::default(),
             metrics: Arc::default(),
             receipts: ReceiptStore::of(RECEIPTS_HELD_MAX, CALLS_PER_TAB_MAX),
@@ -203,14 +204,9 @@ impl Guardian {
         self.work.engine_ready.store(true, Ordering::Release);
     }
 
-    /// From now on work is refused because what is shown as the ledger may be none, or is taken again.
-    pub fn doubt_ledger(&self, doubted: bool) {
-        self.work.ledger_doubted.store(doubted, Ordering::Release);
-    }
-
     /// Whether new work would be receipted and paid, as far as witnesses of either log can tell.
     pub fn require_witnessed(&self) -> Result<(), Problem> {
-        if self.work.ledger_doubted.load(Ordering::Acquire) {
+        if !self.work.ledger_trust.holds(tokio::time::Instant::now()) {
             return Err(LedgerError::Unwitnessed.into());
         }
         if self.receipt_log.as_ref().is_none_or(|log| log.is_kept()) {

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use credits::{Bytes32, LedgerError};
+use credits::Bytes32;
 use ledger::{DurableLedger, LogHead, WitnessedHead};
 use tlog::Quorum;
 use tlog::cosignature::signatures_of;
@@ -24,7 +24,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// And after one that not all cosigned.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a head that more witnesses cosigned is shown rather than a newer one.
-const BETTER_FOR: Duration = Duration::from_secs(3);
+const BETTER_FOR: Duration = Duration::from_secs(2);
 
 /// Rounds that go on until this is dropped, which waits for the one that is under way.
 pub(crate) struct Rounds {
@@ -48,7 +48,8 @@ impl Rounds {
             bail!("a reader can name {WITNESSES_MAX} witnesses, not {}", witnesses.len());
         }
         let relay = Relay::new(witnesses, "cloister-host ledger info")?;
-        let mut keeper = Keeper { log: LedgerLog { ledger, runtime }, relay, published, asked: None, shown: None };
+        let mut keeper =
+            Keeper { log: LedgerLog { ledger, runtime }, relay, published, asked: None, shown: None, failed: false };
         let (stop, stopped) = channel();
         // Before the ledger is served, so that a start of it is no moment in which readers refuse it.
         keeper.look();
@@ -83,6 +84,8 @@ struct Keeper {
     asked: Option<(Instant, u64, bool)>,
     /// When the head that is shown was cosigned, and by how many.
     shown: Option<(Instant, usize)>,
+    /// The log could not be read the last time.
+    failed: bool,
 }
 
 impl Keeper {
@@ -91,9 +94,14 @@ impl Keeper {
         let head = self.log.runtime.block_on(self.log.ledger.log_head());
         let LogHead { size, note, .. } = match head {
             Ok(head) => head,
-            Err(LedgerError::Unavailable) => return,
-            Err(error) => return output::note(&format!("the ledger's log is not cosigned: {error}")),
+            Err(error) => {
+                if !std::mem::replace(&mut self.failed, true) {
+                    output::note(&format!("the ledger's log is not cosigned for now: {error}"));
+                }
+                return;
+            }
         };
+        self.failed = false;
         if let Some((when, before, all)) = self.asked {
             let pause = if all { AGAIN } else { RETRY };
             let grown = size != before && (all || when.elapsed() >= RETRY);

@@ -150,7 +150,12 @@ fn differences(recorded: &RecordedResponse, status: u16, body: &[u8]) -> BTreeSe
         assert!(here.iter().zip(&there).all(|(here, there)| here.len() == there.len() && cosine(here, there) > 0.999));
     }
     assert_eq!(here.last() == Some(&Value::String("[DONE]".to_owned())), recorded.contains(&json!("[DONE]")));
-    let names = |events: &[Value]| events.iter().filter_map(|event| event.get("type")).cloned().collect::<Vec<_>>();
+    let names = |events: &[Value]| {
+        let mut names: Vec<_> = events.iter().filter_map(|event| event.get("type")).cloned().collect();
+        // How many tokens come in one event depends on how busy the machine is.
+        names.dedup();
+        names
+    };
     assert_eq!(names(&here), names(&recorded), "the same events in the same order");
     let (there, here) = (members_of(&recorded), members_of(&here));
     let lacks = only_in(&there, &here).map(|name| format!("{kind} have no `{name}`"));

@@ -223,13 +223,15 @@ impl ReceiptBundle {
         Ok(bundle)
     }
 
-    /// Stores the bundle as `<directory>/<receipt id>.json`, readable by its owner only; returns the path.
+    /// Stores the bundle as `<directory>/<receipt id>.json`, that of a refusal as `refusal-<receipt id>.json`, readable by its owner only; returns the path.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn store(&self, directory: &Path) -> Result<std::path::PathBuf, FileError> {
         // The id was checked to be letters, digits, - and _ before a bundle could exist.
-        let path = directory.join(format!("{}.json", self.receipt.receipt_id));
+        // Those of refusals, which a node gives for nothing, never take the place of one that something was paid for.
+        let kind = if is_refusal(&self.receipt) { "refusal-" } else { "" };
+        let path = directory.join(format!("{kind}{}.json", self.receipt.receipt_id));
         let mut bytes =
             serde_json::to_vec_pretty(self).expect("invariant: a bundle holds only strings, integers and lists");
         bytes.push(b'\n');

@@ -199,9 +199,12 @@ impl Session {
         };
         let (head, body) = response.into_parts();
         if !head.status.is_success() {
-            let body = collect(body, DURING, ANSWER_BYTES_MAX).await.map_err(ExchangeError::Node)?;
+            let body = timeout(Duration::from_secs(STALL_SECS_MAX), collect(body, DURING, ANSWER_BYTES_MAX)).await;
+            let stalled = |_| NodeError::TimedOut { during: DURING, limit_secs: STALL_SECS_MAX };
+            let body = body.map_err(stalled).and_then(|body| body).map_err(ExchangeError::Node)?;
             ticket.certain = head.status.is_client_error();
-            return Ok(Reply::Refused(Refusal { status: head.status, headers: head.headers, body, asked }));
+            let (status, may_be_charged) = (head.status, !ticket.certain);
+            return Ok(Reply::Refused(Refusal { status, headers: head.headers, body, asked, may_be_charged }));
         }
         let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let is_stream =

@@ -400,7 +400,7 @@ fn open_request(prepared: &PreparedSpend, proof: SpendProof) -> OpenTabRequest {
 }
 
 /// What a node that takes no work says before it looks at a spend, and so before it asks its ledger.
-const UNASKED: [&str; 2] = ["node.draining", "log.unwitnessed"];
+const UNASKED: [&str; 3] = ["node.draining", "log.unwitnessed", "ledger.unwitnessed"];
 
 /// Only a clear no means that the ledger has not seen the spend. A conflict means the opposite, and a request that may have been
 /// acted on proves nothing.

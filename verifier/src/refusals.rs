@@ -4,16 +4,21 @@
 //! `receipts.rs` does. A node that refuses whom it does not like leaves a trace in the hands of whom it refused; one that gives no such
 //! receipt, or no answer at all, leaves none. The steps are those of a served call, without a model and a price.
 
+use std::time::Duration;
+
 use attestation::{Event, Receipt, Sha256Digest, Transcript};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::bundle::ReceiptBundle;
 use crate::exchange::{Asked, ExchangeError, expected, parse_receipt};
-use crate::fetch::{NodeError, refusal};
+use crate::fetch::{NodeError, printable, refusal};
 use crate::receipts::{Expected, ReceiptError, check_bytes, check_machine, is_receipt_id, step};
 use crate::session::{Session, SessionError};
 use crate::tab::Tab;
+
+/// Longest wait for the receipt of a refusal.
+const RECEIPT_SECS_MAX: u64 = 5;
 
 /// A refusal, with the bytes the node sent.
 pub struct Refusal {
@@ -24,6 +29,8 @@ pub struct Refusal {
     /// The error body.
     pub body: Bytes,
     pub(crate) asked: Asked,
+    /// Whether the tab's account still holds it possible that this call was charged.
+    pub(crate) may_be_charged: bool,
 }
 
 impl Refusal {
@@ -34,26 +41,35 @@ impl Refusal {
     }
 
     /// Asks for the receipt that the node says it signed of this, which `session` and `tab` were refused; nothing where it says none, and
-    /// where it has none any more.
+    /// where it has none any more. With it, the tab's account knows that the call cost nothing.
     ///
     /// # Errors
-    /// When the connection breaks, or the receipt says something else than what was received.
+    /// When the connection breaks, it takes too long, or the receipt says something else than what was received.
     pub async fn receipt(
-        &self,
+        &mut self,
         session: &Session,
         tab: &Tab,
         transcript: &mut Transcript,
     ) -> Result<Option<ReceiptBundle>, ExchangeError> {
         let id = self.headers.get("x-receipt-id").and_then(|id| id.to_str().ok()).filter(|id| is_receipt_id(id));
         let Some(id) = id else { return Ok(None) };
-        let bytes = match session.fetch_receipt(tab, id).await {
+        let fetched = tokio::time::timeout(Duration::from_secs(RECEIPT_SECS_MAX), session.fetch_receipt(tab, id)).await;
+        let slow = |_| NodeError::TimedOut { during: "the receipt of a refusal", limit_secs: RECEIPT_SECS_MAX };
+        let bytes = match fetched.map_err(|elapsed| ExchangeError::Node(slow(elapsed)))? {
             Ok(bytes) => bytes,
             Err(SessionError::Node(NodeError::Refused { .. })) => return Ok(None),
             Err(error) => return Err(ExchangeError::Session(error)),
         };
         let receipt = parse_receipt(&bytes).map_err(ExchangeError::Receipt)?;
+        if receipt.receipt_id != id {
+            let (got, expected) = (printable(&receipt.receipt_id, 200), id.to_owned());
+            return Err(ExchangeError::Receipt(ReceiptError::Mismatch { what: "id", got, expected }));
+        }
         let expected = expected(session, tab, &self.asked, Some(Sha256Digest::of(&self.body)));
         check_refusal(&receipt, &expected, transcript).map_err(ExchangeError::Receipt)?;
+        if std::mem::take(&mut self.may_be_charged) {
+            tab.recovered();
+        }
         Ok(Some(ReceiptBundle::new(session, tab, &receipt, &expected)))
     }
 }

@@ -32,7 +32,7 @@ use history::History;
 pub use watch::{WITNESSED_FOR, WITNESSED_PATIENCE, Watch};
 
 use transport::{ANSWER_BYTES_MAX, LOG_PAGE_BYTES_MAX, PROVING_KEY_BYTES_MAX, Transport};
-use watch::Watching;
+use watch::{LOOK_TIMEOUT, Watching};
 
 /// What identifies a ledger: the whole trust of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,31 +166,50 @@ impl LedgerClient {
         if params.digest() == self.pins.vk_digest { Ok(params) } else { Err(LedgerError::IdentityMismatch) }
     }
 
-    /// Whether witnesses saw lately what is shown, and nothing was taken back; asks them if that is not known. Nothing without a watch.
+    /// Whether witnesses saw lately what is shown, and nothing was taken back; looks if that is not known. Nothing without a watch.
     ///
     /// # Errors
     /// [`LedgerError::Unwitnessed`], [`LedgerError::Fork`], [`LedgerError::Rollback`], or what keeps the ledger from answering.
     pub async fn check_witnesses(&self) -> Result<(), LedgerError> {
-        let Some(watching) = &self.watching else { return Ok(()) };
         let since = Instant::now();
-        if let Some(known) = watching.known(since) {
-            return known;
+        match self.watching.as_ref().and_then(|watching| watching.known(since)) {
+            Some(known) => known,
+            None => self.look(since).await,
         }
+    }
+
+    /// The same, by a look of now, which covers all that this client has accepted.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn look_at_witnesses(&self) -> Result<(), LedgerError> {
+        self.look(Instant::now()).await
+    }
+
+    /// One look for all who ask since then.
+    async fn look(&self, since: Instant) -> Result<(), LedgerError> {
+        let Some(watching) = &self.watching else { return Ok(()) };
         let _turn = watching.turn.lock().await;
-        if let Some(known) = watching.known(since) {
-            return known;
+        if let Some(found) = watching.found_since(since) {
+            return found;
         }
         let begun = Instant::now();
-        let outcome = self.ask_witnesses(watching).await;
+        let looked = tokio::time::timeout(LOOK_TIMEOUT, async {
+            let is_first = watching.is_first();
+            self.look_once(watching).await?;
+            // What was shown at first may not have been seen by anybody: now it must be.
+            if is_first { self.look_once(watching).await } else { Ok(()) }
+        });
+        let outcome = looked.await.unwrap_or(Err(LedgerError::Unavailable));
         watching.found(begun, &outcome);
         outcome
     }
 
-    async fn ask_witnesses(&self, watching: &Watching) -> Result<(), LedgerError> {
-        let size_at_send = self.history.size();
-        let (answer, cosigned) = watching.ask(&self.transport, &self.pins, size_at_send).await?;
-        self.accept(&answer.checkpoint, size_at_send).await?;
-        watching.holds(cosigned, self.history.size());
+    async fn look_once(&self, watching: &Watching) -> Result<(), LedgerError> {
+        let size = self.history.size();
+        let (answer, cosigned) = watching.ask(&self.transport, &self.pins, size).await?;
+        self.accept(&answer.checkpoint, size).await?;
+        watching.holds(cosigned);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Who remembers nothing, such as a guardian that has just started, would take an old copy of the ledger for the ledger. Witnesses remember.
 //! That they cosigned a head lately does not say that it is the newest: they cosign the same one again as often as they are asked. So it must
-//! cover what this client was shown before, too: a ledger that goes on has its growth witnessed, and then no copy of it that went another
+//! cover what this client has accepted, too: a ledger that goes on has its growth witnessed, and then no copy of it that went another
 //! way can have its own.
 
 use std::fmt;
@@ -23,11 +23,13 @@ use crate::transport::{ANSWER_BYTES_MAX, Transport};
 /// How long what witnesses said is gone by before they are asked about again.
 pub const WITNESSED_FOR: Duration = Duration::from_secs(15);
 /// How long a client waits for a head that is as good as it must be; a ledger that goes on has one each second or so.
-pub const WITNESSED_PATIENCE: Duration = Duration::from_secs(5);
+pub const WITNESSED_PATIENCE: Duration = Duration::from_secs(8);
 /// Time between two looks for one.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
-/// Longest time for all of it.
-const WATCH_TIMEOUT: Duration = Duration::from_secs(12);
+/// Longest look, whatever the ledger answers and how slowly.
+pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
+/// After so long without a good look, the time of the last one says nothing about clocks any more.
+const CLOCK_KNOWN_FOR: Duration = Duration::from_secs(600);
 
 /// Whose word is taken that a state of the ledger is its newest.
 #[derive(Clone)]
@@ -69,8 +71,6 @@ struct Held {
     at: Instant,
     /// When the witnesses said so.
     cosigned: UnixTime,
-    /// Entries of the state that was then accepted: what is witnessed the next time must cover them.
-    size: u64,
 }
 
 /// A watch that is kept.
@@ -95,52 +95,40 @@ impl Watching {
     /// What was found out and holds for who asks since then; nothing if he has to find out. Those who waited while another found out are
     /// told what he found.
     pub(crate) fn known(&self, since: Instant) -> Option<Result<(), LedgerError>> {
-        match &*lock(&self.last) {
-            Some(Found { begun, outcome }) if *begun >= since => Some(outcome.clone()),
-            Some(Found { begun, outcome: Ok(()) }) if begun.elapsed() < WITNESSED_FOR => Some(Ok(())),
-            _ => None,
-        }
+        let lately = |last: &Found| last.outcome.is_ok() && last.begun.elapsed() < WITNESSED_FOR;
+        self.found_since(since).or_else(|| lock(&self.last).as_ref().is_some_and(lately).then_some(Ok(())))
+    }
+
+    /// What a look found that was begun since then.
+    pub(crate) fn found_since(&self, since: Instant) -> Option<Result<(), LedgerError>> {
+        lock(&self.last).as_ref().filter(|last| last.begun >= since).map(|last| last.outcome.clone())
+    }
+
+    /// Whether no look was good yet.
+    pub(crate) fn is_first(&self) -> bool {
+        lock(&self.held).is_none()
     }
 
     pub(crate) fn found(&self, begun: Instant, outcome: &Result<(), LedgerError>) {
         *lock(&self.last) = Some(Found { begun, outcome: outcome.clone() });
     }
 
-    /// The state that was accepted has so many entries.
-    pub(crate) fn holds(&self, cosigned: UnixTime, size: u64) {
-        *lock(&self.held) = Some(Held { at: Instant::now(), cosigned, size });
+    /// A look was good.
+    pub(crate) fn holds(&self, cosigned: UnixTime) {
+        *lock(&self.held) = Some(Held { at: Instant::now(), cosigned });
     }
 
     /// The ledger's present checkpoint, of which only this is verified: that its log begins with a head that witnesses saw lately, and that
-    /// covers what this client accepted before, or was shown first. And when they saw it.
-    ///
-    /// `remembered` is the size of the log that this client knows from before.
+    /// has at least `covers` entries. And when they saw it.
     pub(crate) async fn ask(
         &self,
         transport: &Transport,
         pins: &Pins,
-        remembered: u64,
-    ) -> Result<(CheckpointAnswer, UnixTime), LedgerError> {
-        let asked = tokio::time::timeout(WATCH_TIMEOUT, self.look(transport, pins, remembered)).await;
-        asked.unwrap_or(Err(LedgerError::Unavailable))
-    }
-
-    async fn look(
-        &self,
-        transport: &Transport,
-        pins: &Pins,
-        remembered: u64,
+        covers: u64,
     ) -> Result<(CheckpointAnswer, UnixTime), LedgerError> {
         let until = Instant::now() + self.watch.patience;
         let key = ledger_log_key(&pins.ledger_id, &pins.ledger_key).map_err(|_| LedgerError::IdentityMismatch)?;
         let held = *lock(&self.held);
-        let covers = match held {
-            Some(held) => held.size,
-            None => {
-                let shown: CheckpointAnswer = transport.get("/v1/checkpoint", ANSWER_BYTES_MAX).await?;
-                shown.checkpoint.log_size.max(remembered)
-            }
-        };
         let head = loop {
             match self.head(transport, &key, held).await {
                 Ok(head) if head.checkpoint.size >= covers => break head,
@@ -179,6 +167,7 @@ impl Watching {
         let head = witnessed_ledger_head(note, key, &self.watch.quorum, self.watch.clock.now());
         let head = head.map_err(|_| LedgerError::Unwitnessed)?;
         // A clock that is set back meanwhile makes no old cosignature a new one.
+        let held = held.filter(|held| held.at.elapsed() < CLOCK_KNOWN_FOR);
         let gone = held.map_or(0, |held| held.cosigned.0.saturating_add(held.at.elapsed().as_secs()));
         let is_old = head.cosigned.0.saturating_add(HEAD_AGE_SECS_MAX.saturating_mul(2)) < gone;
         if is_old { Err(LedgerError::Unwitnessed) } else { Ok(head) }

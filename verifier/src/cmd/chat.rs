@@ -141,8 +141,8 @@ async fn converse(
 ) -> Result<Answer, Error> {
     let mut exchange = match session.infer(tab, request).await? {
         Reply::Answer(exchange) => exchange,
-        Reply::Refused(refused) => {
-            keep_refusal(&refused, session, tab, directories, out, report).await;
+        Reply::Refused(mut refused) => {
+            keep_refusal(&mut refused, session, tab, directories, out, report).await;
             return Err(ExchangeError::Node(refused.to_error()).into());
         }
     };
@@ -202,7 +202,7 @@ impl Text {
 
 /// What shows others that the node refused. That it did is told in any case.
 async fn keep_refusal(
-    refused: &Refusal,
+    refused: &mut Refusal,
     session: &Session,
     tab: &Tab,
     directories: &[PathBuf],

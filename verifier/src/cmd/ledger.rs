@@ -33,6 +33,8 @@ pub(crate) async fn audit(args: LedgerAudit, out: Output, report: &mut Report) -
     let client = witnesses::connect(&args.url, Pins::from(&info), seen.as_ref(), watched_by.as_ref()).await?;
     report.put("witnesses", json!(watched_by));
     let audit = replay(&client, &info, out).await?;
+    // All of it was seen by witnesses, and not only what it began with.
+    client.look_at_witnesses().await.map_err(PaymentError::Ledger)?;
     let newest = client.newest();
     if let (Some(path), Some(newest)) = (&args.seen, &newest) {
         let text = serde_json::to_vec_pretty(newest).map_err(|_| unreadable(path))?;

@@ -37,7 +37,8 @@ pub(crate) fn verify(args: &ReceiptVerify, out: Output, report: &mut Report) -> 
         Judged::Refused(receipt) => put_refusal(receipt, Some(&args.file), report),
     }
     report.put("judged_at", json!(at.0));
-    let receipt = &verdict.judged.receipt().receipt_id;
+    let kind = if matches!(verdict.judged, Judged::Refused(_)) { "of a refusal " } else { "" };
+    let receipt = format!("{kind}{}", verdict.judged.receipt().receipt_id);
     match verdict.assurance {
         Some(assurance) => {
             report.verified("VERIFIED", Some(assurance.to_string()));

@@ -34,11 +34,10 @@ use crate::error::Error;
 use crate::exchange::{Answer, Refusal};
 use crate::fetch::NodeError;
 use crate::payment::Payer;
-use crate::session::{Session, SessionError, fresh_idempotency_key};
-use crate::tab::Tab;
+use crate::session::{SessionError, fresh_idempotency_key};
 use crate::target::NodeUrl;
 use crate::verify::Trust;
-use keeper::{Keeper, KeeperConfig};
+use keeper::{Keeper, KeeperConfig, Lease};
 use relay::Ask;
 use reply::{Problem, ReplyBody, json_response};
 
@@ -86,7 +85,7 @@ pub struct Proxy {
 pub(crate) struct Shared {
     keeper: Keeper,
     receipts: Vec<PathBuf>,
-    /// How many calls were refused.
+    /// Receipts of refusals that were kept.
     refusals: AtomicUsize,
     /// Read by whoever asks the node for a receipt's place in its log.
     asking: RwLock<()>,
@@ -122,16 +121,14 @@ impl Shared {
     }
 
     /// Asks for the receipt of a refusal and stores it. Whoever was refused knows by then.
-    async fn keep_refusal(&self, session: &Session, tab: &Tab, refused: &Refusal) {
-        let (error, number) = (refused.to_error(), self.refusals.fetch_add(1, Ordering::Relaxed));
-        if number >= REFUSALS_KEPT_MAX {
-            return self.log(&format!("refused: {}; no more receipts of refusals are kept", error.code()));
-        }
-        match refused.receipt(session, tab, &mut Transcript::default()).await {
-            Ok(Some(bundle)) => {
+    async fn keep_refusal(&self, lease: &Lease, refused: &mut Refusal) {
+        let error = refused.to_error();
+        match refused.receipt(&lease.session, &lease.tab, &mut Transcript::default()).await {
+            Ok(Some(bundle)) if self.refusals.fetch_add(1, Ordering::Relaxed) < REFUSALS_KEPT_MAX => {
                 self.store(&bundle);
                 self.log(&format!("refused: {}, receipt {}", error.code(), bundle.receipt.receipt_id));
             }
+            Ok(Some(_)) => self.log(&format!("refused: {}; no more receipts of refusals are kept", error.code())),
             Ok(None) => self.log(&format!("refused: {}, without a receipt", error.code())),
             Err(error) => self.log(&format!("the receipt of a refusal is none: {}", crate::error::chain(&error))),
         }

@@ -53,14 +53,12 @@ pub(crate) async fn infer(shared: Arc<Shared>, ask: Ask, mut reply: ReplySender)
     match obtain(&shared, &ask, &mut reply).await {
         Ok(Obtained::ClientGone) => shared.log("client left before the answer began"),
         Ok(Obtained::Answer(lease, exchange)) => relay(&shared, lease, *exchange, reply).await,
-        Ok(Obtained::Refused(lease, refused)) => {
+        Ok(Obtained::Refused(lease, mut refused)) => {
             // A client that went away does not want the answer.
             drop(reply.send(refusal_response(&refused)));
-            // The tab may be closed from here on; its receipts can be asked for all the same, and a proxy that stops waits for that.
+            // Before the tab can be closed: its account may learn that this cost nothing.
             let _asking = shared.asking.read().await;
-            let (session, tab) = (lease.session.clone(), Arc::clone(&lease.tab));
-            drop(lease);
-            shared.keep_refusal(&session, &tab, &refused).await;
+            shared.keep_refusal(&lease, &mut refused).await;
         }
         Err(problem) => {
             shared.log(&format!("request failed: {} ({})", problem.message, problem.code));
@@ -331,7 +329,13 @@ mod tests {
         let body = serde_json::json!({"error": {"message": "m", "type": "t", "param": null, "code": code}}).to_string();
         let asked =
             Asked { path: "/v1/chat/completions", request_digest: Sha256Digest::of(b""), completion_tokens_max: None };
-        Refusal { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body: body.into(), asked }
+        Refusal {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body: body.into(),
+            asked,
+            may_be_charged: false,
+        }
     }
 
     #[test]

@@ -139,6 +139,39 @@ async fn a_refusal_keeps_its_code() {
     assert_eq!(talk.tab.charges().unreceipted, 0, "a refusal is not charged");
 }
 
+/// A node that answers with an error, signs that this costs nothing, and charges it all the same: without the receipt the client could not
+/// know that the call was not served.
+#[tokio::test]
+async fn what_a_receipt_of_a_refusal_says_is_held_against_the_settlement() {
+    let refused = || Script { refusal: Some((503, "engine.failed")), ..Script::stream() };
+    for fetched in [false, true] {
+        let talk = Talk::start_with(Faults { overcharge: 1, ..Faults::default() }).await;
+        talk.node.play(refused());
+        let Reply::Refused(mut refusal) = talk.session.infer(&talk.tab, ask()).await.unwrap() else { panic!() };
+        assert_eq!(talk.tab.charges().unreceipted, 1, "it may have been served");
+        if fetched {
+            for _ in 0..2 {
+                let bundle =
+                    refusal.receipt(&talk.session, &talk.tab, &mut Transcript::default()).await.unwrap().unwrap();
+                assert!(verifier::refusals::is_refusal(&bundle.receipt));
+                assert_eq!(talk.tab.charges().unreceipted, 0, "once");
+            }
+        }
+        let closed = talk.session.close_tab(&talk.tab).await;
+        assert_eq!(
+            closed.err().map(|error| error.code().to_owned()),
+            fetched.then(|| "settlement.mismatch".to_owned())
+        );
+    }
+    // A receipt under another id than the one that was announced could take the place of another.
+    let talk = Talk::start().await;
+    let other = |receipt: &mut UnsignedReceipt| receipt.receipt_id = "rcpt-1".to_owned();
+    talk.node.play(Script { fault: Arc::new(other), ..refused() });
+    let Reply::Refused(mut refusal) = talk.session.infer(&talk.tab, ask()).await.unwrap() else { panic!() };
+    let error = refusal.receipt(&talk.session, &talk.tab, &mut Transcript::default()).await.err().unwrap();
+    assert_eq!(error.code(), "receipt.mismatch");
+}
+
 fn set(
     kind: &'static str,
     change: impl Fn(&mut Event) + Send + Sync + 'static,

@@ -328,7 +328,7 @@ async fn answer(state: &State, exporter: Exporter, request: Request<Incoming>) -
 fn infer(state: &State, body: &[u8]) -> Response<Frames> {
     let script = state.script.lock().unwrap().clone();
     if let Some((status, code)) = script.refusal {
-        return refuse(status, code);
+        return refuse_receipted(state, &script, (status, code), body);
     }
     let receipt = sign_receipt(state, &script, body);
     let mut frames: VecDeque<_> =
@@ -348,12 +348,37 @@ fn infer(state: &State, body: &[u8]) -> Response<Frames> {
     response.body(Frames(frames)).unwrap()
 }
 
+/// A refusal, and a receipt that says so at no charge.
+fn refuse_receipted(state: &State, script: &Script, (status, code): (u16, &str), body: &[u8]) -> Response<Frames> {
+    let mut refused = refuse(status, code);
+    let error: Vec<u8> = refused.body().0.iter().flatten().filter_map(Frame::data_ref).flatten().copied().collect();
+    let mut served = unsigned_receipt(state, script, body);
+    served.receipt_id = "rcpt-refused".to_owned();
+    served.model = None;
+    served.event_log.truncate(4);
+    served.event_log[2] = Event::ResponseReturned { body_hash: Sha256Digest::of(&error) };
+    (script.fault)(&mut served);
+    let receipt = served.sign(&state.receipt_key).unwrap();
+    refused.headers_mut().insert("x-receipt-id", "rcpt-refused".parse().unwrap());
+    state.receipts.lock().unwrap().insert("rcpt-refused".to_owned(), receipt);
+    refused
+}
+
 fn sign_receipt(state: &State, script: &Script, body: &[u8]) -> Receipt {
-    let mut charged = state.charged.lock().unwrap();
-    *charged += COST;
+    *state.charged.lock().unwrap() += COST;
+    let mut unsigned = unsigned_receipt(state, script, body);
+    (script.fault)(&mut unsigned);
+    let mut receipt = unsigned.sign(&state.receipt_key).unwrap();
+    (script.forgery)(&mut receipt);
+    receipt
+}
+
+/// What a receipt of a served call says.
+fn unsigned_receipt(state: &State, script: &Script, body: &[u8]) -> UnsignedReceipt {
+    let charged = *state.charged.lock().unwrap();
     let digest = state.keyset.digest();
-    let mut unsigned = UnsignedReceipt {
-        receipt_id: format!("rcpt-{}", *charged),
+    UnsignedReceipt {
+        receipt_id: format!("rcpt-{charged}"),
         chat_id: None,
         model: Some("tiny".to_owned()),
         workload_keyset_digest: digest,
@@ -379,16 +404,12 @@ fn sign_receipt(state: &State, script: &Script, body: &[u8]) -> Receipt {
                 ledger_id: Hex32([1; 32]),
                 nullifier: Hex32([7; 32]),
                 cost: COST,
-                running_total: *charged,
+                running_total: charged,
                 reserve: RESERVE,
                 price_sheet_digest: Hex32(offer().price_sheet_digest().unwrap().0),
             },
         ],
-    };
-    (script.fault)(&mut unsigned);
-    let mut receipt = unsigned.sign(&state.receipt_key).unwrap();
-    (script.forgery)(&mut receipt);
-    receipt
+    }
 }
 
 fn settle(state: &State) -> Signed<Settlement> {
