@@ -30,7 +30,7 @@ pub async fn open_tab(guardian: &Arc<Guardian>, body: &[u8]) -> Result<OpenTabRe
     let request: OpenTabRequest = serde_json::from_slice(body)
         .map_err(|error| Problem::invalid("tab.malformed", "body", format!("not a tab request: {error}")))?;
     // A stop settles every tab: one that is reserved but not known yet would be left to the ledger.
-    let _opening = guardian.work.opening.read().await;
+    let opening = Arc::clone(&guardian.work.opening).read_owned().await;
     cheap_checks(guardian, &request)?;
     if let Some(tab) = guardian.tab(&request.nullifier) {
         return same_tab(&tab, &request);
@@ -51,6 +51,23 @@ pub async fn open_tab(guardian: &Arc<Guardian>, body: &[u8]) -> Result<OpenTabRe
         context,
         proof: request.proof,
     };
+    // Whatever becomes of the client from here on: what its ledger has recorded and this node does not know of would stay reserved until
+    // the tab's end.
+    let guardian = Arc::clone(guardian);
+    let recorded = tokio::spawn(async move {
+        let _opening = opening;
+        record(&guardian, request, reserve).await
+    });
+    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the tab could not be opened");
+    recorded.await.map_err(failed)?
+}
+
+/// Has the ledger reserve a spend, and opens its tab.
+async fn record(
+    guardian: &Guardian,
+    request: OpenTabRequest,
+    reserve: ReserveRequest,
+) -> Result<OpenTabResponse, Problem> {
     // Found out before, so that nothing is reserved after a stop that waited for this no longer.
     guardian.ledger.check_witnesses().await?;
     if guardian.is_draining() {

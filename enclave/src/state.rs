@@ -85,7 +85,7 @@ pub struct Work {
     /// True once no new work is accepted.
     pub draining: watch::Sender<bool>,
     /// Read by whoever opens a tab, from before it asks whether work is accepted until the tab is known; a stop writes once.
-    pub opening: RwLock<()>,
+    pub opening: Arc<RwLock<()>>,
     /// Bounds questions of everybody about the log.
     pub log_readers: Semaphore,
     /// Bounds those of tabs about their receipts in it.
@@ -108,7 +108,7 @@ impl Default for Work {
             proof_slots: Semaphore::new(PROOFS_CONCURRENT_MAX),
             replay_room: Arc::new(Semaphore::new(REPLAY_TOTAL_BYTES_MAX)),
             draining: watch::channel(false).0,
-            opening: RwLock::default(),
+            opening: Arc::default(),
             log_readers: Semaphore::new(LOG_READERS_MAX),
             log_waiters: Semaphore::new(LOG_WAITERS_MAX),
             engine_ready: AtomicBool::new(false),

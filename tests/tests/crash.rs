@@ -139,10 +139,8 @@ async fn slow_way(to: String, delay: Arc<Mutex<Duration>>) -> u16 {
     port
 }
 
-/// A reservation that is under way when the node stops is one of the tabs that it settles. Left to the ledger, the note would be
-/// reserved until the tab's end.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tab_that_is_being_opened_when_the_node_stops_is_settled() {
+/// A world whose guardian reaches its ledger on such a way.
+async fn slowed() -> (World, Arc<Mutex<Duration>>) {
     let mut world = tokio::task::spawn_blocking(|| World::builder().start().unwrap()).await.unwrap();
     let delay = Arc::new(Mutex::new(Duration::ZERO));
     let ledger = world.ledger_url();
@@ -154,6 +152,33 @@ async fn a_tab_that_is_being_opened_when_the_node_stops_is_settled() {
         world.kill_guardian().unwrap();
         world.start_guardian().unwrap();
     });
+    (world, delay)
+}
+
+/// A client that is cut off while its tab is being opened finds it later, and can close it. Its note was left reserved until the tab's end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tab_whose_client_left_while_it_was_being_opened_is_there() {
+    let (world, delay) = slowed().await;
+    let mut payer = Payer::new(&world, 100_000).await.unwrap();
+    let spend = payer.prepare(4096, 600).unwrap();
+    let request = payer.tab_request(&spend).unwrap();
+    *delay.lock().unwrap() = Duration::from_secs(2);
+    // The proof is verified, the note reserved, and the guardian does not know of it yet.
+    assert!(tokio::time::timeout(Duration::from_secs(1), payer.open(&request)).await.is_err(), "it hears nothing");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    *delay.lock().unwrap() = Duration::ZERO;
+    let closed = payer.close(&spend).await.unwrap();
+    assert_eq!(closed.status, 200, "{}", closed.json());
+    payer.sync().await.unwrap();
+    assert_eq!(payer.balance(), (100_000, 0, 0), "settled at no charge");
+    tokio::task::spawn_blocking(|| world.stop().unwrap()).await.unwrap();
+}
+
+/// A reservation that is under way when the node stops is one of the tabs that it settles. Left to the ledger, the note would be
+/// reserved until the tab's end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tab_that_is_being_opened_when_the_node_stops_is_settled() {
+    let (mut world, delay) = slowed().await;
     let mut payer = Payer::new(&world, 100_000).await.unwrap();
     let spend = payer.prepare(4096, 600).unwrap();
     let request = payer.tab_request(&spend).unwrap();

@@ -14,6 +14,8 @@ use crate::tab::Tab;
 /// How often a tab is closed again at a node that is still busy with it, and the pause between.
 const CLOSE_TRIES: u32 = 10;
 const CLOSE_PAUSE_MS: u64 = 500;
+/// How often one that does not know it is asked.
+const UNKNOWN_TRIES: u32 = 4;
 /// How often, and how long, a refund is looked for after a settlement.
 const REFUND_TRIES: u32 = 20;
 const REFUND_PAUSE_MS: u64 = 250;
@@ -79,13 +81,15 @@ impl Payer {
     }
 }
 
-/// A node that is still finishing a request, or waits for its ledger, says so; it is asked again.
+/// A node that is still finishing a request, or waits for its ledger, says so; it is asked again. So is one that does not know the tab, a few
+/// times: it may still be opening it for a process that was killed.
 async fn close_patiently(session: &Session, tab: &Tab) -> Result<Signed<Settlement>, SessionError> {
     let mut attempt = 1;
     loop {
         match session.bill(tab).await {
-            Err(SessionError::Node(NodeError::Refused { status, .. }))
-                if matches!(status.as_u16(), 429 | 503) && attempt < CLOSE_TRIES =>
+            Err(SessionError::Node(NodeError::Refused { status, code, .. }))
+                if matches!(status.as_u16(), 429 | 503) && attempt < CLOSE_TRIES
+                    || code == "tab.unknown" && attempt < UNKNOWN_TRIES =>
             {
                 attempt += 1;
                 tokio::time::sleep(Duration::from_millis(CLOSE_PAUSE_MS)).await;
