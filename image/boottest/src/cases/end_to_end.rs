@@ -238,7 +238,9 @@ impl<'a> Client<'a> {
     /// Judges the stored receipt offline: the guest appended to its log over vsock, and signed the head.
     fn logged(&self) -> anyhow::Result<Verdict> {
         let receipts = fs::read_dir(self.wallet.join("receipts")).context("receipts were stored")?;
-        let receipts: Vec<_> = receipts.filter_map(Result::ok).map(|file| file.path()).collect();
+        // Calls that were sent before the engine was ready were refused, which the node receipts as well.
+        let served = |file: &fs::DirEntry| !file.file_name().to_string_lossy().starts_with("refusal-");
+        let receipts: Vec<_> = receipts.filter_map(Result::ok).filter(served).map(|file| file.path()).collect();
         let [file] = receipts.as_slice() else { bail!("{} receipts were stored, not one", receipts.len()) };
         let file = file.display().to_string();
         let output = self.cloister(&["--json", "receipt", "verify", &file], &self.policy).output()?;
