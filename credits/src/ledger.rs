@@ -444,9 +444,7 @@ impl LedgerError {
     pub const fn retryable(&self) -> bool {
         matches!(self, Self::Unavailable)
     }
-}
 
-impl LedgerError {
     /// Whether a client finds it in what a ledger answers; no ledger says so of itself.
     pub const fn is_found_by_clients(&self) -> bool {
         self.http_status() == 502 && !matches!(self, Self::Unrecognised { .. })

@@ -297,7 +297,7 @@ async fn connect_ledger(
 ) -> anyhow::Result<(LedgerClient, credits::params::VerifyingParams)> {
     let ledger = &config.ledger;
     let pins = Pins { ledger_id: ledger.ledger_id, ledger_key: ledger.ledger_key, vk_digest: ledger.vk_digest };
-    let watch = ledger.quorum().map(|quorum| Watch::new(quorum, Arc::clone(clock)));
+    let watch = ledger.quorum()?.map(|quorum| Watch::new(quorum, Arc::clone(clock)));
     let until = tokio::time::Instant::now() + LEDGER_WITNESSED_TIMEOUT;
     let client = loop {
         match LedgerClient::connect_watched(&ledger.url, pins, None, watch.clone()).await {

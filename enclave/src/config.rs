@@ -9,7 +9,7 @@ use credits::keys::is_small_order;
 use credits::{Bytes32, Credits};
 use platform_service::is_public_name;
 use serde::Deserialize;
-use tlog::Quorum;
+use tlog::{Quorum, QuorumFault};
 
 use crate::endpoint::Endpoint;
 use crate::limits::{CANARY_TOKENS_MAX, METRICS_INTERVAL_SECS_MIN};
@@ -265,9 +265,11 @@ pub struct LedgerConfig {
 
 impl LedgerConfig {
     /// Who must have cosigned the ledger's log; nobody where none are named.
-    #[must_use]
-    pub fn quorum(&self) -> Option<Quorum> {
-        witnesses::quorum(&self.witnesses, self.witnesses_needed).ok().flatten()
+    ///
+    /// # Errors
+    /// When so many of these show nothing.
+    pub fn quorum(&self) -> Result<Option<Quorum>, QuorumFault> {
+        witnesses::quorum(&self.witnesses, self.witnesses_needed)
     }
 }
 
@@ -396,9 +398,10 @@ impl GuardianConfig {
             );
         }
         let fields = ["ledger.witnesses", "ledger.witnesses_needed"];
-        witnesses::quorum(&self.ledger.witnesses, self.ledger.witnesses_needed)
-            .map_err(|fault| witnesses::problem(fault, fields))
-            .or_else(|(field, problem)| refuse(field, problem).map(|()| None))?;
+        if let Err(fault) = self.ledger.quorum() {
+            let (field, problem) = witnesses::problem(fault, fields);
+            return refuse(field, problem);
+        }
         if self.engine.model.is_empty() || self.engine.context_tokens_max == 0 {
             return refuse("engine", "needs a model name and a context window");
         }

@@ -15,7 +15,7 @@ use crate::state::Guardian;
 
 /// Does not return.
 pub async fn run(guardian: Arc<Guardian>) {
-    if guardian.config.ledger.quorum().is_none() {
+    if !guardian.ledger.is_watched() {
         return std::future::pending().await;
     }
     loop {

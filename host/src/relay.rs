@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use crate::output;
 
-/// Time for a witness to answer, asked twice if need be.
+/// Time for a witness to answer, asked several times if need be.
 const WITNESS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 << 10;

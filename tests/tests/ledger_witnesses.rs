@@ -10,7 +10,7 @@ use acceptance::{World, cli};
 use ledger_testing::Postgres;
 
 const DEPOSIT: u64 = 100_000;
-/// A round in which witnesses are asked, and a half.
+/// Longer than until witnesses are asked again.
 const ROUND: Duration = Duration::from_secs(8);
 
 /// A new wallet that goes by the world's witnesses, at the ledger on a port.
@@ -64,7 +64,7 @@ fn an_old_copy_of_a_ledger_deceives_nobody_who_names_witnesses() {
     let saw = || world.program("cloister-host").args(["witness", "info", "--dir"]).arg(world.witness_dir(0)).output();
     let entries = String::from_utf8(saw().unwrap().stdout).unwrap();
     assert!(entries.contains("cloister-ledger/"), "{entries}");
-    // Witnesses are told every five seconds.
+    // Witnesses are told within a second or so.
     assert!(in_time(|| String::from_utf8(saw().unwrap().stdout).unwrap() != entries), "{entries}");
     world.kill_ledger().unwrap();
     std::fs::copy(&kept, &database).unwrap();

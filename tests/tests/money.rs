@@ -199,7 +199,7 @@ fn a_refusal_is_receipted_and_its_receipt_is_kept_and_verified_later() {
     let kept: Vec<_> = std::fs::read_dir(&receipts).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(kept.len(), 1, "{kept:?}");
     let run = verify(&world, kept[0].to_str().unwrap()).success().unwrap();
-    assert_eq!((run.text("/verdict").unwrap(), &run.json["refused"]), ("VERIFIED", &true.into()), "{}", run.json);
+    assert_eq!((run.text("/verdict").unwrap(), &run.json["refused"]), ("REFUSAL", &true.into()), "{}", run.json);
     assert!(run.json["usage"].is_null(), "nothing was metered: {}", run.json);
     assert!(proxy.stop().unwrap());
 

@@ -94,7 +94,7 @@ impl Output {
 
     /// The verdict as data: a word and why.
     pub(crate) fn verdict(self, word: &str, detail: &str) {
-        let color = if matches!(word, "VERIFIED" | "ACCEPTED" | "EQUAL") { "32" } else { "31" };
+        let color = if matches!(word, "VERIFIED" | "REFUSAL" | "ACCEPTED" | "EQUAL") { "32" } else { "31" };
         self.line(&format!("{}  {detail}", paint(self.colors.stdout, word, color)));
     }
 

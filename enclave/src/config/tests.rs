@@ -126,13 +126,38 @@ fn vsock_addresses_that_name_nothing_are_refused() {
     assert!(parsed("", "kind = \"report-vsock\"\ncid = 2\nport = 7900\npath = \"x\"").is_err());
 }
 
+/// The key of a witness, quoted.
+fn witness(name: &str, seed: u8) -> String {
+    let key = attestation::ReceiptKey::from_seed(&[seed; 32]).unwrap();
+    format!("\"{}\"", tlog::Cosigner::new(name, key).unwrap().public())
+}
+
+#[test]
+fn a_ledger_is_watched_by_nobody_or_by_more_than_half_of_distinct_witnesses() {
+    let [a, b] = [witness("a.example", 1), witness("b.example", 2)];
+    let plain = text("", "kind = \"report-socket\"\npath = \"/tee\"");
+    let with = |witnesses: &[&str], needed: usize| {
+        let members = format!("witnesses = [{}]\nwitnesses_needed = {needed}\n[engine]", witnesses.join(", "));
+        read(&plain.replace("[engine]", &members))
+    };
+    assert_eq!(read(&plain).unwrap().ledger.quorum(), Ok(None));
+    assert_eq!(with(&[], 0).unwrap().ledger.quorum(), Ok(None));
+    let quorum = with(&[&a, &b], 2).unwrap().ledger.quorum().unwrap().unwrap();
+    assert_eq!((quorum.witnesses().len(), quorum.needed()), (2, 2));
+    for (witnesses, needed, problem) in [
+        (vec![&*a, &*b], 1, "ledger.witnesses_needed must be more than half"),
+        (vec![&*a], 0, "ledger.witnesses_needed must be more than half"),
+        (vec![], 1, "ledger.witnesses_needed must be more than half"),
+        (vec![&*a, &*a], 2, "ledger.witnesses must be at most 16, each key and each name once"),
+    ] {
+        let refused = with(&witnesses, needed).unwrap_err();
+        assert!(refused.contains(problem), "{needed} of {}: {refused}", witnesses.len());
+    }
+}
+
 #[test]
 fn a_log_is_watched_by_more_than_half_of_distinct_witnesses() {
-    let key = |name: &str, seed: u8| {
-        let key = attestation::ReceiptKey::from_seed(&[seed; 32]).unwrap();
-        format!("\"{}\"", tlog::Cosigner::new(name, key).unwrap().public())
-    };
-    let [a, b, c] = [key("a.example", 1), key("b.example", 2), key("c.example", 3)];
+    let [a, b, c] = [witness("a.example", 1), witness("b.example", 2), witness("c.example", 3)];
     let with = |origin: &str, witnesses: &[&str], needed: u32| {
         let table = format!(
             "\n[receipt_log]\norigin = \"{origin}\"\nservice = {{ vsock = {{ cid = 2, port = 9002 }} }}\nwitnesses = [{}]\n\
@@ -144,7 +169,7 @@ fn a_log_is_watched_by_more_than_half_of_distinct_witnesses() {
     for (witnesses, needed) in [(vec![], 0), (vec![&*a], 1), (vec![&*a, &*b], 2), (vec![&*a, &*b, &*c], 2)] {
         with("node.example/receipts", &witnesses, needed).unwrap();
     }
-    let (same_key, same_name) = (key("d.example", 1), key("a.example", 4));
+    let (same_key, same_name) = (witness("d.example", 1), witness("a.example", 4));
     for (origin, witnesses, needed, problem) in [
         ("node.example/receipts", vec![&*a, &*b], 1, "witnesses_needed must be more than half"),
         ("node.example/receipts", vec![&*a], 0, "witnesses_needed must be more than half"),

@@ -130,6 +130,11 @@ impl LedgerClient {
         &self.pins
     }
 
+    /// Whether witnesses are asked.
+    pub const fn is_watched(&self) -> bool {
+        self.watching.is_some()
+    }
+
     /// The newest checkpoint seen.
     pub fn newest(&self) -> Option<Checkpoint> {
         self.history.newest()

@@ -132,8 +132,8 @@ pub(crate) async fn deposit(args: WalletDeposit, out: Output, report: &mut Repor
     redeemed.map_err(PaymentError::Ledger)?;
     // Said first: the voucher is spent, whatever comes of reading the ledger afterwards.
     report.put("deposited", json!(voucher.value));
-    synced?;
     out.say(&format!("{} credits deposited as {notes} notes", voucher.value));
+    synced?;
     show_balance(payer.store().wallet(), out, report);
     Ok(Exit::Ok)
 }
