@@ -114,7 +114,7 @@ bench: peers engine clients postgres ## Ratios: to nginx and haproxy, to bare pr
 	@cargo build --release --workspace --bins --locked
 	@cargo bench --workspace --bench proxies --locked --quiet
 	@cargo bench --workspace --bench ratios --locked --quiet
-	@cargo bench --workspace --bench credits --locked --quiet -- --nullifiers $(NULLIFIERS) --json target/bench-credits.json
+	@cargo bench --workspace --bench credits --locked --quiet -- --nullifiers $(NULLIFIERS) --json $(CURDIR)/target/bench-credits.json
 	@cargo bench $(PEERS) --bench appraise --quiet
 
 nightly: engine clients postgres build fuzz ## The large counts, and the image built twice from its sources

@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod circuit;
 pub mod claim;
 pub mod context;
+pub mod contradiction;
 pub mod entry;
 pub mod fault;
 pub mod field;
@@ -43,6 +44,7 @@ pub use bytes::{Bytes32, SignatureBytes};
 pub use checkpoint::{Checkpoint, CheckpointError, UnsignedCheckpoint};
 pub use claim::{ClaimRequest, ClaimResponse, PayeeAccount, PayeeKey};
 pub use context::{SpendContext, SpendContextInputs};
+pub use contradiction::{Contradicted, Contradiction, ContradictionError};
 pub use entry::{
     ClaimEntry, JournalEntry, LogEntry, MergeEntry, MintEntry, RatingEntry, ReserveEntry, SettleEntry, SettledBy,
     SlashEntry, StakeEntry, VoidEntry,

@@ -17,6 +17,7 @@ use credits::{
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
+use crate::attestation_api::Channel;
 use crate::limits::SIGNATURE_SKEW_SECS_MAX;
 use crate::problem::Problem;
 use crate::state::Guardian;
@@ -26,7 +27,7 @@ use crate::tabs::Tab;
 pub const TAB_HEADER: &str = "cloister-tab";
 
 /// Opens a tab for a spend. A repeat of the same spend gives the same tab.
-pub async fn open_tab(guardian: &Arc<Guardian>, body: &[u8]) -> Result<OpenTabResponse, Problem> {
+pub async fn open_tab(guardian: &Arc<Guardian>, channel: &Channel, body: &[u8]) -> Result<OpenTabResponse, Problem> {
     let request: OpenTabRequest = serde_json::from_slice(body)
         .map_err(|error| Problem::invalid("tab.malformed", "body", format!("not a tab request: {error}")))?;
     // A stop settles every tab: one that is reserved but not known yet would be left to the ledger.
@@ -42,7 +43,7 @@ pub async fn open_tab(guardian: &Arc<Guardian>, body: &[u8]) -> Result<OpenTabRe
         return Err(Problem::unavailable("tab.too_many", 5, "this node has no room for another tab now"));
     }
     let context = context(guardian, &request);
-    verify_proof(guardian, &request, &context).await?;
+    verify_proof(guardian, channel, &request, &context).await?;
     let reserve = ReserveRequest {
         root: request.root,
         nullifier: request.nullifier,
@@ -133,7 +134,18 @@ fn context(guardian: &Guardian, request: &OpenTabRequest) -> SpendContext {
     }
 }
 
-async fn verify_proof(guardian: &Guardian, request: &OpenTabRequest, context: &SpendContext) -> Result<(), Problem> {
+async fn verify_proof(
+    guardian: &Guardian,
+    channel: &Channel,
+    request: &OpenTabRequest,
+    context: &SpendContext,
+) -> Result<(), Problem> {
+    // A proof takes a millisecond whether it holds or not. What waits for that is bounded, and of one sender more than of all.
+    let (Some(_own), Ok(_place)) = (channel.proof(), guardian.work.proofs_pending.try_acquire()) else {
+        let problem =
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "tab.rate", "too many tabs are being opened; ask again");
+        return Err(Problem { retry_after: Some(1), ..problem });
+    };
     let public = SpendPublic {
         root: request.root,
         nullifier: request.nullifier,

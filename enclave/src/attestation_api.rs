@@ -7,37 +7,47 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use attestation::{AttestationDocument, BatchPosition, Exporter, GpuSection, Nonce, ReportDataInputs, Role};
 use http::StatusCode;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use crate::attester::Attested;
 use crate::batcher::BatchError;
+use crate::config::LimitsConfig;
 use crate::keys::BootKeys;
-use crate::limits::ATTESTATIONS_PER_CONNECTION_MAX;
 use crate::metrics::Failure;
 use crate::problem::Problem;
 use crate::state::Guardian;
 
-/// What a connection brings to its attestation.
+/// What is known of a connection beside what it sends: what its reports are bound to, and how much it asks for.
 #[derive(Debug)]
 pub struct Channel {
     /// RFC 9266 exporter of this connection; none of an envelope, whose sender sees another one.
     exporter: Option<Exporter>,
+    /// What it may ask for.
+    limits: LimitsConfig,
     answered: AtomicU32,
     /// A connection waits for one report at a time.
     waiting: Mutex<()>,
+    /// Spend proofs of it that are verified or wait for it.
+    proofs: Semaphore,
 }
 
 impl Channel {
     /// A connection that has not asked yet.
     #[must_use]
-    pub fn new(exporter: Exporter) -> Self {
-        Self { exporter: Some(exporter), answered: AtomicU32::new(0), waiting: Mutex::new(()) }
+    pub fn new(exporter: Exporter, limits: LimitsConfig) -> Self {
+        Self { exporter: Some(exporter), ..Self::sealed(limits) }
     }
 
     /// What an envelope comes on, which asks once.
     #[must_use]
-    pub fn sealed() -> Self {
-        Self { exporter: None, answered: AtomicU32::new(0), waiting: Mutex::new(()) }
+    pub fn sealed(limits: LimitsConfig) -> Self {
+        Self {
+            exporter: None,
+            limits,
+            answered: AtomicU32::new(0),
+            waiting: Mutex::new(()),
+            proofs: Semaphore::new(limits.proofs_per_connection),
+        }
     }
 
     /// Its exporter, if it is a TLS connection.
@@ -46,10 +56,22 @@ impl Channel {
         self.exporter.as_ref()
     }
 
+    /// What it may ask for.
+    #[must_use]
+    pub const fn limits(&self) -> &LimitsConfig {
+        &self.limits
+    }
+
+    /// A place for one more spend proof, if this connection has one left.
+    #[must_use]
+    pub fn proof(&self) -> Option<SemaphorePermit<'_>> {
+        self.proofs.try_acquire().ok()
+    }
+
     /// A turn to ask for a report; one at a time, and not too many.
     pub fn turn(&self) -> Result<Turn<'_>, Problem> {
         let held = self.waiting.try_lock().map_err(|_| later("this connection waits for a report already"))?;
-        if self.answered.load(Ordering::Relaxed) >= ATTESTATIONS_PER_CONNECTION_MAX {
+        if self.answered.load(Ordering::Relaxed) >= self.limits.attestations_per_connection {
             return Err(later("this connection asked for too many reports; open another one"));
         }
         Ok(Turn { answered: &self.answered, _held: held })

@@ -11,7 +11,7 @@ use attestation::snp::SnpReport;
 use attestation::tdx::TdQuote;
 use attestation::{Clock, EvidenceFormat, Role, Signed};
 use credits::{LedgerError, ModelOffer, Offer};
-use ledger_client::{ConnectError, LedgerClient, Pins, Watch};
+use ledger_client::{ConnectError, Known, LedgerClient, Pins, Watch};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -140,7 +140,7 @@ async fn listen(
     let tls = listener::tls_config(certificates)?;
     let router = routes::router(Arc::clone(guardian));
     let draining = guardian.work.draining.subscribe();
-    let entrance = Entrance::new(tls, router, Arc::clone(&guardian.work.metrics), draining);
+    let entrance = Entrance::new(tls, router, guardian.config.limits, Arc::clone(&guardian.work.metrics), draining);
     let address = guardian.config.listen;
     let tcp = listener::listen_tcp(address).with_context(|| format!("listen on {address}"))?;
     let local = tcp.local_addr()?;
@@ -260,6 +260,7 @@ async fn boot(
     let aci = AciReporter::new(attester.clone(), gpus.clone());
     let envelope_reports = Batcher::start(attester.clone(), gpus.clone(), binding, Role::Ohttp);
     let reports = Batcher::start(attester, gpus.clone(), binding, Role::Tls);
+    let work = Work::new(&config.limits);
     let guardian = Guardian {
         config,
         keys,
@@ -277,7 +278,7 @@ async fn boot(
         spend_params: Arc::new(spend_params),
         engine,
         clock,
-        work: Work::default(),
+        work,
     };
     Ok(Booted { guardian, tinfoil })
 }
@@ -298,9 +299,10 @@ async fn connect_ledger(
     let ledger = &config.ledger;
     let pins = Pins { ledger_id: ledger.ledger_id, ledger_key: ledger.ledger_key, vk_digest: ledger.vk_digest };
     let watch = ledger.quorum()?.map(|quorum| Watch::new(quorum, Arc::clone(clock)));
+    let known = Known { seen: None, watch, evidence: Some(ledger_watch::evidence()) };
     let until = tokio::time::Instant::now() + LEDGER_WITNESSED_TIMEOUT;
     let client = loop {
-        match LedgerClient::connect_watched(&ledger.url, pins, None, watch.clone()).await {
+        match LedgerClient::connect_known(&ledger.url, pins, known.clone()).await {
             // A ledger that has just started is not witnessed yet.
             Err(ConnectError::Ledger(LedgerError::Unwitnessed)) if tokio::time::Instant::now() < until => {
                 tokio::time::sleep(LEDGER_WITNESSED_PAUSE).await;

@@ -95,7 +95,7 @@ async fn admit(
     let cost = prices
         .cost(request.prompt_tokens_bound, completion_tokens_max.saturating_mul(request.choices))
         .unwrap_or(Credits::MAX);
-    let hold = match tab.hold(idempotency_key, digest, cost) {
+    let hold = match tab.hold(idempotency_key, digest, cost, guardian.config.limits.requests_per_tab) {
         Ok(hold) => hold,
         Err(refusal) => return refused(&guardian, tab, refusal),
     };

@@ -15,8 +15,12 @@ use crate::endpoint::Endpoint;
 use crate::limits::{CANARY_TOKENS_MAX, METRICS_INTERVAL_SECS_MIN};
 use crate::vsock;
 
+pub use limits::LimitsConfig;
+pub use platform::{ServiceAddress, TeeConfig};
 pub use witnesses::WitnessName;
 
+mod limits;
+mod platform;
 mod witnesses;
 
 /// What the guardian is told; part of the measured image.
@@ -60,6 +64,9 @@ pub struct GuardianConfig {
     /// Where counts for the operator are published; without it, nowhere.
     #[serde(default)]
     pub metrics: Option<MetricsConfig>,
+    /// How much clients may ask for; each has a default.
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 /// The entrance for clients of Tinfoil: their attestation document (version 2) and EHBP.
@@ -155,31 +162,6 @@ const FRAME_BYTES_MIN: u16 = 128;
 /// Longest time between two frames: more is no longer a stream to its reader.
 const CADENCE_MILLIS_MAX: u16 = 1000;
 
-/// The platform's report source. Device paths come from here only, never from a request or the environment.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum TeeConfig {
-    /// A report service on a Unix socket (`cloister-host sim-tee`). What it signs verifies only under its own root.
-    ReportSocket {
-        /// Path of the socket.
-        path: PathBuf,
-    },
-    /// The same service outside the virtual machine, reached by vsock. It is no more trusted than the socket: the host is asked.
-    ReportVsock {
-        /// Context id of the machine it runs on; 2 is the host.
-        cid: u32,
-        /// Its port.
-        port: u32,
-    },
-    /// The kernel's report interface, on SEV-SNP and TDX.
-    ConfigfsTsm {
-        /// The report entry: in the image, the one that init makes.
-        entry: PathBuf,
-        /// The service that has what the vendor says about this machine. It is not trusted for it.
-        collateral: ServiceAddress,
-    },
-}
-
 /// The GPUs, and what the guardian judges them by before they take work. Clients judge them again, by their own lights.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -203,41 +185,6 @@ pub struct NvmlConfig {
     pub socket: PathBuf,
     /// The service that has NVIDIA's manifests and OCSP responses. It is not trusted for them.
     pub collateral: ServiceAddress,
-}
-
-/// Where a service is.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum ServiceAddress {
-    /// Path of a Unix socket.
-    Socket(PathBuf),
-    /// On another machine.
-    Vsock {
-        /// Context id of the machine; 2 is the host.
-        cid: u32,
-        /// Its port.
-        port: u32,
-    },
-}
-
-impl TeeConfig {
-    /// The other machine that is asked, if one is: context id and port.
-    fn vsock_peer(&self) -> Option<(u32, u32)> {
-        match self {
-            Self::ReportVsock { cid, port } => Some((*cid, *port)),
-            Self::ConfigfsTsm { collateral, .. } => collateral.vsock_peer(),
-            Self::ReportSocket { .. } => None,
-        }
-    }
-}
-
-impl ServiceAddress {
-    fn vsock_peer(&self) -> Option<(u32, u32)> {
-        match self {
-            Self::Vsock { cid, port } => Some((*cid, *port)),
-            Self::Socket(_) => None,
-        }
-    }
 }
 
 /// The ledger, pinned: a node that is paid elsewhere is another node.
@@ -397,6 +344,9 @@ impl GuardianConfig {
                 "is no key that anybody can claim with; make one with `cloister-host payee new`",
             );
         }
+        if let Err((field, problem)) = self.limits.check() {
+            return refuse(field, problem);
+        }
         let fields = ["ledger.witnesses", "ledger.witnesses_needed"];
         if let Err(fault) = self.ledger.quorum() {
             let (field, problem) = witnesses::problem(fault, fields);
@@ -414,7 +364,7 @@ impl GuardianConfig {
                 return refuse("gpu.policy", "is not an appraisal policy; `cloister appraise --policy` says why");
             }
         }
-        let signs_for_gpus = !matches!(self.tee, TeeConfig::ConfigfsTsm { .. });
+        let signs_for_gpus = !matches!(self.tee, TeeConfig::ConfigfsTsm { .. } | TeeConfig::SevGuest { .. });
         if self.gpu.as_ref().is_some_and(|gpu| gpu.nvml.is_none() && !signs_for_gpus) {
             return refuse("gpu.nvml", "is missing: the kernel has reports of the CPU only");
         }

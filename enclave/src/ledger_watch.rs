@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use credits::LedgerError;
+use ledger_client::EvidenceSink;
 use tokio::time::Instant;
 
 use crate::limits::{LEDGER_LOOK_PAUSE, LEDGER_UNWITNESSED_MAX};
@@ -29,6 +30,16 @@ pub async fn run(guardian: Arc<Guardian>) {
         guardian.work.ledger_trust.found(begun, &looked);
         tokio::time::sleep(LEDGER_LOOK_PAUSE).await;
     }
+}
+
+/// Where evidence against the ledger goes: into the log, whole, so that the operator can show it (`cloister ledger evidence`).
+#[must_use]
+pub fn evidence() -> EvidenceSink {
+    EvidenceSink(Arc::new(|contradiction| {
+        // Both are public, and of nobody in particular.
+        let evidence = serde_json::to_string(contradiction).unwrap_or_default();
+        tracing::error!(%evidence, "the ledger contradicts what it signed before");
+    }))
 }
 
 /// Whether what is shown as the ledger is taken for it. Without anybody who looks it always is.

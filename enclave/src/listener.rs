@@ -27,10 +27,10 @@ use tokio_rustls::TlsAcceptor;
 use crate::activity::{Activity, InUseBody};
 use crate::attestation_api::Channel;
 use crate::certificate::Certificates;
+use crate::config::LimitsConfig;
 use crate::limits::{
-    ACCEPT_QUEUE, CONNECTION_CLOSE_TIMEOUT, CONNECTION_IDLE_TIMEOUT, CONNECTIONS_MAX, FILES_RESERVED,
-    HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_READ_TIMEOUT, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT,
-    STREAM_ERRORS_MAX, STREAM_RESETS_PENDING_MAX, STREAMS_PER_CONNECTION_MAX,
+    ACCEPT_QUEUE, CONNECTION_CLOSE_TIMEOUT, FILES_RESERVED, HEADERS_MAX, PING_INTERVAL, PING_TIMEOUT,
+    STREAM_ERRORS_MAX, STREAM_RESETS_PENDING_MAX,
 };
 use crate::metrics::{Failure, Metrics};
 use crate::request_rest::RestTaken;
@@ -92,6 +92,7 @@ pub struct Entrance {
     acceptor: TlsAcceptor,
     router: Router,
     slots: Arc<Semaphore>,
+    limits: LimitsConfig,
     metrics: Arc<Metrics>,
     stop: watch::Receiver<bool>,
 }
@@ -105,10 +106,17 @@ impl std::fmt::Debug for Entrance {
 impl Entrance {
     /// An entrance that closes when `stop` turns true.
     #[must_use]
-    pub fn new(tls: ServerConfig, router: Router, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) -> Self {
+    pub fn new(
+        tls: ServerConfig,
+        router: Router,
+        limits: LimitsConfig,
+        metrics: Arc<Metrics>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        Self { acceptor, router, slots: Arc::new(Semaphore::new(connections_max(files))), metrics, stop }
+        let slots = Arc::new(Semaphore::new(connections_max(files, limits.connections)));
+        Self { acceptor, router, slots, limits, metrics, stop }
     }
 
     /// An entrance of other keys and routes, under the same limit on connections.
@@ -139,9 +147,9 @@ impl Entrance {
 }
 
 /// Connections of a process that may open so many files.
-fn connections_max(files: u64) -> usize {
+fn connections_max(files: u64, configured: usize) -> usize {
     let places = files.saturating_sub(FILES_RESERVED) / 2;
-    usize::try_from(places).unwrap_or(usize::MAX).clamp(1, CONNECTIONS_MAX)
+    usize::try_from(places).unwrap_or(usize::MAX).clamp(1, configured)
 }
 
 async fn serve_connection(
@@ -150,13 +158,13 @@ async fn serve_connection(
     mut stop: watch::Receiver<bool>,
     _slot: OwnedSemaphorePermit,
 ) {
-    let Entrance { acceptor, router, metrics, .. } = entrance;
+    let Entrance { acceptor, router, limits, metrics, .. } = entrance;
     let _open = metrics.connection();
-    let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else {
+    let Ok(Ok(tls)) = tokio::time::timeout(limits.handshake(), acceptor.accept(stream)).await else {
         return metrics.failed(Failure::Handshake);
     };
     let Ok(exporter) = tls.get_ref().1.export_keying_material([0_u8; 32], EXPORTER_LABEL, Some(b"")) else { return };
-    let channel = Arc::new(Channel::new(Exporter(exporter)));
+    let channel = Arc::new(Channel::new(Exporter(exporter), limits));
     let activity = Arc::new(Activity::default());
     let routes = TowerToHyperService::new(router);
     let service = service_fn(|mut request: Request<Incoming>| {
@@ -164,35 +172,35 @@ async fn serve_connection(
         let (in_use, answer) = (activity.begin(), routes.call(RestTaken::of(request)));
         async move { answer.await.map(|answer| answer.map(|body| InUseBody::new(body, in_use))) }
     });
-    let builder = http_limits();
+    let builder = http_limits(&limits);
     let connection = builder.serve_connection(TokioIo::new(tls), service);
     tokio::pin!(connection);
     // A stopping node lets answers finish; drain has its own time. An idle connection has none.
     let time = tokio::select! {
         _ = connection.as_mut() => return,
         _ = stop.wait_for(|stop| *stop) => Duration::MAX,
-        () = activity.idle_for(CONNECTION_IDLE_TIMEOUT) => CONNECTION_CLOSE_TIMEOUT,
+        () = activity.idle_for(limits.idle()) => CONNECTION_CLOSE_TIMEOUT,
     };
     connection.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(time, connection).await;
 }
 
-/// What a client may do to both versions of HTTP, all of it named in `limits.rs`.
-fn http_limits() -> auto::Builder<TokioExecutor> {
+/// What a client may do to both versions of HTTP, all of it configured or named in `limits.rs`.
+fn http_limits(limits: &LimitsConfig) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .header_read_timeout(limits.header())
         .max_headers(HEADERS_MAX)
-        .max_buf_size(usize::try_from(HEADER_BYTES_MAX).unwrap_or(usize::MAX));
+        .max_buf_size(usize::try_from(limits.header_bytes).unwrap_or(usize::MAX));
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
-        .max_header_list_size(HEADER_BYTES_MAX)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .max_header_list_size(limits.header_bytes)
+        .max_concurrent_streams(limits.streams_per_connection)
         .max_pending_accept_reset_streams(STREAM_RESETS_PENDING_MAX)
         .max_local_error_reset_streams(STREAM_ERRORS_MAX);
     builder
@@ -237,7 +245,8 @@ mod tests {
         let (stop, closed) = watch::channel(false);
         let router = Router::new().route("/exporter", get(exporter));
         let certificates = Arc::new(Certificates::new(&keys.tls, None).unwrap());
-        let entrance = Entrance::new(tls_config(certificates).unwrap(), router, Arc::default(), closed);
+        let limits = LimitsConfig::default();
+        let entrance = Entrance::new(tls_config(certificates).unwrap(), router, limits, Arc::default(), closed);
         let mut roots = RootCertStore::empty();
         roots.add(keys.tls.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -275,7 +284,7 @@ mod tests {
         is_served(&client, TcpStream::connect(address).await.unwrap()).await;
         is_served(&client, UnixStream::connect(&dir).await.unwrap()).await;
         // Two open connections, and one slot that each listener keeps for the next: all of one limit.
-        let limit = connections_max(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
+        let limit = connections_max(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), 16_384);
         for _ in 0..100 {
             if slots.available_permits() == limit - 4 {
                 break;
@@ -293,9 +302,9 @@ mod tests {
 
     #[test]
     fn there_are_never_more_connections_than_files() {
-        let rows = [(0, 1), (1024, 384), (4096, 1920), (65_536, CONNECTIONS_MAX), (u64::MAX, CONNECTIONS_MAX)];
+        let rows = [(0, 1), (1024, 384), (4096, 1920), (65_536, 16_384), (u64::MAX, 16_384)];
         for (files, connections) in rows {
-            assert_eq!(connections_max(files), connections, "{files} files");
+            assert_eq!(connections_max(files, 16_384), connections, "{files} files");
         }
     }
 

@@ -6,7 +6,7 @@ use credits::Nullifier;
 use http::StatusCode;
 use serde::Deserialize;
 
-use crate::limits::REQUEST_BODY_BYTES_MAX;
+use crate::config::LimitsConfig;
 use crate::problem::Problem;
 use crate::routes::read_body_within;
 
@@ -61,7 +61,8 @@ impl<S: Sync> FromRequest<S> for Payload {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (mut head, body) = request.into_parts();
-        let body = read_body_within(body, REQUEST_BODY_BYTES_MAX).await?;
+        let limits = LimitsConfig::of(&head.extensions);
+        let body = read_body_within(body, limits.body_bytes, limits.body()).await?;
         let sealed = head.extensions.remove::<ContentAsSent>().map(|sent| sent.0);
         let answered_at_once = head.extensions.get::<AnsweredAtOnce>().is_some();
         Ok(Self { body, sealed, answered_at_once })

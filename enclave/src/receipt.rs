@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use attestation::{Event, Receipt, Role, Sha256Digest, UnsignedReceipt};
+use attestation::{Event, GpuBinding, Receipt, Role, Sha256Digest, UnsignedReceipt};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credits::Credits;
@@ -87,11 +87,14 @@ pub fn finish(
         endpoint: facts.endpoint.path().to_owned(),
         method: "POST".to_owned(),
         served_at,
-        event_log: vec![
+        event_log: [
             Event::RequestReceived { body_hash: facts.request },
             Event::RequestForwarded { body_hash: facts.forwarded },
             Event::ResponseReturned { body_hash: response },
-            attestation_bound(guardian),
+        ]
+        .into_iter()
+        .chain(machine(guardian))
+        .chain([
             Event::ModelWeights { model: facts.model.clone(), weights: guardian.config.engine.weights },
             Event::TokensMetered {
                 prompt_tokens: metered.prompt_tokens,
@@ -106,7 +109,8 @@ pub fn finish(
                 reserve: tab.reserve.get(),
                 price_sheet_digest: attestation::Hex32(guardian.price_sheet_digest.0),
             },
-        ],
+        ])
+        .collect(),
     }
     .sign(&keys.receipt)?;
     if let Some(log) = &guardian.receipt_log {
@@ -142,19 +146,23 @@ pub fn refusal(guardian: &Guardian, tab: &Tab, refused: Refused, response: Sha25
         endpoint: refused.endpoint.path().to_owned(),
         method: "POST".to_owned(),
         served_at: guardian.clock.now(),
-        event_log: [received].into_iter().chain(forwarded).chain([returned, attestation_bound(guardian)]).collect(),
+        event_log: [received].into_iter().chain(forwarded).chain([returned]).chain(machine(guardian)).collect(),
     };
     let receipt = Arc::new(receipt.sign(&guardian.keys.receipt).ok()?);
     guardian.work.refusals.keep(tab.id, tab.tab_key, Arc::clone(&receipt));
     Some(receipt)
 }
 
-fn attestation_bound(guardian: &Guardian) -> Event {
-    Event::AttestationBound {
+/// What answered: the machine, and its GPUs if it has any.
+fn machine(guardian: &Guardian) -> impl Iterator<Item = Event> {
+    let bound = Event::AttestationBound {
         report_digest: guardian.boot_report_digest(),
         launch_digest: guardian.launch_digest.clone(),
         role: Role::Keyset,
-    }
+    };
+    let gpus = guardian.gpus.as_ref().map(|gpus| gpus.binding());
+    let gpus = gpus.map(|GpuBinding { evidence_digest, epoch }| Event::GpuEvidence { evidence_digest, epoch });
+    [bound].into_iter().chain(gpus)
 }
 
 /// The value of the `cloister-receipt` trailer.

@@ -4,6 +4,7 @@
 //! paths nobody asked for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -18,7 +19,6 @@ use serde_json::json;
 
 use crate::attestation_api::{self, Channel};
 use crate::endpoint::Endpoint;
-use crate::limits::REQUEST_BODY_TIMEOUT;
 use crate::payload::Payload;
 use crate::problem::Problem;
 use crate::sealed::ohttp;
@@ -203,8 +203,12 @@ async fn model(State(guardian): Shared, Path(id): Path<String>) -> Result<Respon
     }
 }
 
-async fn open_tab(State(guardian): Shared, payload: Payload) -> Result<Response, Problem> {
-    let opened = admission::open_tab(&guardian, &payload.body).await?;
+async fn open_tab(
+    State(guardian): Shared,
+    Extension(channel): Extension<Arc<Channel>>,
+    payload: Payload,
+) -> Result<Response, Problem> {
+    let opened = admission::open_tab(&guardian, &channel, &payload.body).await?;
     Ok(axum::Json(opened).into_response())
 }
 
@@ -273,9 +277,9 @@ pub(crate) fn no_receipt() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "receipt.not_found", "there is no such receipt for this tab")
 }
 
-/// Reads a request body of at most `limit` bytes, in the time it has.
-pub async fn read_body_within(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let read = tokio::time::timeout(REQUEST_BODY_TIMEOUT, Limited::new(body, limit).collect()).await;
+/// Reads a request body of at most `limit` bytes, in `time`.
+pub async fn read_body_within(body: Body, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+    let read = tokio::time::timeout(time, Limited::new(body, limit).collect()).await;
     match read {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(

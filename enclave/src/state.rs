@@ -14,14 +14,14 @@ use tokio::sync::{RwLock, Semaphore, watch};
 use crate::aci::AciReporter;
 use crate::attester::Attested;
 use crate::batcher::Batcher;
-use crate::config::GuardianConfig;
+use crate::config::{GuardianConfig, LimitsConfig};
 use crate::gpu::Gpus;
 use crate::inference::Engine;
 use crate::keys::BootKeys;
 use crate::ledger_watch::LedgerTrust;
 use crate::limits::{
     CALLS_PER_TAB_MAX, LOG_READERS_MAX, LOG_RETRY_SECS, LOG_WAITERS_MAX, PROOFS_CONCURRENT_MAX, RECEIPTS_HELD_MAX,
-    REFUSALS_HELD_MAX, REFUSALS_PER_TAB_MAX, REPLAY_TOTAL_BYTES_MAX, TABS_MAX,
+    REFUSALS_HELD_MAX, REFUSALS_PER_TAB_MAX, REPLAY_TOTAL_BYTES_MAX,
 };
 use crate::metrics::Metrics;
 use crate::past_tabs::PastTabs;
@@ -80,6 +80,8 @@ struct Tabs {
 pub struct Work {
     /// Bounds proof checks in progress.
     pub proof_slots: Semaphore,
+    /// Bounds those in progress and those that wait for it.
+    pub proofs_pending: Semaphore,
     /// Bytes of answers that may still be held for repeats.
     pub replay_room: Arc<Semaphore>,
     /// True once no new work is accepted.
@@ -102,10 +104,13 @@ pub struct Work {
     pub refusals: ReceiptStore,
 }
 
-impl Default for Work {
-    fn default() -> Self {
+impl Work {
+    /// Nothing yet, within these limits.
+    #[must_use]
+    pub fn new(limits: &LimitsConfig) -> Self {
         Self {
             proof_slots: Semaphore::new(PROOFS_CONCURRENT_MAX),
+            proofs_pending: Semaphore::new(limits.proofs_pending),
             replay_room: Arc::new(Semaphore::new(REPLAY_TOTAL_BYTES_MAX)),
             draining: watch::channel(false).0,
             opening: Arc::default(),
@@ -153,7 +158,7 @@ impl Guardian {
     /// Whether another tab fits.
     #[must_use]
     pub fn has_room_for_tab(&self) -> bool {
-        self.lock_tabs().open.len() < TABS_MAX
+        self.lock_tabs().open.len() < self.config.limits.tabs
     }
 
     /// Adds a tab, or returns the one that a concurrent repeat of the same call added first. None for a spend whose tab has ended: a

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use credits::{Bytes32, Credits, Nullifier, Settlement};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use crate::limits::{CALLS_PER_TAB_MAX, REPLAY_HELD, REQUESTS_PER_TAB_MAX};
+use crate::limits::{CALLS_PER_TAB_MAX, REPLAY_HELD};
 
 /// One open tab.
 #[derive(Debug)]
@@ -187,8 +187,14 @@ impl Tab {
         repeat_of(&self.account(), key, body)
     }
 
-    /// Starts a call that may cost up to `amount`.
-    pub fn hold(self: &Arc<Self>, key: &str, body: Sha256Digest, amount: Credits) -> Result<Hold, CallRefusal> {
+    /// Starts a call that may cost up to `amount`, unless so many are under way.
+    pub fn hold(
+        self: &Arc<Self>,
+        key: &str,
+        body: Sha256Digest,
+        amount: Credits,
+        at_once_max: u32,
+    ) -> Result<Hold, CallRefusal> {
         let mut account = self.account();
         if let Some(refusal) = repeat_of(&account, key, &body) {
             return Err(refusal);
@@ -196,7 +202,7 @@ impl Tab {
         if account.closing || account.ended {
             return Err(CallRefusal::Closed);
         }
-        if account.in_flight >= REQUESTS_PER_TAB_MAX {
+        if account.in_flight >= at_once_max {
             return Err(CallRefusal::Busy);
         }
         if account.calls.len() >= CALLS_PER_TAB_MAX {
@@ -343,12 +349,13 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::limits::REQUESTS_PER_TAB_MAX;
 
     #[test]
     fn a_tab_that_the_ledger_has_ended_takes_no_more_calls() {
         let (id, key) = ("01".repeat(32).parse().unwrap(), Bytes32([2; 32]));
         let tab = Arc::new(Tab::new(id, key, Credits::new(100).unwrap(), 1, 0));
-        let call = |key: &str| tab.hold(key, Sha256Digest([3; 32]), Credits::new(10).unwrap());
+        let call = |key: &str| tab.hold(key, Sha256Digest([3; 32]), Credits::new(10).unwrap(), REQUESTS_PER_TAB_MAX);
         let served = call("a").unwrap();
         tab.end();
         assert!(*tab.cut.borrow(), "what is being served breaks off");
@@ -366,7 +373,7 @@ mod tests {
         for _ in 0..2 {
             assert!(matches!(tab.begin_closing(), Closing::Ready));
             assert!(matches!(
-                tab.hold("a", Sha256Digest([3; 32]), Credits::new(10).unwrap()),
+                tab.hold("a", Sha256Digest([3; 32]), Credits::new(10).unwrap(), REQUESTS_PER_TAB_MAX),
                 Err(CallRefusal::Closed)
             ));
         }
@@ -392,7 +399,7 @@ mod tests {
         let room = Arc::new(Semaphore::new(10));
         let digest = Sha256Digest([3; 32]);
         let call = |key: &str, answer: &'static [u8]| {
-            let hold = tab.hold(key, digest, Credits::new(10).unwrap()).unwrap();
+            let hold = tab.hold(key, digest, Credits::new(10).unwrap(), REQUESTS_PER_TAB_MAX).unwrap();
             let finished = hold.charge(Credits::new(1).unwrap(), key).1;
             let taken = Arc::clone(&room).try_acquire_many_owned(u32::try_from(answer.len()).unwrap());
             if let Ok(taken) = taken {

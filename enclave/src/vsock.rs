@@ -4,7 +4,7 @@
 //! it may be on TCP. Connected sockets are handed out as [`UnixStream`], the runtime's type for a stream socket without an
 //! address of its own: reading, writing and shutting down do not depend on the address family.
 //!
-//! `rustix` knows no vsock address and the runtime no vsock listener, so both are here: the only unsafe code of the guardian.
+//! `rustix` knows no vsock address and the runtime no vsock listener, so both are here, and with them the little unsafe code that takes.
 
 #![allow(unsafe_code, reason = "an address is handed to the kernel by pointer, a descriptor to the runtime")]
 

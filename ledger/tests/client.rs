@@ -12,12 +12,13 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::{Router, serve as serve_router};
+use credits::contradiction::ROLLBACK_SLACK_SECS;
 use credits::{
-    Bytes32, Checkpoint, ClaimRequest, Ledger, LedgerError, LogEntry, MergeRequest, RatingRequest, Root, SigningKey,
-    SlashRequest, StakeAct, StakeRequest, UnsignedCheckpoint,
+    Bytes32, Checkpoint, ClaimRequest, Contradicted, Contradiction, Ledger, LedgerError, LogEntry, MergeRequest,
+    RatingRequest, Root, SigningKey, SlashRequest, StakeAct, StakeRequest, UnsignedCheckpoint,
 };
 use ledger::WitnessedHead;
-use ledger_client::{ConnectError, LedgerClient, Pins};
+use ledger_client::{ConnectError, EvidenceSink, Known, LedgerClient, Pins};
 use serde_json::{Value, json};
 use support::stakes::two_charges;
 use support::*;
@@ -26,6 +27,9 @@ use tokio::net::TcpListener;
 type Edit = fn(&mut Value);
 /// What is changed in an answer, and what the client makes of it.
 type Lie = (Edit, LedgerError);
+
+/// Evidence against a ledger, in the order in which it was found.
+type Kept = Arc<Mutex<Vec<Contradiction>>>;
 
 /// Serves a ledger, with a hand on every answer.
 struct Liar {
@@ -76,6 +80,15 @@ impl Liar {
         let client = self.client().await;
         client.remember(checkpoint).await.unwrap();
         client
+    }
+
+    /// The same, and where evidence goes.
+    async fn client_with_evidence(&self, seen: &Checkpoint) -> (LedgerClient, Kept) {
+        let kept = Kept::default();
+        let into = Arc::clone(&kept);
+        let evidence = Some(EvidenceSink(Arc::new(move |found| into.lock().unwrap().push(found.clone()))));
+        let known = Known { seen: Some(seen.clone()), watch: None, evidence };
+        (LedgerClient::connect_known(&self.url, Pins::from(&self.world.info), known).await.unwrap(), kept)
     }
 }
 
@@ -132,10 +145,19 @@ async fn an_older_state_is_a_rollback() {
     let reservation = client.reserve(honest.world.spend(1, 10).await).await.unwrap();
     assert_eq!(client.newest(), Some(reservation.checkpoint.clone()));
     // The same ledger as it was before the reservation: same key, same log, one entry less.
-    let client = restored.client_that_saw(&reservation.checkpoint).await;
+    let (client, kept) = restored.client_with_evidence(&reservation.checkpoint).await;
     assert_eq!(client.checkpoint(0).await.map(|_| ()), Err(LedgerError::Rollback));
     assert_eq!(client.log(0, 10).await.map(|_| ()), Err(LedgerError::Rollback));
-    assert_eq!(client.newest(), Some(reservation.checkpoint));
+    assert_eq!(client.newest(), Some(reservation.checkpoint.clone()));
+    // Both states are kept as the ledger signed them. At one time of its clock they prove nothing by themselves; later they do.
+    restored.world.clock.advance(ROLLBACK_SLACK_SECS + 1);
+    assert_eq!(client.checkpoint(0).await.map(|_| ()), Err(LedgerError::Rollback));
+    let kept = kept.lock().unwrap();
+    let judged: Vec<_> = kept.iter().map(|found| found.judge().unwrap()).collect();
+    let owed = Contradicted::ProofOwed { from: 1, to: 2 };
+    assert_eq!(judged, [owed, owed, Contradicted::Rollback]);
+    assert!(kept.iter().all(|found| found.seen == reservation.checkpoint && found.shown.log_size == 1));
+    assert!(kept.iter().all(|found| found.ledger_key == honest.world.info.ledger_key));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,10 +273,12 @@ async fn another_log_is_a_fork() {
     let seen = honest.world.ledger.checkpoint(0).await.unwrap().checkpoint;
     // The same key over a log that has another first entry; first no longer, then longer.
     forked.world.mint(2, 100).await;
-    let client = forked.client_that_saw(&seen).await;
+    let (client, kept) = forked.client_with_evidence(&seen).await;
     assert_eq!(client.checkpoint(0).await.map(|_| ()), Err(LedgerError::Fork));
     forked.world.mint(3, 100).await;
     assert_eq!(client.checkpoint(0).await.map(|_| ()), Err(LedgerError::Fork));
+    let judged: Vec<_> = kept.lock().unwrap().iter().map(|found| found.judge()).collect();
+    assert_eq!(judged, [Ok(Contradicted::Fork), Ok(Contradicted::ProofOwed { from: 1, to: 2 })]);
     let spend = forked.world.spend(1, 10).await;
     assert_eq!(client.reserve(spend).await.map(|_| ()), Err(LedgerError::Fork));
     assert_eq!(client.newest(), Some(seen));

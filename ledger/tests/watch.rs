@@ -11,7 +11,7 @@ use std::time::Duration;
 use attestation::{Clock, ReceiptKey, UnixTime};
 use credits::{Bytes32, Ledger, LedgerError, LogEntry};
 use ledger::{DurableLedger, WitnessedHead};
-use ledger_client::{ConnectError, LedgerClient, Pins, WITNESSED_FOR, Watch};
+use ledger_client::{ConnectError, Known, LedgerClient, Pins, WITNESSED_FOR, Watch};
 use support::*;
 use tlog::ledger_log::{ledger_head_note, ledger_log_key};
 use tlog::{Checkpoint, Cosigner, Quorum};
@@ -72,8 +72,9 @@ impl Watched {
     async fn connect(&self) -> Result<LedgerClient, LedgerError> {
         let keys = self.witnesses.iter().map(|witness| witness.public().clone()).collect();
         let quorum = Quorum::new(keys, 2).unwrap();
-        let watch = Watch { quorum, clock: self.clock.clone(), patience: PATIENCE };
-        match LedgerClient::connect_watched(&self.url, Pins::from(&self.world.info), None, Some(watch)).await {
+        let watch = Some(Watch { quorum, clock: self.clock.clone(), patience: PATIENCE });
+        let known = Known { watch, ..Known::default() };
+        match LedgerClient::connect_known(&self.url, Pins::from(&self.world.info), known).await {
             Ok(client) => Ok(client),
             Err(ConnectError::Ledger(error)) => Err(error),
             Err(other) => panic!("{other}"),

@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod raw;
 pub mod raw_h2;
 pub mod scripted_engine;
+pub mod sev_guest_double;
 pub mod tap;
 pub mod tls;
 pub mod tsm_double;

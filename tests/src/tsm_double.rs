@@ -226,7 +226,7 @@ impl State {
 }
 
 /// Asks the simulated platform.
-fn signed(signer: &Path, report_data: &[u8]) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn signed(signer: &Path, report_data: &[u8]) -> anyhow::Result<Vec<u8>> {
     #[derive(serde::Deserialize)]
     struct Evidence {
         report: Base64,
@@ -259,13 +259,17 @@ fn attribute(number: INodeNo) -> Option<(&'static str, u16)> {
     ATTRIBUTES.get(usize::try_from(index).ok()?).copied()
 }
 
-fn about(number: INodeNo) -> Option<FileAttr> {
-    let (kind, perm, nlink) = match attribute(number) {
-        Some((_, mode)) => (FileType::RegularFile, mode, 1),
-        None if number == INodeNo::ROOT => (FileType::Directory, 0o755, 2),
-        None => return None,
-    };
-    Some(FileAttr {
+fn attributes(number: INodeNo) -> Option<FileAttr> {
+    match attribute(number) {
+        Some((_, mode)) => Some(about(number, FileType::RegularFile, mode)),
+        None if number == INodeNo::ROOT => Some(about(number, FileType::Directory, 0o755)),
+        None => None,
+    }
+}
+
+/// A file of root's, as `stat` is to show it.
+pub(crate) fn about(number: INodeNo, kind: FileType, perm: u16) -> FileAttr {
+    FileAttr {
         ino: number,
         size: 4096,
         blocks: 0,
@@ -275,27 +279,27 @@ fn about(number: INodeNo) -> Option<FileAttr> {
         crtime: UNIX_EPOCH,
         kind,
         perm,
-        nlink,
+        nlink: 1,
         uid: 0,
         gid: 0,
         rdev: 0,
         blksize: 4096,
         flags: 0,
-    })
+    }
 }
 
 impl Filesystem for Entry {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let index = ATTRIBUTES.iter().position(|(known, _)| parent == INodeNo::ROOT && name == OsStr::new(known));
         let number = index.and_then(|index| u64::try_from(index).ok()?.checked_add(u64::from(INodeNo::ROOT) + 1));
-        match number.and_then(|number| about(INodeNo(number))) {
+        match number.and_then(|number| attributes(INodeNo(number))) {
             Some(attributes) => reply.entry(&NOT_CACHED, &attributes, Generation(0)),
             None => reply.error(Errno::ENOENT),
         }
     }
 
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match about(number) {
+        match attributes(number) {
             Some(attributes) => reply.attr(&NOT_CACHED, &attributes),
             None => reply.error(Errno::ENOENT),
         }

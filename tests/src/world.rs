@@ -12,6 +12,7 @@ use crate::engine::{Engine, EngineKind};
 pub use crate::hardware::Hardware;
 use crate::nvml_double::NvmlDouble;
 use crate::processes::{Process, bin_dir, free_port};
+use crate::sev_guest_double::SevGuestDouble;
 use crate::tsm_double::TsmDouble;
 
 mod config;
@@ -33,6 +34,7 @@ pub struct WorldBuilder {
     guardian_port: Option<u16>,
     hardware: Hardware,
     by_kernel: bool,
+    by_device: bool,
     nvml: bool,
     tinfoil: bool,
     with_log: bool,
@@ -60,6 +62,7 @@ pub struct World {
     hardware: Hardware,
     /// Unmounted before its directory goes.
     kernel: Option<TsmDouble>,
+    sev_guest: Option<SevGuestDouble>,
     nvml: Option<NvmlDouble>,
     nvml_service: Option<Process>,
     log: Option<log::ReceiptLog>,
@@ -77,6 +80,7 @@ impl Default for WorldBuilder {
             guardian_port: None,
             hardware: Hardware::default(),
             by_kernel: false,
+            by_device: false,
             nvml: false,
             tinfoil: false,
             with_log: false,
@@ -106,6 +110,12 @@ impl WorldBuilder {
     #[must_use]
     pub fn by_kernel(self) -> Self {
         Self { by_kernel: true, ..self }
+    }
+
+    /// The same, of a kernel that has a device for SEV-SNP alone.
+    #[must_use]
+    pub fn by_device(self) -> Self {
+        Self { by_device: true, ..self }
     }
 
     /// The guardian asks NVIDIA's driver about the GPU, as on hardware, and the platform's socket for endorsements only.
@@ -192,6 +202,7 @@ impl WorldBuilder {
             tinfoil_port: if self.tinfoil { Some(free_port()?) } else { None },
             hardware: self.hardware,
             kernel: None,
+            sev_guest: None,
             nvml: None,
             nvml_service: None,
             log: None,
@@ -201,6 +212,9 @@ impl WorldBuilder {
         if self.by_kernel {
             let (entry, signer) = (world.dir.join("tsm"), world.tee_socket());
             world.kernel = Some(TsmDouble::mount(&entry, &signer, self.hardware.provider())?);
+        }
+        if self.by_device {
+            world.sev_guest = Some(SevGuestDouble::mount(&world.dir.join("dev"), &world.tee_socket())?);
         }
         if self.hardware.has_gpu() {
             world.make_gpu(self.nvml)?;
@@ -322,6 +336,12 @@ impl World {
     #[must_use]
     pub fn kernel(&self) -> Option<&TsmDouble> {
         self.kernel.as_ref()
+    }
+
+    /// The kernel's device for SEV-SNP, in a world that has one.
+    #[must_use]
+    pub fn sev_guest(&self) -> Option<&SevGuestDouble> {
+        self.sev_guest.as_ref()
     }
 
     /// Where endorsements come from, when reports come from the kernel.

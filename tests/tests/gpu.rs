@@ -42,7 +42,14 @@ fn a_gpu_takes_work_only_after_the_guardian_judged_it_and_clients_do_too() {
     let claims = verified.json["node"]["claims"].as_array().unwrap();
     assert!(claims.iter().any(|claim| claim["name"] == "gpu.attested" && claim["value"] == true), "{claims:?}");
     let wallet = cli::funded_wallet(&world, "w", 100_000).unwrap();
-    cli::chat(&world, &wallet, "Say hello.", &[]).unwrap().success().unwrap();
+    let run = cli::chat(&world, &wallet, "Say hello.", &[]).unwrap().success().unwrap();
+    // The receipt names the evidence that the client appraised, or a later one.
+    let kept: Value = serde_json::from_slice(&std::fs::read(run.text("/receipt/file").unwrap()).unwrap()).unwrap();
+    let events = kept["receipt"]["event_log"].as_array().unwrap();
+    let named = events.iter().find(|event| event["type"] == "gpu.evidence").unwrap();
+    let document = AttestationDocument::from_json(kept["attestation"].to_string().as_bytes()).unwrap();
+    let binding = document.gpu.unwrap().binding();
+    assert_eq!((&named["evidence_digest"], &named["epoch"]), (&json!(binding.evidence_digest), &json!(binding.epoch)));
 
     // Killed, a guardian leaves it taking work; the next one takes that back before it has judged.
     world.kill_guardian().unwrap();

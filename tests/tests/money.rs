@@ -306,4 +306,17 @@ fn a_ledgers_log_is_audited_by_somebody_who_owns_nothing() {
     world.start_ledger().unwrap();
     let refused = audit(&world, &id);
     assert_eq!(refused.text("/error/code").unwrap(), "ledger.rollback", "{}", refused.json);
+    // Both states that it signed are kept, for anybody who knows its key.
+    let kept = std::fs::read_dir(format!("{seen}.evidence")).unwrap().next().unwrap().unwrap().path();
+    let evidence = |key: &str| cli::json(&world, &["ledger", "evidence", kept.to_str().unwrap(), "--ledger-key", key]);
+    let judged = evidence(passed.text("/ledger/ledger_key").unwrap()).unwrap();
+    // Put back within a moment: the ledger would have to prove what it cannot.
+    assert_eq!((judged.code, judged.text("/contradiction").unwrap()), (20, "proof_owed"), "{}", judged.json);
+    assert!(judged.number("/shown/log_size").unwrap() < judged.number("/seen/log_size").unwrap(), "{}", judged.json);
+    let other = evidence(&"22".repeat(32)).unwrap();
+    assert_eq!(other.text("/error/code").unwrap(), "evidence.other_ledger");
+    std::fs::write(&kept, std::fs::read_to_string(&kept).unwrap().replacen("\"note_count\": ", "\"note_count\": 1", 1))
+        .unwrap();
+    let forged = evidence(passed.text("/ledger/ledger_key").unwrap()).unwrap();
+    assert_eq!((forged.code, forged.text("/error/code").unwrap()), (10, "evidence.signature"), "{}", forged.json);
 }

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tlog::LogFault;
 
 use crate::files::{FileError, write_private};
-use crate::receipts::{CheckedReceipt, Expected, ReceiptError, check_receipt};
+use crate::receipts::{CheckedReceipt, Expected, Machine, ReceiptError, check_receipt};
 use crate::refusals::{check_refusal, is_refusal};
 use crate::session::Session;
 use crate::tab::Tab;
@@ -249,7 +249,7 @@ impl ReceiptBundle {
         transcript: &mut Transcript,
     ) -> Result<BundleVerdict, BundleError> {
         // 1. and 2. Evidence, and REPORT_DATA over the stored channel view.
-        let (assurance, launch_digest) = match trust {
+        let (assurance, machine) = match trust {
             Some((trust, at)) => self.appraise(trust, at, transcript)?,
             None => {
                 transcript.skip("bundle.evidence", "no policy given: nothing ties the keyset to a machine");
@@ -265,7 +265,7 @@ impl ReceiptBundle {
         transcript.pass("bundle.offer", "signed by the keyset");
         let expected = Expected {
             keyset,
-            launch_digest,
+            machine,
             offer,
             price_sheet_digest: digest(offer)?,
             tab: self.tab.id,
@@ -290,7 +290,7 @@ impl ReceiptBundle {
         trust: &Trust,
         at: UnixTime,
         transcript: &mut Transcript,
-    ) -> Result<(Option<AssuranceClass>, Option<String>), BundleError> {
+    ) -> Result<(Option<AssuranceClass>, Option<Machine>), BundleError> {
         let bytes = self.attestation.to_json();
         let (_, appraisal) = appraise_document(&bytes, trust, at, transcript).map_err(BundleError::Rejected)?;
         let view = ChannelView {
@@ -299,7 +299,8 @@ impl ReceiptBundle {
             leaf_spki_sha256: self.channel.leaf_spki_sha256.0,
         };
         let bound = appraisal.bind_channel(&view, transcript).map_err(BundleError::Rejected)?;
-        Ok((Some(bound.appraisal().assurance()), Some(bound.appraisal().launch_digest())))
+        let appraisal = bound.appraisal();
+        Ok((Some(appraisal.assurance()), Some(Machine::of(appraisal, &self.attestation))))
     }
 
     /// 4. Compares bodies given by the reader with the receipt's digests.

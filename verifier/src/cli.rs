@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use attestation::{ExpectedReportData, NonceHex};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-pub(crate) use ledger::{Ledger, LedgerAudit};
+pub(crate) use ledger::{Ledger, LedgerAudit, LedgerEvidence};
 pub(crate) use receipt::{Receipt, ReceiptAudit, ReceiptShow, ReceiptVerify};
 pub(crate) use stake::{Stake, StakeAccuse, StakeBack, StakePut, StakeShow, StakeTake};
 pub(crate) use wallet::{

@@ -4,6 +4,7 @@
 //! do everything. Codes are stable. `Display` is one clause without its cause; [`chain`] prints the causes too.
 
 use attestation::{ReferenceRejection, Rejection};
+use credits::ContradictionError;
 use credits::audit::AuditFault;
 use credits::ledger::LedgerError;
 use credits::vault::VaultError;
@@ -125,6 +126,9 @@ pub enum Error {
     /// A ledger's log was not accepted.
     #[error(transparent)]
     LedgerAudit(#[from] AuditFault),
+    /// What was kept against a ledger says nothing against it.
+    #[error(transparent)]
+    LedgerEvidence(#[from] ContradictionError),
     /// A release of the image was not accepted.
     #[error(transparent)]
     Release(#[from] ReleaseError),
@@ -178,6 +182,7 @@ impl Error {
             Self::Bundle(error) => error.code(),
             Self::Log(error) => error.code(),
             Self::LedgerAudit(fault) => fault.code(),
+            Self::LedgerEvidence(error) => error.code(),
             Self::Release(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Payment(error) => error.code(),
@@ -212,7 +217,7 @@ impl Error {
             | Self::Log(LogError::RolledBack { .. } | LogError::GrowthUnproved { .. }) => Exit::Rejected,
             Self::Log(LogError::Session(error)) => exit_of_session(error),
             Self::LedgerAudit(AuditFault::Replay(error)) => exit_of_wallet(error),
-            Self::LedgerAudit(_) => Exit::Rejected,
+            Self::LedgerAudit(_) | Self::LedgerEvidence(_) => Exit::Rejected,
             Self::Release(error) => exit_of_release(error),
             Self::Store(error) => exit_of_store(error),
             Self::Payment(error) => exit_of_payment(error),
@@ -275,7 +280,7 @@ impl Error {
             }
             "ledger.unavailable" => "check that the ledger is running, or name its address with --ledger",
             "wallet.ledger_rollback" | "wallet.ledger_fork" | "ledger.rollback" | "ledger.fork" => {
-                "do not use this ledger; keep the wallet directory as evidence"
+                "do not use this ledger; what it signed is kept as evidence (ledger-evidence in the wallet's directory): cloister ledger evidence FILE"
             }
             "ledger.voucher_used" => {
                 "the voucher is gone; if it was redeemed into this wallet, cloister wallet balance shows it"

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use crate::bundle::ReceiptBundle;
 use crate::event_gate::EventGate;
 use crate::fetch::{ANSWER_BYTES_MAX, NodeError, collect, send};
-use crate::receipts::{CheckedReceipt, Expected, ReceiptError, Usage, check_receipt, is_receipt_id};
+use crate::receipts::{CheckedReceipt, Expected, Machine, ReceiptError, Usage, check_receipt, is_receipt_id};
 pub use crate::refusals::Refusal;
 use crate::session::{JSON, Session, SessionError};
 use crate::sse::{DoneGate, SseError};
@@ -440,7 +440,7 @@ pub(crate) fn expected<'a>(
 ) -> Expected<'a> {
     Expected {
         keyset: session.keyset(),
-        launch_digest: Some(session.appraisal().launch_digest()),
+        machine: Some(Machine::of(session.appraisal(), session.document())),
         offer: session.offer(),
         price_sheet_digest: session.price_sheet_digest(),
         tab: tab.id(),

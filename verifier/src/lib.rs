@@ -23,6 +23,7 @@ pub mod event_gate;
 pub mod exchange;
 pub mod fetch;
 pub mod files;
+pub mod ledger_evidence;
 pub mod logged;
 pub mod merge;
 pub mod open;

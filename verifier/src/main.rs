@@ -46,6 +46,7 @@ async fn run(cli: Cli, out: Output, report: &mut Report) -> Result<Exit, Error> 
         Command::Chat(args) => cmd::chat::run(args, out, report).await,
         Command::Proxy(args) => cmd::proxy::run(args, out, report).await,
         Command::Ledger(Ledger::Audit(args)) => cmd::ledger::audit(args, out, report).await,
+        Command::Ledger(Ledger::Evidence(args)) => cmd::ledger::evidence(&args, out, report),
         Command::Wallet(Wallet::New(args)) => cmd::wallet::new(args, out, report).await,
         Command::Wallet(Wallet::Restore(args)) => cmd::wallet::restore(args, out, report).await,
         Command::Wallet(Wallet::Deposit(args)) => cmd::wallet::deposit(args, out, report).await,

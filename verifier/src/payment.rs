@@ -27,11 +27,12 @@ use credits::settlement::Settlement;
 use credits::spend::{SpendProof, prove};
 use credits::tab::{OpenTabRequest, TAB_VERSION};
 use credits::wallet::{PreparedSpend, SyncProgress, WalletError};
-use ledger_client::{ConnectError, LedgerClient, Pins, Watch};
+use ledger_client::{ConnectError, Known, LedgerClient, Pins, Watch};
 use rand_core::OsRng;
 
 use crate::estimate::tiers_to_try;
 use crate::fetch::NodeError;
+use crate::ledger_evidence;
 use crate::proving_keys;
 use crate::session::{Session, SessionError};
 use crate::tab::Tab;
@@ -197,8 +198,10 @@ impl Payer {
         let known = store.ledger();
         let watch = known.witnesses.clone().map(|quorum| Watch::new(quorum, Arc::clone(&clock)));
         // A ledger that went back while this side was not looking is noticed now.
-        let seen = store.wallet().state().newest_seen();
-        let ledger = LedgerClient::connect_watched(&known.url, Pins::from(&known.info), seen, watch).await;
+        let seen = store.wallet().state().newest_seen().cloned();
+        let evidence = Some(ledger_evidence::sink(store.ledger_evidence_dir()));
+        let ledger =
+            LedgerClient::connect_known(&known.url, Pins::from(&known.info), Known { seen, watch, evidence }).await;
         let ledger = ledger.map_err(PaymentError::Connect)?;
         Ok(Self { store, ledger, params: None, ahead: Ahead::default(), clock, stake_min: Credits::ZERO })
     }
@@ -400,7 +403,7 @@ fn open_request(prepared: &PreparedSpend, proof: SpendProof) -> OpenTabRequest {
 }
 
 /// What a node that takes no work says before it looks at a spend, and so before it asks its ledger.
-const UNASKED: [&str; 3] = ["node.draining", "log.unwitnessed", "ledger.unwitnessed"];
+const UNASKED: [&str; 4] = ["node.draining", "tab.rate", "log.unwitnessed", "ledger.unwitnessed"];
 
 /// Only a clear no means that the ledger has not seen the spend. A conflict means the opposite, and a request that may have been
 /// acted on proves nothing.

@@ -10,7 +10,12 @@
 //! 3. endpoint, machine, model;
 //! 4. tab, price sheet, cost.
 
-use attestation::{Event, Keyset, Receipt, ReceiptRejection, Role, Sha256Digest, Transcript};
+use std::cmp::Ordering;
+
+use attestation::{
+    Appraisal, AttestationDocument, Event, GpuBinding, GpuSection, Keyset, Receipt, ReceiptRejection, Role,
+    Sha256Digest, Transcript,
+};
 use credits::offer::{ModelOffer, Offer};
 use credits::{Bytes32, Credits, Nullifier};
 
@@ -21,8 +26,8 @@ use crate::fetch::printable;
 pub struct Expected<'a> {
     /// The attested keyset.
     pub keyset: &'a Keyset,
-    /// The attested launch digest, hex; absent when nothing was appraised.
-    pub launch_digest: Option<String>,
+    /// What was appraised; absent when nothing was.
+    pub machine: Option<Machine>,
     /// The offer, its signature verified under the keyset.
     pub offer: &'a Offer,
     /// SHA-256 of the JCS form of that offer.
@@ -41,6 +46,23 @@ pub struct Expected<'a> {
     pub response_digest: Option<Sha256Digest>,
     /// The most completion tokens the request allowed, when it said so.
     pub completion_tokens_max: Option<u64>,
+}
+
+/// The machine that was appraised.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Its launch digest, hex.
+    pub launch_digest: String,
+    /// Its GPUs' evidence, if it has any.
+    pub gpus: Option<GpuBinding>,
+}
+
+impl Machine {
+    /// The machine of an appraised document.
+    #[must_use]
+    pub fn of(appraisal: &Appraisal, document: &AttestationDocument) -> Self {
+        Self { launch_digest: appraisal.launch_digest(), gpus: document.gpu.as_ref().map(GpuSection::binding) }
+    }
 }
 
 /// A receipt that says what happened.
@@ -219,10 +241,26 @@ pub(crate) fn check_machine(receipt: &Receipt, expected: &Expected<'_>) -> Resul
         Event::AttestationBound { launch_digest, role: Role::Keyset, .. } => Some(launch_digest.clone()),
         _ => None,
     })?;
-    if let Some(attested) = &expected.launch_digest {
-        equal("launch digest", &launch_digest, attested)?;
+    let Some(machine) = &expected.machine else { return Ok(()) };
+    equal("launch digest", &launch_digest, &machine.launch_digest)?;
+    check_gpus(receipt, machine.gpus.as_ref())
+}
+
+/// Evidence is renewed while a node runs, never taken back.
+fn check_gpus(receipt: &Receipt, appraised: Option<&GpuBinding>) -> Result<(), ReceiptError> {
+    let Some(appraised) = appraised else {
+        let named = receipt.event_log.iter().any(|event| matches!(event, Event::GpuEvidence { .. }));
+        return equal("GPU evidence", if named { "some" } else { "none" }, "none");
+    };
+    let (evidence_digest, epoch) = one(receipt, "gpu.evidence", |event| match event {
+        Event::GpuEvidence { evidence_digest, epoch } => Some((*evidence_digest, *epoch)),
+        _ => None,
+    })?;
+    match epoch.cmp(&appraised.epoch) {
+        Ordering::Greater => Ok(()),
+        Ordering::Equal => equal("GPU evidence", &evidence_digest.to_string(), &appraised.evidence_digest.to_string()),
+        Ordering::Less => equal("epoch of GPU evidence", &epoch.to_string(), &appraised.epoch.to_string()),
     }
-    Ok(())
 }
 
 fn check_subject<'a>(receipt: &Receipt, expected: &Expected<'a>) -> Result<&'a ModelOffer, ReceiptError> {

@@ -98,10 +98,11 @@ pub fn check_refusal(
 
 #[cfg(test)]
 mod tests {
-    use attestation::{Keyset, ReceiptKey, Role, UnixTime, UnsignedReceipt};
+    use attestation::{GpuBinding, Hex32, Keyset, ReceiptKey, Role, UnixTime, UnsignedReceipt};
     use credits::{Bytes32, Credits, Nullifier, Offer};
 
     use super::*;
+    use crate::receipts::Machine;
 
     const REQUEST: &[u8] = b"{\"messages\":[]}";
     const BODY: &[u8] = b"{\"error\":{}}";
@@ -159,9 +160,14 @@ mod tests {
         }
 
         fn judge(&self, receipt: &Receipt) -> Result<(), ReceiptError> {
+            self.judge_of(receipt, None)
+        }
+
+        /// Of a machine with these GPUs.
+        fn judge_of(&self, receipt: &Receipt, gpus: Option<GpuBinding>) -> Result<(), ReceiptError> {
             let expected = Expected {
                 keyset: &self.keyset,
-                launch_digest: Some("ab".to_owned()),
+                machine: Some(Machine { launch_digest: "ab".to_owned(), gpus }),
                 offer: &self.offer,
                 price_sheet_digest: Bytes32([0; 32]),
                 tab: Nullifier::from_bytes([0; 32]).unwrap(),
@@ -193,6 +199,26 @@ mod tests {
             (Receipt { served_at: UnixTime(1001), ..node.receipt(REQUEST, BODY, path, None) }, "receipt.signature"),
         ] {
             assert_eq!(node.judge(&receipt).unwrap_err().code(), code);
+        }
+    }
+
+    #[test]
+    fn a_receipt_names_the_gpus_that_were_appraised_or_newer_evidence_of_them() {
+        let (node, path) = (node(), "/v1/chat/completions");
+        let of = |byte, epoch| GpuBinding { evidence_digest: Hex32([byte; 32]), epoch };
+        let says = |byte, epoch| Some(Event::GpuEvidence { evidence_digest: Hex32([byte; 32]), epoch });
+        for (event, appraised, code) in [
+            (says(1, 4), Some(of(1, 4)), "ok"),
+            (says(2, 5), Some(of(1, 4)), "ok"),
+            (None, None, "ok"),
+            (says(2, 4), Some(of(1, 4)), "receipt.mismatch"),
+            (says(1, 3), Some(of(1, 4)), "receipt.mismatch"),
+            (None, Some(of(1, 4)), "receipt.malformed"),
+            // A machine whose evidence shows no GPU cannot have answered with one.
+            (says(1, 4), None, "receipt.mismatch"),
+        ] {
+            let judged = node.judge_of(&node.receipt(REQUEST, BODY, path, event), appraised.clone());
+            assert_eq!(judged.map_or_else(|error| error.code(), |()| "ok"), code, "{appraised:?}");
         }
     }
 }

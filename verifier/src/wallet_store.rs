@@ -310,6 +310,12 @@ impl WalletStore {
         self.directory.join("evidence")
     }
 
+    /// Where evidence against the ledger is kept.
+    #[must_use]
+    pub fn ledger_evidence_dir(&self) -> PathBuf {
+        self.directory.join("ledger-evidence")
+    }
+
     /// Changes the wallet and stores the change before returning.
     ///
     /// # Errors

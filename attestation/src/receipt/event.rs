@@ -14,16 +14,18 @@ pub(super) const REQUEST_RECEIVED: &str = "request.received";
 pub(super) const REQUEST_FORWARDED: &str = "request.forwarded";
 pub(super) const RESPONSE_RETURNED: &str = "response.returned";
 pub(super) const ATTESTATION_BOUND: &str = "attestation.bound";
+pub(super) const GPU_EVIDENCE: &str = "gpu.evidence";
 pub(super) const MODEL_WEIGHTS: &str = "model.weights";
 pub(super) const TOKENS_METERED: &str = "tokens.metered";
 pub(super) const CREDIT_SPENT: &str = "credit.spent";
 
 /// The types [`Event`] has a variant for.
-pub(super) const KNOWN_TYPES: [&str; 7] = [
+pub(super) const KNOWN_TYPES: [&str; 8] = [
     REQUEST_RECEIVED,
     REQUEST_FORWARDED,
     RESPONSE_RETURNED,
     ATTESTATION_BOUND,
+    GPU_EVIDENCE,
     MODEL_WEIGHTS,
     TOKENS_METERED,
     CREDIT_SPENT,
@@ -60,6 +62,14 @@ pub enum Event {
         launch_digest: String,
         /// Role of the report; `keyset`.
         role: Role,
+    },
+    /// The GPUs that answered, by the evidence that was the newest when they did. A node without GPUs has no such event.
+    #[serde(rename = "gpu.evidence")]
+    GpuEvidence {
+        /// What REPORT_DATA names that evidence by ([`crate::GpuSection::binding`]).
+        evidence_digest: Hex32,
+        /// Counts how often the evidence was renewed.
+        epoch: u64,
     },
     /// The weights that answered.
     #[serde(rename = "model.weights")]
@@ -127,6 +137,7 @@ impl Event {
             Self::RequestForwarded { .. } => Some(REQUEST_FORWARDED),
             Self::ResponseReturned { .. } => Some(RESPONSE_RETURNED),
             Self::AttestationBound { .. } => Some(ATTESTATION_BOUND),
+            Self::GpuEvidence { .. } => Some(GPU_EVIDENCE),
             Self::ModelWeights { .. } => Some(MODEL_WEIGHTS),
             Self::TokensMetered { .. } => Some(TOKENS_METERED),
             Self::CreditSpent { .. } => Some(CREDIT_SPENT),

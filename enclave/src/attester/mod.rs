@@ -1,13 +1,15 @@
 //! Where reports come from. The only code of the guardian that speaks to the platform.
 //!
 //! On entry: 64 bytes of REPORT_DATA. On exit: the platform's report and what endorses it, neither of them trusted here; clients
-//! appraise both. On hardware the report comes from the kernel (`configfs_tsm.rs`), GPU evidence from the driver (`gpus.rs`), and the
-//! endorsements of both from the host (`collateral.rs`); a simulated platform is a `service.rs` that has all.
+//! appraise both. On hardware the report comes from the kernel (`configfs_tsm.rs`, or `sev_guest.rs` where that is too old), GPU evidence
+//! from the driver (`gpus.rs`), and the endorsements of both from the host (`collateral.rs`); a simulated platform is a `service.rs` that
+//! has all.
 
 mod collateral;
 mod configfs_tsm;
 mod gpus;
 mod service;
+mod sev_guest;
 
 use std::sync::Arc;
 
@@ -15,13 +17,14 @@ use attestation::gpu::{GpuEndorsements, GpuEvidence};
 use attestation::{CpuEvidence, Endorsements};
 use platform_service::GpuState;
 
-use crate::config::{GpuConfig, TeeConfig};
+use crate::config::{GpuConfig, ServiceAddress, TeeConfig};
 use crate::limits::ATTESTATION_TIMEOUT;
 use crate::line_service::LineService;
 use collateral::CpuCollateral;
 pub use configfs_tsm::ReportEntry;
 use gpus::Driver;
 use service::Service;
+pub use sev_guest::ReportDevice;
 
 /// The configured platform. Clones share it.
 #[derive(Debug, Clone)]
@@ -34,8 +37,14 @@ pub struct Attester {
 enum Source {
     /// A service that signs by itself, for a GPU too if it has one.
     Service(Service),
-    /// The kernel's report interface.
-    Kernel { entry: ReportEntry, collateral: Box<CpuCollateral> },
+    /// The kernel.
+    Kernel { reports: KernelReports, collateral: Box<CpuCollateral> },
+}
+
+#[derive(Debug)]
+enum KernelReports {
+    Entry(ReportEntry),
+    Device(ReportDevice),
 }
 
 /// A report with what the platform supplied to verify it.
@@ -64,6 +73,12 @@ pub enum AttesterError {
     Timeout,
 }
 
+impl Source {
+    fn kernel(reports: KernelReports, collateral: &ServiceAddress) -> Self {
+        Self::Kernel { reports, collateral: Box::new(CpuCollateral::from(Service::from_config(collateral))) }
+    }
+}
+
 impl Attester {
     /// The source named by the measured configuration.
     #[must_use]
@@ -71,10 +86,12 @@ impl Attester {
         let source = match config {
             TeeConfig::ReportSocket { path } => Source::Service(LineService::Socket(path.clone()).into()),
             TeeConfig::ReportVsock { cid, port } => Source::Service(Service::vsock(*cid, *port)),
-            TeeConfig::ConfigfsTsm { entry, collateral } => Source::Kernel {
-                entry: ReportEntry::at(entry.clone()),
-                collateral: Box::new(CpuCollateral::from(Service::from_config(collateral))),
-            },
+            TeeConfig::ConfigfsTsm { entry, collateral } => {
+                Source::kernel(KernelReports::Entry(ReportEntry::at(entry.clone())), collateral)
+            }
+            TeeConfig::SevGuest { device, collateral } => {
+                Source::kernel(KernelReports::Device(ReportDevice::at(device.clone())), collateral)
+            }
         };
         let driver = gpu.and_then(|gpu| gpu.nvml.as_ref()).map(|nvml| Arc::new(Driver::from_config(nvml)));
         Self { source: Arc::new(source), driver }
@@ -88,8 +105,11 @@ impl Attester {
         in_time(async {
             match &*self.source {
                 Source::Service(service) => service.attest(report_data).await,
-                Source::Kernel { entry, collateral } => {
-                    let evidence = entry.report(report_data).await?;
+                Source::Kernel { reports, collateral } => {
+                    let evidence = match reports {
+                        KernelReports::Entry(entry) => entry.report(report_data).await?,
+                        KernelReports::Device(device) => device.report(report_data).await?,
+                    };
                     let endorsements = collateral.of(&evidence).await?;
                     Ok(Attested { evidence, endorsements })
                 }

@@ -41,15 +41,18 @@ fn a_payee_must_be_a_key_to_claim_with() {
 }
 
 const TSM: &str = "kind = \"configfs-tsm\"\nentry = \"/run/tsm\"";
+const SEV_GUEST: &str = "kind = \"sev-guest\"\ndevice = \"/dev/sev-guest\"";
 
 #[test]
-fn the_kernels_interface_needs_somebody_who_has_endorsements() {
-    let config = parsed("", &format!("{TSM}\ncollateral = {{ vsock = {{ cid = 2, port = 9001 }} }}")).unwrap();
-    assert_eq!(config.tee.vsock_peer(), Some((2, 9001)));
-    let config = parsed("", &format!("{TSM}\ncollateral = {{ socket = \"/run/x.sock\" }}")).unwrap();
-    assert_eq!(config.tee.vsock_peer(), None);
-    for collateral in ["", "collateral = \"/run/x.sock\"", "collateral = { vsock = { cid = 2 } }"] {
-        assert!(parsed("", &format!("{TSM}\n{collateral}")).is_err(), "{collateral}");
+fn the_kernels_interfaces_need_somebody_who_has_endorsements() {
+    for kernel in [TSM, SEV_GUEST] {
+        let config = parsed("", &format!("{kernel}\ncollateral = {{ vsock = {{ cid = 2, port = 9001 }} }}")).unwrap();
+        assert_eq!(config.tee.vsock_peer(), Some((2, 9001)));
+        let config = parsed("", &format!("{kernel}\ncollateral = {{ socket = \"/run/x.sock\" }}")).unwrap();
+        assert_eq!(config.tee.vsock_peer(), None);
+        for collateral in ["", "collateral = \"/run/x.sock\"", "collateral = { vsock = { cid = 2 } }"] {
+            assert!(parsed("", &format!("{kernel}\n{collateral}")).is_err(), "{collateral}");
+        }
     }
 }
 

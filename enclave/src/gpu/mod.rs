@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use attestation::gpu::{GpuEvidence, GpuReport};
-use attestation::{Clock, GpuSection, Hex32, Nonce, Rejection, Sha256Digest};
+use attestation::{Clock, GpuBinding, GpuSection, Hex32, Nonce, Rejection, Sha256Digest};
 use platform_service::GpuState;
 use tokio::sync::Notify;
 
@@ -42,6 +42,8 @@ pub struct Gpus {
 #[derive(Clone)]
 struct Round {
     section: Arc<GpuSection>,
+    /// What names that evidence.
+    binding: GpuBinding,
     devices: Vec<Identity>,
     /// When it was asked for, and after how many events.
     asked: Instant,
@@ -131,6 +133,12 @@ impl Gpus {
         Ok(section)
     }
 
+    /// What names the newest evidence.
+    #[must_use]
+    pub fn binding(&self) -> GpuBinding {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).binding.clone()
+    }
+
     fn held(&self) -> Round {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -187,7 +195,8 @@ async fn round(
         return Err(GpuFault::DeviceChanged);
     }
     let section = Arc::new(GpuSection { random, epoch, evidence, endorsements });
-    Ok(Round { section, devices, asked, after_events })
+    let binding = section.binding();
+    Ok(Round { section, binding, devices, asked, after_events })
 }
 
 /// Judges evidence with what the host has about it. What is held may be too old by now: then the host is asked once more.

@@ -28,6 +28,7 @@ use http_body::Frame;
 use super::hpke::{Aead, Received, RecipientKey, X25519_BYTES};
 use super::not_sealed_to_us;
 use super::response::ResponseSealer;
+use crate::config::LimitsConfig;
 use crate::limits::{EHBP_BODY_BYTES_MAX, SEALED_PARTS_MAX};
 use crate::payload::ContentAsSent;
 use crate::problem::Problem;
@@ -79,7 +80,8 @@ async fn open(key: &RecipientKey, request: Request) -> Result<(Request, Response
     let (mut head, body) = request.into_parts();
     let encapsulated = encapsulated_key(&head.headers)
         .ok_or_else(|| malformed("ehbp-encapsulated-key must be there once, as 64 lowercase hex characters"))?;
-    let sent = read_body_within(body, EHBP_BODY_BYTES_MAX).await.map_err(Unopened::Problem)?;
+    let limits = LimitsConfig::of(&head.extensions);
+    let sent = read_body_within(body, EHBP_BODY_BYTES_MAX, limits.body()).await.map_err(Unopened::Problem)?;
     let mut received = key.receive(&encapsulated, REQUEST_INFO, AEAD).ok_or(Unopened::NotOurs)?;
     let text = open_frames(&mut received, &sent)?;
     let (sealer, nonce) =

@@ -116,10 +116,11 @@ async fn serve(State(gateway): State<Gateway>, headers: HeaderMap, body: Body) -
         let text = "an envelope is message/ohttp-req or message/ohttp-chunked-req";
         Unsealed::Problem(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "ohttp.media_type", text))
     })?;
-    let envelope = read_body_within(body, OHTTP_ENVELOPE_BYTES_MAX).await.map_err(Unsealed::Problem)?;
+    let limits = gateway.guardian.config.limits;
+    let envelope = read_body_within(body, OHTTP_ENVELOPE_BYTES_MAX, limits.body()).await.map_err(Unsealed::Problem)?;
     let Opened { message, sealer, nonce } = open(&gateway.guardian, &form, &envelope).ok_or(Unsealed::NotOurs)?;
     let answer = match bhttp::read_request(&message) {
-        Ok(request) => answer(gateway.api, request, form.chunked).await,
+        Ok(request) => answer(gateway.api, request, form.chunked, Channel::sealed(limits)).await,
         Err(error) => Problem::invalid("ohttp.malformed", "body", error.to_string()).into_response(),
     };
     let body = if form.chunked { chunked(sealer, nonce, answer) } else { whole(sealer, nonce, answer).await? };
@@ -129,12 +130,12 @@ async fn serve(State(gateway): State<Gateway>, headers: HeaderMap, body: Body) -
     Ok(response)
 }
 
-async fn answer(mut api: Router, request: Request<Bytes>, chunked: bool) -> Response {
+async fn answer(mut api: Router, request: Request<Bytes>, chunked: bool, channel: Channel) -> Response {
     let mut request = request.map(Body::from);
     if !chunked {
         request.extensions_mut().insert(AnsweredAtOnce);
     }
-    request.extensions_mut().insert(Arc::new(Channel::sealed()));
+    request.extensions_mut().insert(Arc::new(channel));
     // A router is always ready, and does not fail.
     let Ok(answer) = Service::call(&mut api, request).await;
     answer

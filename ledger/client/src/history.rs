@@ -4,18 +4,22 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 
 use credits::merkle::verify_consistency;
-use credits::{Bytes32, Checkpoint, LedgerError};
+use credits::{Bytes32, Checkpoint, Contradiction, LedgerError};
+
+use crate::EvidenceSink;
 
 #[derive(Debug)]
 pub(crate) struct History {
+    ledger_key: Bytes32,
+    evidence: Option<EvidenceSink>,
     newest: Mutex<Option<Checkpoint>>,
     /// Held while a checkpoint is compared with the newest, which may take a request; answers are compared one by one.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl History {
-    pub(crate) fn new() -> Self {
-        Self { newest: Mutex::new(None), turn: tokio::sync::Mutex::new(()) }
+    pub(crate) fn new(ledger_key: Bytes32, evidence: Option<EvidenceSink>) -> Self {
+        Self { ledger_key, evidence, newest: Mutex::new(None), turn: tokio::sync::Mutex::new(()) }
     }
 
     pub(crate) fn newest(&self) -> Option<Checkpoint> {
@@ -40,8 +44,32 @@ impl History {
             self.set(checkpoint);
             return Ok(());
         };
+        let compared = self.compare(&newest, checkpoint, consistency).await;
+        if let Err(LedgerError::Fork | LedgerError::Rollback) = compared {
+            self.contradicts(checkpoint);
+        }
+        compared
+    }
+
+    /// A checkpoint whose signature was verified is not what the newest one lets expect.
+    pub(crate) fn contradicts(&self, shown: &Checkpoint) {
+        if let (Some(EvidenceSink(sink)), Some(seen)) = (&self.evidence, self.newest()) {
+            sink(&Contradiction { ledger_key: self.ledger_key, seen, shown: shown.clone() });
+        }
+    }
+
+    async fn compare<F, P>(
+        &self,
+        newest: &Checkpoint,
+        checkpoint: &Checkpoint,
+        consistency: F,
+    ) -> Result<(), LedgerError>
+    where
+        F: FnOnce(u64, u64) -> P,
+        P: Future<Output = Result<Vec<Bytes32>, LedgerError>>,
+    {
         let is_newer = checkpoint.log_size > newest.log_size;
-        let (old, new) = if is_newer { (&newest, checkpoint) } else { (checkpoint, &newest) };
+        let (old, new) = if is_newer { (newest, checkpoint) } else { (checkpoint, newest) };
         let needs_proof = old.log_size != 0 && old.log_size != new.log_size;
         let proof = if needs_proof { consistency(old.log_size, new.log_size).await? } else { Vec::new() };
         verify_consistency(old.log_size, new.log_size, &proof, &old.log_root, &new.log_root)

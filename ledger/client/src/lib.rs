@@ -15,15 +15,17 @@ mod history;
 mod transport;
 mod watch;
 
+use std::sync::Arc;
+
 use credits::checkpoint::ledger_id;
 use credits::ledger::LEDGER_VERSION;
 use credits::merkle::verify_inclusion;
 use credits::params::{MergeVerifyingParams, VERIFYING_PARAMS_LEN, VerifyingParams};
 use credits::{
-    Bond, Bytes32, Checkpoint, CheckpointAnswer, ClaimRequest, ClaimResponse, JournalRequest, Ledger, LedgerError,
-    LedgerInfo, LogEntry, LogPage, MergeRequest, MergeResponse, PayeeAccount, RatingRequest, RatingResponse,
-    RedeemRequest, RedeemResponse, Reservation, ReserveEntry, ReserveRequest, SettleRequest, SettleResponse,
-    SlashRequest, SlashResponse, StakeRequest, StakeResponse,
+    Bond, Bytes32, Checkpoint, CheckpointAnswer, ClaimRequest, ClaimResponse, Contradiction, JournalRequest, Ledger,
+    LedgerError, LedgerInfo, LogEntry, LogPage, MergeRequest, MergeResponse, PayeeAccount, RatingRequest,
+    RatingResponse, RedeemRequest, RedeemResponse, Reservation, ReserveEntry, ReserveRequest, SettleRequest,
+    SettleResponse, SlashRequest, SlashResponse, StakeRequest, StakeResponse,
 };
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -49,6 +51,27 @@ impl From<&LedgerInfo> for Pins {
     /// Trusts a description, as a wallet does on first use.
     fn from(info: &LedgerInfo) -> Self {
         Self { ledger_id: info.ledger_id, ledger_key: info.ledger_key, vk_digest: info.vk_digest }
+    }
+}
+
+/// What a client goes by besides the pins; nothing by default.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The newest checkpoint seen before: the ledger must extend it.
+    pub seen: Option<Checkpoint>,
+    /// Witnesses, who must say that the ledger's state is the newest.
+    pub watch: Option<Watch>,
+    /// Is handed what the ledger signed against itself.
+    pub evidence: Option<EvidenceSink>,
+}
+
+/// Takes evidence. It is called before the answer that shows it is refused, from wherever that is, and must not wait.
+#[derive(Clone)]
+pub struct EvidenceSink(pub Arc<dyn Fn(&Contradiction) + Send + Sync>);
+
+impl std::fmt::Debug for EvidenceSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EvidenceSink")
     }
 }
 
@@ -97,22 +120,17 @@ pub struct LedgerClient {
 impl LedgerClient {
     /// Connects to the ledger at a URL and refuses any but the pinned one.
     pub async fn connect(url: &str, pins: Pins) -> Result<Self, ConnectError> {
-        Self::connect_watched(url, pins, None, None).await
+        Self::connect_known(url, pins, Known::default()).await
     }
 
-    /// The same; the ledger must extend what was seen of it before, if anything was, and witnesses must say that its state is the newest,
-    /// if there is a watch.
-    pub async fn connect_watched(
-        url: &str,
-        pins: Pins,
-        seen: Option<&Checkpoint>,
-        watch: Option<Watch>,
-    ) -> Result<Self, ConnectError> {
-        let watching = watch.map(Watching::new);
-        let client = Self { transport: Transport::new(url)?, pins, history: History::new(), watching };
+    /// The same, under what else is known of it.
+    pub async fn connect_known(url: &str, pins: Pins, known: Known) -> Result<Self, ConnectError> {
+        let Known { seen, watch, evidence } = known;
+        let history = History::new(pins.ledger_key, evidence);
+        let client = Self { transport: Transport::new(url)?, pins, history, watching: watch.map(Watching::new) };
         client.info().await?;
         if let Some(seen) = seen {
-            client.remember(seen).await?;
+            client.remember(&seen).await?;
         }
         client.check_witnesses().await?;
         Ok(client)
@@ -232,6 +250,7 @@ impl LedgerClient {
         }
         checkpoint.verify(&self.pins.ledger_key).map_err(|_| LedgerError::CheckpointSignature)?;
         if checkpoint.log_size < size_at_send {
+            self.history.contradicts(checkpoint);
             return Err(LedgerError::Rollback);
         }
         self.history.extend(checkpoint, |from, to| self.consistency(from, to)).await

@@ -10,10 +10,11 @@ use acceptance::world::run;
 use anyhow::{Context, ensure};
 use attestation::gpu::{GpuCache, GpuEndorsements, GpuEvidence, appraise};
 use attestation::{AppraisalPolicy, Clock, CpuEvidence, Nonce, STRICT_POLICY, Transcript, TrustRoots};
-use enclave::attester::ReportEntry;
+use enclave::attester::{AttesterError, ReportDevice, ReportEntry};
 use platform_service::GpuState;
 
 const ENTRIES: &str = "/sys/kernel/config/tsm/report";
+const SEV_GUEST: &str = "/dev/sev-guest";
 
 struct Item {
     id: &'static str,
@@ -23,6 +24,7 @@ struct Item {
 
 const ITEMS: &[Item] = &[
     Item { id: "hw.tsm.report", needs: ENTRIES, run: report },
+    Item { id: "hw.sev_guest.report", needs: SEV_GUEST, run: report_by_device },
     Item { id: "hw.gpu.evidence", needs: "/dev/nvidiactl", run: gpu },
 ];
 
@@ -30,22 +32,32 @@ const ITEMS: &[Item] = &[
 fn report() -> anyhow::Result<String> {
     let entry = Path::new(ENTRIES).join(format!("cloister-hw-test-{}", std::process::id()));
     std::fs::create_dir(&entry).with_context(|| format!("make {} (this takes root)", entry.display()))?;
-    let asked = ask(&entry);
+    let asked = over_fresh_bytes(|bytes| {
+        let reader = ReportEntry::at(entry.clone());
+        async move { reader.report(bytes).await }
+    });
     std::fs::remove_dir(&entry)?;
-    let evidence = asked?;
-    Ok(format!("{:?}, {} bytes", evidence.format, evidence.report.0.len()))
+    asked
 }
 
-fn ask(entry: &Path) -> anyhow::Result<CpuEvidence> {
+/// The same through the kernel's older device.
+fn report_by_device() -> anyhow::Result<String> {
+    over_fresh_bytes(|bytes| async move { ReportDevice::at(SEV_GUEST.into()).report(bytes).await })
+}
+
+fn over_fresh_bytes<F>(ask: impl FnOnce([u8; 64]) -> F) -> anyhow::Result<String>
+where
+    F: Future<Output = Result<CpuEvidence, AttesterError>>,
+{
     let (first, second) = (Nonce::random()?.0, Nonce::random()?.0);
     let mut report_data = [0; 64];
     for (slot, byte) in report_data.iter_mut().zip(first.into_iter().chain(second)) {
         *slot = byte;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let evidence = runtime.block_on(ReportEntry::at(entry.to_path_buf()).report(report_data))?;
+    let evidence = runtime.block_on(ask(report_data))?;
     ensure!(evidence.report.0.windows(64).any(|window| window == report_data), "the report is over other bytes");
-    Ok(evidence)
+    Ok(format!("{:?}, {} bytes", evidence.format, evidence.report.0.len()))
 }
 
 /// The policy for what this machine's driver gives by itself: manifests and OCSP responses are the operator's to fetch.

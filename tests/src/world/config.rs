@@ -67,14 +67,15 @@ tab_secs_max = {tab_secs_max}
     }
 
     fn tee_table(&self) -> String {
-        let socket = self.tee_socket();
-        match &self.kernel {
-            Some(kernel) => format!(
-                "kind = \"configfs-tsm\"\nentry = \"{}\"\ncollateral = {{ socket = \"{}\" }}",
-                kernel.entry().display(),
-                self.collateral_socket().display()
-            ),
-            None => format!("kind = \"report-socket\"\npath = \"{}\"", socket.display()),
+        let collateral = format!("collateral = {{ socket = \"{}\" }}", self.collateral_socket().display());
+        match (&self.kernel, &self.sev_guest) {
+            (Some(kernel), _) => {
+                format!("kind = \"configfs-tsm\"\nentry = \"{}\"\n{collateral}", kernel.entry().display())
+            }
+            (None, Some(double)) => {
+                format!("kind = \"sev-guest\"\ndevice = \"{}\"\n{collateral}", double.device().display())
+            }
+            (None, None) => format!("kind = \"report-socket\"\npath = \"{}\"", self.tee_socket().display()),
         }
     }
 

@@ -9,9 +9,26 @@ use super::LedgerWitnesses;
 
 /// Watch a ledger.
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Example:\n  cloister ledger audit http://127.0.0.1:7070 --seen seen.json")]
+#[command(after_help = "Example:\n  cloister ledger audit http://127.0.0.1:7070 --seen seen.json\n  \
+    cloister ledger evidence wallet/ledger-evidence/ledger-9-8.json")]
 pub(crate) enum Ledger {
     Audit(LedgerAudit),
+    Evidence(LedgerEvidence),
+}
+
+/// Judge what a ledger signed against itself.
+///
+/// A wallet that is shown an older state, or another log, keeps both signed states in its directory (`ledger-evidence`), and `ledger audit
+/// --seen FILE` in FILE.evidence; a guardian prints them. Whoever knows the ledger's key can judge them, without the ledger. Exit code 0 when
+/// they prove it, 20 when the ledger would have to show that its log has both, 10 when they say nothing against it.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cloister ledger evidence wallet/ledger-evidence/ledger-9-8.json")]
+pub(crate) struct LedgerEvidence {
+    /// The file of evidence
+    pub(crate) evidence: PathBuf,
+    /// The key of the ledger that is accused [default: whatever the evidence says]
+    #[arg(long, value_name = "HEX")]
+    pub(crate) ledger_key: Option<Bytes32>,
 }
 
 /// Replay a ledger's whole log and hold it against every rule.

@@ -1,21 +1,21 @@
 //! `cloister ledger`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use credits::audit::LogAudit;
 use credits::ledger::{LOG_PAGE_ENTRIES_MAX, Ledger, LedgerError};
 use credits::wallet::WalletSeed;
-use credits::{Checkpoint, LedgerInfo};
+use credits::{Checkpoint, Contradicted, LedgerInfo};
 use ledger_client::{LedgerClient, Pins};
 use rand_core::{OsRng, RngCore};
 use serde_json::json;
 use verifier::files::{read_capped, write_private};
 use verifier::payment::PaymentError;
 use verifier::wallet_store::StoreError;
-use verifier::{Error, Exit};
+use verifier::{Error, Exit, ledger_evidence};
 
 use super::witnesses;
-use crate::cli::LedgerAudit;
+use crate::cli::{LedgerAudit, LedgerEvidence};
 use crate::output::Output;
 use crate::report::Report;
 
@@ -30,7 +30,8 @@ pub(crate) async fn audit(args: LedgerAudit, out: Output, report: &mut Report) -
     report.put("ledger", json!(info));
     let watched_by = witnesses::named(&args.witnesses)?;
     let seen = args.seen.as_deref().map(read_seen).transpose()?.flatten();
-    let client = witnesses::connect(&args.url, Pins::from(&info), seen.as_ref(), watched_by.as_ref()).await?;
+    let evidence = args.seen.as_deref().map(evidence_dir);
+    let client = witnesses::connect(&args.url, Pins::from(&info), seen, watched_by.as_ref(), evidence).await?;
     report.put("witnesses", json!(watched_by));
     let audit = replay(&client, &info, out).await?;
     // All of it was seen by witnesses, and not only what it began with.
@@ -100,6 +101,56 @@ fn tell(audit: &LogAudit, info: &LedgerInfo, out: Output) {
         }
     }
     out.line(&format!("reserved  {}", totals.reserved));
+}
+
+/// Where what the ledger signed against itself is kept: beside the file that has what was seen.
+fn evidence_dir(seen: &Path) -> PathBuf {
+    let mut name = seen.as_os_str().to_owned();
+    name.push(".evidence");
+    name.into()
+}
+
+pub(crate) fn evidence(args: &LedgerEvidence, out: Output, report: &mut Report) -> Result<Exit, Error> {
+    let Some(evidence) = ledger_evidence::read(&args.evidence)? else {
+        let message = format!("{} is no evidence against a ledger", args.evidence.display());
+        return Err(Error::Choice { code: "evidence.malformed", message });
+    };
+    if args.ledger_key.is_some_and(|pinned| pinned != evidence.ledger_key) {
+        let message = format!("it accuses the ledger whose key is {}", evidence.ledger_key);
+        return Err(Error::Choice { code: "evidence.other_ledger", message });
+    }
+    report.put("ledger_key", json!(evidence.ledger_key));
+    report.put("ledger_id", json!(evidence.seen.ledger_id));
+    report.put("seen", json!(evidence.seen));
+    report.put("shown", json!(evidence.shown));
+    let judged = evidence.judge()?;
+    let (kind, what, exit) = match judged {
+        Contradicted::Fork => ("fork", "the ledger signed two logs".to_owned(), Exit::Ok),
+        Contradicted::Rollback => {
+            ("rollback", "the ledger showed a state long after a larger one".to_owned(), Exit::Ok)
+        }
+        Contradicted::ProofOwed { from, to } => (
+            "proof_owed",
+            format!(
+                "both are the ledger's; it is guilty if it cannot prove that its log of {to} entries continues that of {from}"
+            ),
+            Exit::Unsupported,
+        ),
+    };
+    report.put("contradiction", json!(kind));
+    out.line(&format!("ledger    {}, key {}", evidence.seen.ledger_id, evidence.ledger_key));
+    for (name, checkpoint) in [("seen", &evidence.seen), ("shown", &evidence.shown)] {
+        let (size, notes, time) = (checkpoint.log_size, checkpoint.note_count, checkpoint.time);
+        out.line(&format!("{name:<9} {size} entries, root {}, {notes} notes, signed at {time}", checkpoint.log_root));
+    }
+    match exit {
+        Exit::Ok => {
+            out.verdict("PROVEN", &what);
+            report.verified("PROVEN", None);
+        }
+        _ => out.verdict("UNDECIDED", &what),
+    }
+    Ok(exit)
 }
 
 /// The checkpoint in a file, if there is one yet.

@@ -99,7 +99,7 @@ async fn create(
     let value = if info.holds_value { "its credits are worth money" } else { "its credits are play money" };
     require_ceremony(&info, risks.accept_single_party)?;
     let witnesses = witnesses::named(watched_by)?;
-    witnesses::connect(&url, Pins::from(&info), None, witnesses.as_ref()).await?;
+    witnesses::connect(&url, Pins::from(&info), None, witnesses.as_ref(), None).await?;
     out.say(&format!("ledger {} at {url}; {value}; proving key made by: {}", info.ledger_id, info.setup));
     if let Some(merge) = &info.merge {
         out.say(&format!("it makes merges; their proving key made by: {}", merge.setup));

@@ -1,11 +1,13 @@
 //! `cloister wallet witnesses`, and witnesses of a ledger that other commands name.
 
+use std::path::PathBuf;
+
 use credits::Checkpoint;
-use ledger_client::{LedgerClient, Pins, Watch};
+use ledger_client::{Known, LedgerClient, Pins, Watch};
 use serde_json::json;
 use tlog::Quorum;
 use verifier::payment::PaymentError;
-use verifier::{Error, Exit};
+use verifier::{Error, Exit, ledger_evidence};
 
 use super::{clock, open_store};
 use crate::cli::{LedgerWitnesses, WalletArgs, WalletWitnesses};
@@ -22,15 +24,17 @@ pub(super) fn named(args: &LedgerWitnesses) -> Result<Option<Quorum>, Error> {
     Quorum::new(args.witness.clone(), needed).map(Some).map_err(|fault| refused(fault.to_string()))
 }
 
-/// A ledger whose state these witnesses say to be the newest, if any are named.
+/// A ledger whose state these witnesses say to be the newest, if any are named. What it signed against itself goes into the directory.
 pub(super) async fn connect(
     url: &str,
     pins: Pins,
-    seen: Option<&Checkpoint>,
+    seen: Option<Checkpoint>,
     witnesses: Option<&Quorum>,
+    evidence: Option<PathBuf>,
 ) -> Result<LedgerClient, Error> {
     let watch = witnesses.map(|quorum| Watch::new(quorum.clone(), clock()));
-    Ok(LedgerClient::connect_watched(url, pins, seen, watch).await.map_err(PaymentError::Connect)?)
+    let known = Known { seen, watch, evidence: evidence.map(ledger_evidence::sink) };
+    Ok(LedgerClient::connect_known(url, pins, known).await.map_err(PaymentError::Connect)?)
 }
 
 /// Shows or changes them.
@@ -42,8 +46,9 @@ pub(crate) async fn set(args: WalletWitnesses, out: Output, report: &mut Report)
         let known = store.ledger();
         let url = args.wallet.ledger.as_ref().unwrap_or(&known.url);
         if chosen.is_some() {
-            let seen = store.wallet().state().newest_seen();
-            connect(url, Pins::from(&known.info), seen, chosen.as_ref()).await?;
+            let seen = store.wallet().state().newest_seen().cloned();
+            let evidence = Some(store.ledger_evidence_dir());
+            connect(url, Pins::from(&known.info), seen, chosen.as_ref(), evidence).await?;
         }
         store.set_witnesses(chosen)?;
     }

@@ -32,6 +32,7 @@ fn unsigned() -> UnsignedReceipt {
             Event::RequestForwarded { body_hash: digest(2) },
             Event::ResponseReturned { body_hash: digest(3) },
             Event::AttestationBound { report_digest: digest(4), launch_digest: "00".repeat(48), role: Role::Keyset },
+            Event::GpuEvidence { evidence_digest: Hex32([9; 32]), epoch: 2 },
             Event::ModelWeights { model: "demo".to_owned(), weights: digest(5) },
             Event::TokensMetered { prompt_tokens: 7, completion_tokens: 11, outcome: "complete".to_owned() },
             Event::CreditSpent {
