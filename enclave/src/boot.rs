@@ -182,7 +182,6 @@ async fn bring_up_engine(guardian: &Guardian) -> anyhow::Result<()> {
     };
     let late = || anyhow::anyhow!("the engine did not become ready within {} s", ENGINE_READY_TIMEOUT.as_secs());
     tokio::time::timeout(ENGINE_READY_TIMEOUT, answers).await.map_err(|_| late())??;
-    guardian.take_requests();
     tracing::info!(keyset_digest = %guardian.keys.keyset_digest, "ready");
     let wrong = canary::watch(guardian).await;
     tracing::error!("{wrong}");

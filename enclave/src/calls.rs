@@ -118,11 +118,11 @@ fn check_open(guardian: &Guardian, tab: &Tab) -> Result<(), Problem> {
         ));
     }
     // Before anything is held. The tab stays open: it may be used once the engine is there, or closed at no charge.
-    if !guardian.engine_was_ready() {
+    if !guardian.takes_requests() {
         return Err(Problem::unavailable(
             "engine.starting",
             ENGINE_STARTING_RETRY_SECS,
-            "the model is still being loaded; nothing was charged: send the request again shortly",
+            "the model is being loaded or checked; nothing was charged: send the request again shortly",
         ));
     }
     guardian.require_witnessed()

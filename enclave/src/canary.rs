@@ -3,7 +3,8 @@
 //! Decides: whether the engine still is the one that was measured. Drivers and engines have been seen to answer fluently and wrongly
 //! in confidential mode; nothing in the protocol shows that. The question is asked greedily and alone: engines promise equal answers
 //! for equal batches only, so what came while others were served does not count. A wrong answer, several times in a row, stops the
-//! node: no request is taken at boot, and later it drains, settles and ends.
+//! node: no request is taken at boot, and later it drains, settles and ends. An engine that was started anew is asked before it serves, and
+//! a node that is never idle takes no requests, once in a while, until it was.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::config::CanaryConfig;
 use crate::endpoint::Endpoint;
 use crate::inference::{self, Engine, EngineError};
-use crate::limits::{CANARY_PAUSE, CANARY_TRIES};
+use crate::limits::{CANARY_PAUSE, CANARY_TRIES, CANARY_UNPROVEN_MAX};
 use crate::metrics::Failure;
 use crate::request::InferenceRequest;
 use crate::state::Guardian;
@@ -49,22 +50,22 @@ pub async fn ask(engine: &Engine, canary: &CanaryConfig) -> Result<String, Engin
     text.map(str::to_owned).ok_or(EngineError::Malformed)
 }
 
-/// Asks until an answer is right. What the engine does not answer is not wrong: whether it lives, others find out.
-async fn is_right(guardian: &Guardian, canary: &CanaryConfig) -> Result<(), WrongAnswer> {
+/// Asks until an answer is right; whether one was. What the engine does not answer is not wrong, nor what it answers beside other requests.
+async fn is_right(guardian: &Guardian, canary: &CanaryConfig) -> Result<bool, WrongAnswer> {
     let mut wrong = 0;
     while wrong < CANARY_TRIES {
         let alone = !in_flight(guardian);
         match ask(&guardian.engine, canary).await {
-            Ok(answer) if answer == canary.answer => return Ok(()),
+            Ok(answer) if answer == canary.answer => return Ok(true),
             Ok(_) if alone && !in_flight(guardian) => {
                 guardian.work.metrics.failed(Failure::Canary);
                 wrong += 1;
             }
-            Ok(_) => return Ok(()),
+            Ok(_) => return Ok(false),
             Err(error) => {
                 guardian.work.metrics.failed(Failure::Canary);
                 tracing::warn!(%error, "no answer to the canary's question");
-                return Ok(());
+                return Ok(false);
             }
         }
         tokio::time::sleep(CANARY_PAUSE).await;
@@ -76,21 +77,28 @@ fn in_flight(guardian: &Guardian) -> bool {
     guardian.tabs().iter().any(|tab| tab.in_flight())
 }
 
-/// Before the first request: the engine must answer, and rightly. Asks an engine that does not answer again and again.
+/// Before the first request to an engine: it must answer, and rightly. Asks one that does not answer again and again; from then on requests
+/// are taken.
 ///
 /// # Errors
 /// [`WrongAnswer`].
 pub async fn prove(guardian: &Guardian) -> Result<(), WrongAnswer> {
-    let Some(canary) = &guardian.config.canary else { return Ok(()) };
+    let Some(canary) = &guardian.config.canary else {
+        guardian.take_requests(None);
+        return Ok(());
+    };
     let mut wrong = 0;
     while wrong < CANARY_TRIES {
-        match ask(&guardian.engine, canary).await {
-            Ok(answer) if answer == canary.answer => {
+        // Before it is asked: an engine that is started anew meanwhile has not answered.
+        let start = guardian.engine.start();
+        match (ask(&guardian.engine, canary).await, start) {
+            (Ok(answer), Some(start)) if answer == canary.answer => {
                 tracing::info!("the canary's answer is right");
+                guardian.take_requests(Some(start));
                 return Ok(());
             }
-            Ok(_) => wrong += 1,
-            Err(error) => tracing::warn!(%error, "no answer to the canary's question"),
+            (Ok(_), _) => wrong += 1,
+            (Err(error), _) => tracing::warn!(%error, "no answer to the canary's question"),
         }
         tokio::time::sleep(CANARY_PAUSE).await;
     }
@@ -100,13 +108,31 @@ pub async fn prove(guardian: &Guardian) -> Result<(), WrongAnswer> {
 /// From then on: returns when an answer is wrong.
 pub async fn watch(guardian: &Guardian) -> WrongAnswer {
     let Some(canary) = &guardian.config.canary else { return std::future::pending().await };
+    let mut unproven = 0;
     loop {
-        tokio::time::sleep(Duration::from_secs(canary.interval_secs)).await;
-        if in_flight(guardian) {
-            continue;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(canary.interval_secs)) => {}
+            () = guardian.work.engine_changed.notified() => {}
         }
-        if let Err(wrong) = is_right(guardian, canary).await {
-            return wrong;
+        let proven = if guardian.takes_requests() && unproven < CANARY_UNPROVEN_MAX {
+            is_right(guardian, canary).await
+        } else {
+            prove_alone(guardian).await
+        };
+        match proven {
+            Ok(true) => unproven = 0,
+            Ok(false) => unproven += 1,
+            Err(wrong) => return wrong,
         }
     }
+}
+
+/// Of an engine that was started anew, or that was never idle when it was asked: no request is taken before its answer is right.
+async fn prove_alone(guardian: &Guardian) -> Result<bool, WrongAnswer> {
+    tracing::info!("no requests until the canary was asked alone");
+    guardian.pause_requests();
+    while in_flight(guardian) {
+        tokio::time::sleep(CANARY_PAUSE).await;
+    }
+    prove(guardian).await.map(|()| true)
 }

@@ -3,6 +3,7 @@
 //! The engine is inside the appliance but not trusted with money: what it reports is bounded by the caller. Nothing it says
 //! is logged, since its error texts repeat user content.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
@@ -80,7 +81,21 @@ pub struct Usage {
     pub completion_tokens: u64,
 }
 
+/// A start of the engine: its socket is another file after each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineStart {
+    inode: u64,
+    made: (i64, i64),
+}
+
 impl Engine {
+    /// Which start of the engine listens now; nothing if none does.
+    #[must_use]
+    pub fn start(&self) -> Option<EngineStart> {
+        let socket = std::fs::metadata(&self.socket).ok()?;
+        Some(EngineStart { inode: socket.ino(), made: (socket.ctime(), socket.ctime_nsec()) })
+    }
+
     /// The engine named by the measured configuration.
     #[must_use]
     pub fn from_config(config: &EngineConfig) -> Self {

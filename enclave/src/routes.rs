@@ -128,7 +128,7 @@ async fn openapi(State(guardian): Shared) -> Response {
 async fn health(State(guardian): Shared) -> Response {
     let (status, text) = if guardian.is_draining() || guardian.require_witnessed().is_err() {
         (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
-    } else if !guardian.engine_was_ready() {
+    } else if !guardian.takes_requests() {
         (StatusCode::SERVICE_UNAVAILABLE, "starting")
     } else if guardian.engine.is_ready().await {
         (StatusCode::OK, "ready")

@@ -1,7 +1,6 @@
 //! What the handlers share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -9,14 +8,14 @@ use attestation::{Clock, GpuSection, Receipt, Sha256Digest, Signed};
 use credits::params::VerifyingParams;
 use credits::{Bytes32, LedgerError, Nullifier, Offer};
 use ledger_client::LedgerClient;
-use tokio::sync::{RwLock, Semaphore, watch};
+use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use crate::aci::AciReporter;
 use crate::attester::Attested;
 use crate::batcher::Batcher;
 use crate::config::{GuardianConfig, LimitsConfig};
 use crate::gpu::Gpus;
-use crate::inference::Engine;
+use crate::inference::{Engine, EngineStart};
 use crate::keys::BootKeys;
 use crate::ledger_watch::LedgerTrust;
 use crate::limits::{
@@ -75,6 +74,15 @@ struct Tabs {
     past: PastTabs,
 }
 
+/// From what requests are served.
+#[derive(Debug, Clone, Copy)]
+enum Serving {
+    /// Whatever listens.
+    FromAny,
+    /// The start of the engine whose canary was right.
+    From(EngineStart),
+}
+
 /// Requests, tabs and receipts of this boot.
 #[derive(Debug)]
 pub struct Work {
@@ -92,7 +100,10 @@ pub struct Work {
     pub log_readers: Semaphore,
     /// Bounds those of tabs about their receipts in it.
     pub log_waiters: Semaphore,
-    engine_ready: AtomicBool,
+    /// The start of the engine from which requests are served.
+    engine: Mutex<Option<Serving>>,
+    /// Told when another one is found than the one that was asked the canary's question.
+    pub engine_changed: Notify,
     /// Whether what is shown as the ledger is taken for it.
     pub ledger_trust: LedgerTrust,
     tabs: Mutex<Tabs>,
@@ -116,7 +127,8 @@ impl Work {
             opening: Arc::default(),
             log_readers: Semaphore::new(LOG_READERS_MAX),
             log_waiters: Semaphore::new(LOG_WAITERS_MAX),
-            engine_ready: AtomicBool::new(false),
+            engine: Mutex::default(),
+            engine_changed: Notify::new(),
             ledger_trust: LedgerTrust::default(),
             tabs: Mutex::default(),
             metrics: Arc::default(),
@@ -197,16 +209,33 @@ impl Guardian {
         self.work.receipts.tab_key(tab).or_else(|| self.work.refusals.tab_key(tab))
     }
 
-    /// Whether the engine has been ready once in this boot. Before that no request is taken; if it fails later, each request
-    /// says so by itself.
+    /// Whether requests are taken: once the engine has been ready and its canary was right. An engine that was started anew since then is
+    /// asked first; one that is gone says so to each request by itself.
     #[must_use]
-    pub fn engine_was_ready(&self) -> bool {
-        self.work.engine_ready.load(Ordering::Acquire)
+    pub fn takes_requests(&self) -> bool {
+        let mut engine = self.lock_engine();
+        let is_other = |proven| self.engine.start().is_some_and(|start| start != proven);
+        if let Some(Serving::From(proven)) = *engine
+            && is_other(proven)
+        {
+            *engine = None;
+            self.work.engine_changed.notify_one();
+        }
+        engine.is_some()
     }
 
-    /// From now on requests are taken.
-    pub fn take_requests(&self) {
-        self.work.engine_ready.store(true, Ordering::Release);
+    /// From now on requests are taken, if there is a canary from this start of the engine only.
+    pub fn take_requests(&self, proven: Option<EngineStart>) {
+        *self.lock_engine() = Some(proven.map_or(Serving::FromAny, Serving::From));
+    }
+
+    /// From now on requests are told to come again.
+    pub fn pause_requests(&self) {
+        *self.lock_engine() = None;
+    }
+
+    fn lock_engine(&self) -> MutexGuard<'_, Option<Serving>> {
+        self.work.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether new work would be receipted and paid, as far as witnesses of either log can tell.

@@ -15,10 +15,15 @@ const PROMPT: &str = "The planets from the sun outward are";
 
 /// Adds the question to the guardian's configuration, with the answer it must have.
 fn expect(world: &World, answer: &str) {
+    expect_every(world, answer, 1);
+}
+
+fn expect_every(world: &World, answer: &str, interval_secs: u64) {
     let config = std::fs::read_to_string(world.config_file()).unwrap();
     let rest = config.split("\n[canary]").next().unwrap();
     let answer = json!(answer);
-    let canary = format!("prompt = \"{PROMPT}\"\ncompletion_tokens = 12\nanswer = {answer}\ninterval_secs = 1\n");
+    let canary =
+        format!("prompt = \"{PROMPT}\"\ncompletion_tokens = 12\nanswer = {answer}\ninterval_secs = {interval_secs}\n");
     std::fs::write(world.config_file(), format!("{rest}\n[canary]\n{canary}")).unwrap();
 }
 
@@ -73,6 +78,50 @@ async fn an_engine_that_answers_wrongly_is_never_served_from() {
     // What is pending is the note of the tab that was not opened any more.
     let (spendable, reserved, pending) = payer.balance();
     assert_eq!((spendable + pending, reserved), (64 * 1024, 0), "every tab was settled, at no charge");
+    drop(tokio::task::spawn_blocking(move || drop(world)).await);
+}
+
+/// An engine that was started anew is asked before it serves: a call under an open tab is told to come again until the answer is right, and a
+/// wrong one ends the node before anybody was served.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_was_started_anew_is_asked_before_it_serves() {
+    let mut world = tokio::task::spawn_blocking(engineless).await.unwrap();
+    let text = Arc::new(Mutex::new(" Mercury, Venus".to_owned()));
+    let socket = world.engine_socket();
+    let first = says(&socket, Arc::clone(&text));
+    // Only what happens in between: the question comes at no interval of its own in this test.
+    expect_every(&world, " Mercury, Venus", 3600);
+    tokio::task::block_in_place(|| world.start_guardian()).unwrap();
+    let mut payer = Payer::new(&world, 64 * 1024).await.unwrap();
+    let spend = payer.opened(4096, 600).await.unwrap();
+    let completion = json!({"model": "smollm2-135m", "prompt": "hello", "max_tokens": 12});
+    let call = async |payer: &Payer, id: &str| {
+        let id = format!("call-{id}");
+        let (tab, key) = (&spend.public.nullifier, &spend.tab_key);
+        payer.signed("/v1/completions", tab, key, &id, &completion).await.unwrap()
+    };
+    let served = call(&payer, "first").await;
+    assert_eq!(served.status.as_u16(), 200, "{}", served.json());
+    // As good as the first one: its first call finds out that it was not asked yet, and soon it was.
+    drop(first);
+    std::fs::remove_file(&socket).unwrap();
+    let second = says(&socket, Arc::clone(&text));
+    let early = call(&payer, "early").await;
+    assert_eq!((early.status.as_u16(), early.code().as_str()), (503, "engine.starting"), "{}", early.json());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while call(&payer, "later").await.status != 200 {
+        assert!(Instant::now() < deadline, "{}", world.guardian_log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // Fluent and wrong.
+    drop(second);
+    std::fs::remove_file(&socket).unwrap();
+    "fluent nonsense".clone_into(&mut text.lock().unwrap());
+    let _third = says(&socket, Arc::clone(&text));
+    let refused = call(&payer, "never").await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (503, "engine.starting"), "{}", refused.json());
+    let ended = tokio::task::block_in_place(|| world.wait_for_guardian("never said")).unwrap_err().to_string();
+    assert!(ended.contains("ended with exit status: 1") && ended.contains("3 times in a row"), "{ended}");
     drop(tokio::task::spawn_blocking(move || drop(world)).await);
 }
 

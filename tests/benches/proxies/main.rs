@@ -11,6 +11,7 @@
 )]
 
 mod cost;
+mod goals;
 mod load;
 mod node;
 mod peers;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use acceptance::processes::Process;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::goals::Goals;
 use crate::load::Sample;
 use crate::node::Node;
 
@@ -89,26 +91,38 @@ async fn against_peers(connections: usize, short: bool) -> anyhow::Result<()> {
     let mut targets: Vec<Target> =
         peers.iter().map(|peer| Target { name: peer.name, port: peer.port, pid: pid(&peer.process) }).collect();
     targets.push(guardian(&node));
+    let goals = &mut Goals::default();
     println!("== {STREAMS} streams of {} events at once, the upstream does not wait", upstream::TOKENS);
-    compare(&node, &targets, STREAMS).await?;
+    let (rate, micros) = compare(&node, &targets, STREAMS).await?;
+    goals.at_most("processor time of a short answer, x nginx", micros, 1.5);
+    goals.at_least("short answers per second, x nginx", rate, 0.8);
     println!("== one request after the other: time to the first byte of the answer");
-    first_byte(&node, &targets).await?;
+    let added = first_byte(&node, &targets).await?;
+    goals.at_most("first byte over nginx, ms (p50)", added, 1.0);
     println!("== {PACED_STREAMS} streams at once, an event each {} ms", PACE.as_millis());
     node.pace(PACE)?;
-    compare(&node, &targets, PACED_STREAMS).await?;
+    let (rate, micros) = compare(&node, &targets, PACED_STREAMS).await?;
+    goals.at_most("processor time of a paced stream, x nginx", micros, 1.5);
+    goals.at_least("paced streams per second, x nginx", rate, 0.8);
     if short {
+        goals.tell();
         return Ok(());
     }
     println!("== new connections, 8 at once (the guardian: X25519MLKEM768)");
     handshakes(&node, &targets).await?;
     println!("== {connections} idle connections ({IDLE_CONNECTIONS}, if the machine's limit on files allows)");
+    let mut held = f64::NAN;
     for target in &targets {
-        idle(&node, target, connections).await?;
+        held = idle(&node, target, connections).await?;
     }
+    // The guardian's, which is the last one; of as many as there may be.
+    goals.at_most("MiB for 10,000 idle connections", held * 10_000.0 / 1024.0, 256.0);
     println!("== {MANY_STREAMS} streams at once, an event each 50 ms: every event must come");
     node.pace(Duration::from_millis(50))?;
     let samples = node.client.streams(node.world.guardian_port(), MANY_STREAMS, Duration::ZERO).await?;
     println!("{:<10} {} streams, each with all {} events", "guardian", samples.len(), upstream::TOKENS + 2);
+    goals.at_least("streams at once that got every event", samples.len() as f64, MANY_STREAMS as f64);
+    goals.tell();
     Ok(())
 }
 
@@ -124,8 +138,8 @@ async fn round(node: &Node, target: &Target, streams: usize) -> anyhow::Result<R
     Ok(Round { requests_per_second, processor_micros: spent.as_secs_f64() * 1e6 / count, samples })
 }
 
-/// All take turns in every round; the first named is what the others are held against.
-async fn compare(node: &Node, targets: &[Target], streams: usize) -> anyhow::Result<()> {
+/// All take turns in every round; the first named is what the others are held against. The last one's requests and processor time, as ratios.
+async fn compare(node: &Node, targets: &[Target], streams: usize) -> anyhow::Result<(f64, f64)> {
     for target in targets {
         node.client.streams(target.port, streams, Duration::from_millis(300)).await?;
     }
@@ -137,28 +151,36 @@ async fn compare(node: &Node, targets: &[Target], streams: usize) -> anyhow::Res
         }
     }
     println!(
-        "{:<10} {:>8} {:>9} {:>12} {:>9} {:>15} {:>15}",
-        "", "req/s", "x nginx", "CPU us/req", "x nginx", "p50/p99 ms", "first p50 ms"
+        "{:<10} {:>8} {:>9} {:>9} {:>12} {:>9} {:>15} {:>15} {:>13}",
+        "", "req/s", "x nginx", "tokens/s", "CPU us/req", "x nginx", "p50/p99 ms", "over nginx", "first p50 ms"
     );
+    let whole = |rounds: &[Round], part| {
+        quantile(rounds.iter().flat_map(|round| &round.samples).map(|sample| millis(sample.whole)), part)
+    };
+    let mut ratios = (f64::NAN, f64::NAN);
     for (target, own) in targets.iter().zip(&rounds) {
         let ratio = |of: fn(&Round) -> f64| median(own.iter().zip(&rounds[0]).map(|(own, peer)| of(own) / of(peer)));
         let samples: Vec<Sample> = own.iter().flat_map(|round| round.samples.iter().copied()).collect();
+        let rate = median(own.iter().map(|round| round.requests_per_second));
+        ratios = (ratio(|round| round.requests_per_second), ratio(|round| round.processor_micros));
+        let (p50, p99) = (whole(own, 0.5), whole(own, 0.99));
         println!(
-            "{:<10} {:>8.0} {:>9.2} {:>12.0} {:>9.2} {:>7.1}/{:<7.1} {:>15.2}",
+            "{:<10} {rate:>8.0} {:>9.2} {:>9.0} {:>12.0} {:>9.2} {p50:>7.1}/{p99:<7.1} {:>+7.1}/{:<+7.1} {:>13.2}",
             target.name,
-            median(own.iter().map(|round| round.requests_per_second)),
-            ratio(|round| round.requests_per_second),
+            ratios.0,
+            rate * upstream::TOKENS as f64,
             median(own.iter().map(|round| round.processor_micros)),
-            ratio(|round| round.processor_micros),
-            quantile(samples.iter().map(|sample| millis(sample.whole)), 0.5),
-            quantile(samples.iter().map(|sample| millis(sample.whole)), 0.99),
+            ratios.1,
+            p50 - whole(&rounds[0], 0.5),
+            p99 - whole(&rounds[0], 0.99),
             quantile(samples.iter().map(|sample| millis(sample.first)), 0.5),
         );
     }
-    Ok(())
+    Ok(ratios)
 }
 
-async fn first_byte(node: &Node, targets: &[Target]) -> anyhow::Result<()> {
+/// What the last target adds to the first one's time, in milliseconds.
+async fn first_byte(node: &Node, targets: &[Target]) -> anyhow::Result<f64> {
     let mut open = Vec::new();
     for target in targets {
         open.push((node.client.open(target.port).await?, Vec::new()));
@@ -169,17 +191,19 @@ async fn first_byte(node: &Node, targets: &[Target]) -> anyhow::Result<()> {
         }
     }
     let peer = open[0].1.clone();
+    let mut last = f64::NAN;
     for (target, (_, times)) in targets.iter().zip(&open) {
-        let added = times.iter().zip(&peer).map(|(own, peer)| own - peer);
+        let added: Vec<f64> = times.iter().zip(&peer).map(|(own, peer)| own - peer).collect();
+        last = median(added.iter().copied());
         println!(
-            "{:<10} p50 {:>6.2} ms, p99 {:>6.2} ms; over nginx p50 {:>6.2} ms",
+            "{:<10} p50 {:>6.2} ms, p99 {:>6.2} ms; over nginx p50 {last:>6.2} ms, p99 {:>6.2} ms",
             target.name,
             quantile(times.iter().copied(), 0.5),
             quantile(times.iter().copied(), 0.99),
-            median(added)
+            quantile(added.into_iter(), 0.99)
         );
     }
-    Ok(())
+    Ok(last)
 }
 
 async fn handshakes(node: &Node, targets: &[Target]) -> anyhow::Result<()> {
@@ -193,7 +217,8 @@ async fn handshakes(node: &Node, targets: &[Target]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn idle(node: &Node, target: &Target, connections: usize) -> anyhow::Result<()> {
+/// KiB for each connection.
+async fn idle(node: &Node, target: &Target, connections: usize) -> anyhow::Result<f64> {
     let before = cost::memory(target.pid);
     let mut open = Vec::new();
     while open.len() < connections {
@@ -210,7 +235,7 @@ async fn idle(node: &Node, target: &Target, connections: usize) -> anyhow::Resul
         used / 1048576.0,
         used / 1024.0 / open.len() as f64
     );
-    Ok(())
+    Ok(used / 1024.0 / open.len() as f64)
 }
 
 /// What filling up and pacing cost, apart from the rest.
