@@ -117,8 +117,9 @@ bench: peers engine clients postgres ## Ratios: to nginx and haproxy, to bare pr
 	@cargo bench --workspace --bench credits --locked --quiet -- --nullifiers $(NULLIFIERS) --json $(CURDIR)/target/bench-credits.json
 	@cargo bench $(PEERS) --bench appraise --quiet
 
-nightly: engine clients postgres build fuzz ## The large counts, and the image built twice from its sources
+nightly: engine clients postgres build fuzz ## The large counts, a ledger of 10^7 spends (50 GB of a temporary directory), and the image built twice
 	@$(NEXTEST) --locked --profile nightly
+	@cargo bench --workspace --bench credits --locked --quiet -- --only restart --nullifiers 10000000
 	@$(MAKE) --no-print-directory reproduce KERNEL=1
 
 RUNS ?= 1000000

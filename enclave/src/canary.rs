@@ -91,14 +91,16 @@ pub async fn prove(guardian: &Guardian) -> Result<(), WrongAnswer> {
     while wrong < CANARY_TRIES {
         // Before it is asked: an engine that is started anew meanwhile has not answered.
         let start = guardian.engine.start();
-        match (ask(&guardian.engine, canary).await, start) {
-            (Ok(answer), Some(start)) if answer == canary.answer => {
-                tracing::info!("the canary's answer is right");
-                guardian.take_requests(Some(start));
-                return Ok(());
+        match ask(&guardian.engine, canary).await {
+            Ok(answer) if answer != canary.answer => wrong += 1,
+            Ok(_) => {
+                if let Some(start) = start {
+                    tracing::info!("the canary's answer is right");
+                    guardian.take_requests(Some(start));
+                    return Ok(());
+                }
             }
-            (Ok(_), _) => wrong += 1,
-            (Err(error), _) => tracing::warn!(%error, "no answer to the canary's question"),
+            Err(error) => tracing::warn!(%error, "no answer to the canary's question"),
         }
         tokio::time::sleep(CANARY_PAUSE).await;
     }

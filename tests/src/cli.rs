@@ -95,8 +95,13 @@ pub fn balance(world: &World, wallet: &str) -> anyhow::Result<(u64, u64, u64)> {
 
 /// Runs `cloister chat` against the world's node.
 pub fn chat(world: &World, wallet: &str, prompt: &str, extra: &[&str]) -> anyhow::Result<Run> {
-    let (url, trust) = (world.guardian_url(), trust(world));
-    let mut args = vec!["chat", &url, prompt, "--wallet", wallet];
+    chat_at(world, &world.guardian_url(), wallet, prompt, extra)
+}
+
+/// Runs `cloister chat` against a node at `url`.
+pub fn chat_at(world: &World, url: &str, wallet: &str, prompt: &str, extra: &[&str]) -> anyhow::Result<Run> {
+    let trust = trust(world);
+    let mut args = vec!["chat", url, prompt, "--wallet", wallet];
     args.extend(trust.iter().map(String::as_str));
     args.extend(extra);
     json(world, &args)

@@ -15,6 +15,7 @@ use crate::processes::{Process, bin_dir, free_port};
 use crate::sev_guest_double::SevGuestDouble;
 use crate::tsm_double::TsmDouble;
 
+mod another;
 mod config;
 mod gpu;
 mod ledger;

@@ -12,6 +12,7 @@ mod checks;
 mod claims;
 mod collateral;
 mod crash;
+mod crowd;
 mod described;
 mod embeddings;
 mod gpu;

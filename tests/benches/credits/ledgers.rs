@@ -146,7 +146,7 @@ fn store<L: Ledger + 'static>(
     let reserve = |number| Call::Reserve(Box::new(spend(&info, root, number)));
     // No more proofs may wait, so batches stay smaller than the raw log's.
     let waiting = PROOFS_PENDING_MAX.min(AT_ONCE);
-    measure(report, "reservations", waiting, &mut |round| of_round(round).map(reserve).collect(), None);
+    measure(report, "reservations", waiting, &mut |round| of_round(round).map(reserve).collect(), goal);
     let total = |round: usize| u64::try_from(round + 1).unwrap();
     let mut journals = |round: usize| {
         // Of the same spends in each round, but for the one of round 0.
