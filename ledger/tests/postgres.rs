@@ -381,7 +381,7 @@ async fn a_database_that_was_tampered_with_stops_the_ledger() {
     ] {
         let Some(world) = postgres().await else { return };
         world.mint(1, 100).await;
-        let Home::Server(server) = world.home() else { panic!("a server") };
+        let Home::Server(server) = &world.home else { panic!("a server") };
         server.sql(tampering).unwrap();
         let spend = world.spend_under(credits::Root(Fe::from(1)), 1, 10);
         let redeem = credits::RedeemRequest { voucher: world.voucher(2, 5).to_text(), outputs: vec![output(1, 5)] };

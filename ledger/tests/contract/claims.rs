@@ -9,7 +9,7 @@ use credits::{
     Bytes32, ClaimRequest, Credits, Fe, Ledger, LedgerError, LogEntry, MintOutput, PayeeAccount, SigningKey,
 };
 
-use crate::support::*;
+use super::support::*;
 
 /// Contenders in a race.
 const CONTENDERS: u64 = 60;

@@ -5,8 +5,19 @@ use credits::merkle::{LogFrontier, empty_root, verify_consistency, verify_inclus
 use credits::note::{Blind, inner, leaf, mint_rho};
 use credits::{Credits, Ledger, LedgerError, LogEntry, NoteFrontier, RedeemRequest};
 
-use crate::cases::whole_log;
-use crate::support::*;
+use super::support::*;
+
+pub(crate) async fn whole_log<L: Ledger>(world: &World<L>) -> Vec<LogEntry> {
+    let mut entries = Vec::new();
+    loop {
+        let from = u64::try_from(entries.len()).unwrap();
+        let page = world.ledger.log(from, 7).await.unwrap();
+        entries.extend(page.entries);
+        if u64::try_from(entries.len()).unwrap() == page.checkpoint.log_size {
+            return entries;
+        }
+    }
+}
 
 pub(crate) async fn unknown_things_are_not_found<L: Ledger>(world: World<L>) {
     world.mint(1, 100).await;

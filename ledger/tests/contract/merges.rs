@@ -6,8 +6,8 @@ use std::sync::Arc;
 use credits::merkle::verify_inclusion;
 use credits::{Credits, Fe, Inner, Ledger, LedgerError, LogEntry, MergeRequest, Nullifier, Root, note};
 
-use crate::cases::whole_log;
-use crate::support::*;
+use super::log::whole_log;
+use super::support::*;
 
 /// Notes in a race: each is spent by one contender and merged by two. Half as many merges leave the root recent.
 const NOTES: u64 = 14;

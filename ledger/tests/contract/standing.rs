@@ -9,9 +9,9 @@ use credits::{
     SigningKey, SlashRequest, StakeAct, StakeRequest, journal_message, settle_message,
 };
 
-use crate::cases::whole_log;
-use crate::support::stakes::{bill, two_charges};
-use crate::support::*;
+use super::log::whole_log;
+use super::support::stakes::{bill, two_charges};
+use super::support::*;
 
 /// Contenders in a race.
 const CONTENDERS: u8 = 40;
