@@ -20,6 +20,8 @@ pub(crate) const UNIT: u64 = 1_000;
 pub(crate) const TAB_SECS_MAX: u64 = 3_600;
 pub(crate) const GRACE_SECS: u64 = 600;
 pub(crate) const ROOT_WINDOW: u64 = 16;
+/// Longest reservation, grace, and how many leaves may follow a root.
+const LIMITS: [u64; 3] = [TAB_SECS_MAX, GRACE_SECS, ROOT_WINDOW];
 /// Who pays deposits, and sends what anyone may send.
 pub(crate) const DEPOSITOR: u8 = 0x11;
 pub(crate) const STRANGER: u8 = 0x22;
@@ -42,7 +44,11 @@ pub(crate) struct Guardian(SigningKey);
 
 impl Guardian {
     pub(crate) fn new(seed: u8) -> Self {
-        Self(SigningKey::from_slice(&[seed; 32]).unwrap())
+        Self::of_secret(&[seed; 32])
+    }
+
+    pub(crate) fn of_secret(secret: &Word) -> Self {
+        Self(SigningKey::from_slice(secret).unwrap())
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -156,30 +162,37 @@ impl World {
     pub(crate) fn new() -> Self {
         let mut chain = Chain::new();
         let verifier = chain.deploy("SpendVerifier", &key_words(params().verifying())).unwrap();
-        Self::deploy(chain, verifier)
+        Self::deploy(chain, verifier, LIMITS)
     }
 
     /// With a verifier that takes every proof.
     pub(crate) fn credulous() -> Self {
         let mut chain = Chain::new();
         let verifier = chain.deploy("CredulousVerifier", &[[2; 32]]).unwrap();
-        Self::deploy(chain, verifier)
+        Self::deploy(chain, verifier, LIMITS)
     }
 
-    fn deploy(mut chain: Chain, verifier: Contract) -> Self {
+    /// With a verifier that takes the proofs that were marked as good, of what they were marked for, and with these limits from a time on.
+    pub(crate) fn marked(key_digest: Word, start: u64, limits: [u64; 3]) -> Self {
+        let mut chain = Chain::new();
+        chain.now = start;
+        let verifier = chain.deploy("MarkedVerifier", &[key_digest]).unwrap();
+        Self::deploy(chain, verifier, limits)
+    }
+
+    fn deploy(mut chain: Chain, verifier: Contract, limits: [u64; 3]) -> Self {
         let token = chain.deploy("TestToken", &[]).unwrap();
-        let (cloister, tree) = Self::settlement(&mut chain, token, verifier);
+        let (cloister, tree) = Self::settlement(&mut chain, token, verifier, limits);
         let mut world = Self { chain, token, cloister, tree };
         world.fund(account(DEPOSITOR), FUNDS);
         world
     }
 
-    /// Another settlement contract on the chain.
-    pub(crate) fn settlement(chain: &mut Chain, token: Contract, verifier: Contract) -> (Contract, Contract) {
+    /// A settlement contract on the chain.
+    fn settlement(chain: &mut Chain, token: Contract, verifier: Contract, limits: [u64; 3]) -> (Contract, Contract) {
         let hidden_part = chain.deploy("HiddenPart", &[]).unwrap();
         let parts = [verifier, hidden_part].map(|contract| address_word(contract.address));
-        let limits = [TAB_SECS_MAX, GRACE_SECS, ROOT_WINDOW].map(word);
-        let arguments = [&[address_word(token.address), word(UNIT)][..], &parts, &limits].concat();
+        let arguments = [&[address_word(token.address), word(UNIT)][..], &parts, &limits.map(word)].concat();
         let cloister = chain.deploy("Cloister", &arguments).unwrap();
         let tree = Address::from_word(B256::from(chain.read(cloister, "tree", &[])));
         (cloister, Contract { name: "NoteTree", address: tree })
@@ -294,12 +307,12 @@ pub(crate) struct Purse {
     lanes: u64,
 }
 
-const MINTED: &str = "Minted(uint64,uint64,uint256,uint256,uint256,uint64,uint256)";
-const SETTLED: &str = "Settled(uint256,uint64,uint64,uint64,uint256)";
-const VOIDED: &str = "Voided(uint256,uint64,uint64,uint256)";
+pub(crate) const MINTED: &str = "Minted(uint64,uint64,uint256,uint256,uint256,uint64,uint256)";
+pub(crate) const SETTLED: &str = "Settled(uint256,uint64,uint64,uint64,uint256)";
+pub(crate) const VOIDED: &str = "Voided(uint256,uint64,uint64,uint256)";
 pub(crate) const TERMS: &str = "(uint256,uint64,uint64,address,address,bytes32,bytes32,bytes32)";
 
-fn fe(word: &[u8]) -> Fe {
+pub(crate) fn fe(word: &[u8]) -> Fe {
     Fe::from_bytes(word.try_into().unwrap()).unwrap()
 }
 
