@@ -4,19 +4,28 @@
 //! log extends every checkpoint that was signed, the operation that was under way can be repeated, and no credit is made or
 //! lost. Recovery itself may be cut off too.
 //!
-//! Not covered: a disk that forgets synced writes, or acknowledges a sync it did not do.
+//! No ledger survives a disk that acknowledges a sync it did not do: what it loses is noticed here.
+//!
+//! A failing run is told with the line that repeats it, for `crash/regressions.rs`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "crash/regressions.rs"]
+mod regressions;
+#[path = "crash/story.rs"]
+mod story;
 mod support;
 
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use credits::merkle::verify_consistency;
 use credits::{Checkpoint, Ledger, LedgerError};
 use ledger::{DurableLedger, OpenLedger, ServeError, StoreError, WitnessedHead};
 use redb::Database;
+use regressions::{REGRESSIONS, Regression, TIMES};
+use story::{Case, Heard, Story};
 use support::disk::{Disk, Fault, Seeded};
 use support::oracle::{Action, Call, Oracle, send};
 use support::stakes::Standing;
@@ -24,10 +33,11 @@ use support::*;
 use tokio::net::TcpListener;
 
 /// Power failures in an ordinary run and in a long one.
-const IMAGES: u64 = 200;
+const IMAGES: u64 = 2_000;
 const NIGHTLY_IMAGES: u64 = 100_000;
-/// Errors other than power failures, in an ordinary run.
+/// Errors other than power failures, likewise.
 const ERRORS: u64 = 40;
+const NIGHTLY_ERRORS: u64 = 10_000;
 /// Faults at different moments of one schedule.
 const FAULTS_PER_SCHEDULE: u64 = 8;
 const STEPS: usize = 14;
@@ -54,14 +64,18 @@ fn schedule(seed: &mut Seeded) -> Vec<Vec<Action>> {
     steps
 }
 
-struct Run {
+struct Run<'a> {
+    story: &'a Story,
     disk: Disk,
     ledger: Option<DurableLedger>,
     clock: Arc<TestClock>,
     oracle: Oracle,
     seen: Checkpoint,
+    /// The size of the log when the calls of this attempt were sent.
+    size_at_send: u64,
     seed: Seeded,
     restarts: u64,
+    steps: usize,
 }
 
 /// The image of a ledger that was made and never used.
@@ -80,15 +94,31 @@ fn open(disk: &Disk, clock: Arc<TestClock>) -> Result<DurableLedger, StoreError>
     DurableLedger::over_database(database, identity(), FakeProofs, clock)
 }
 
-impl Run {
-    async fn start(image: Vec<u8>, fault: Fault, seed: Seeded) -> Self {
-        let disk = Disk::new(image, fault, seed.clone());
+/// Sends a call, and tells the size of the log that its transaction left, if the answer does.
+async fn send_heard(ledger: &DurableLedger, call: Call, size_at_send: u64) -> Result<Heard, LedgerError> {
+    match call {
+        // What is sent in bursts.
+        Call::Reserve(request) => {
+            ledger.reserve(*request).await.map(|answer| match answer.entry_index < size_at_send {
+                true => Heard::Repeated,
+                false => Heard::Left(answer.checkpoint.log_size),
+            })
+        }
+        call => send(ledger, call).await.map(|()| Heard::Answered),
+    }
+}
+
+impl<'a> Run<'a> {
+    async fn start(image: Vec<u8>, case: Case, story: &'a Story) -> Self {
+        let seed = Seeded::new(case.survives);
+        let disk = Disk::new(image, case.fault, seed.clone());
         let clock = TestClock::new();
         let oracle = Oracle::new(identity().info().clone(), START);
         let empty = Disk::new(new_image(), Fault::None, Seeded::new(0));
         let seen = open(&empty, clock.clone()).unwrap().checkpoint(0).await.unwrap().checkpoint;
         let ledger = open(&disk, clock.clone()).ok();
-        let mut run = Self { disk, ledger, clock, oracle, seen, seed, restarts: 0 };
+        let (size_at_send, restarts, steps) = (0, 0, 0);
+        let mut run = Self { story, disk, ledger, clock, oracle, seen, size_at_send, seed, restarts, steps };
         if run.ledger.is_none() {
             run.restart().await;
         }
@@ -102,32 +132,51 @@ impl Run {
             self.restart().await;
         }
         self.clock.advance(self.oracle.now() - before);
+        self.steps += 1;
     }
 
     /// Sends the calls side by side. False when the ledger went down before all were answered; the answers that were given
     /// are the ones that were owed in any case.
     async fn is_answered(&mut self, planned: &[(Call, Result<(), LedgerError>)]) -> bool {
         let ledger = self.ledger.clone().expect("the ledger is up");
+        let size_at_send = self.size_at_send;
         let sent: Vec<_> = planned
             .iter()
             .map(|(call, expected)| {
                 let (ledger, call, expected) = (ledger.clone(), call.clone(), expected.clone());
-                tokio::spawn(async move { (send(&ledger, call).await, expected) })
+                tokio::spawn(async move { (send_heard(&ledger, call, size_at_send).await, expected) })
             })
             .collect();
-        let mut all_answered = true;
+        let mut heard = Vec::new();
+        let mut answers = Vec::new();
         for answer in sent {
-            match answer.await.unwrap() {
-                (Err(LedgerError::Unavailable), _) => all_answered = false,
-                (answer, expected) => assert_eq!(answer, expected),
+            let (answer, expected) = answer.await.unwrap();
+            heard.push(match answer {
+                Ok(heard) => heard,
+                Err(LedgerError::Unavailable) => Heard::Nothing,
+                Err(_) => Heard::Answered,
+            });
+            answers.push((answer.map(|_| ()), expected));
+        }
+        self.story.sent(self.steps, self.disk.syncs(), &heard);
+        let mut all_answered = true;
+        for (answer, expected) in answers {
+            match answer {
+                Err(LedgerError::Unavailable) => all_answered = false,
+                answer => assert_eq!(answer, expected),
             }
         }
         match ledger.checkpoint(0).await {
-            Ok(answer) => self.seen = answer.checkpoint,
+            Ok(answer) => self.see(answer.checkpoint),
             Err(LedgerError::Unavailable) => all_answered = false,
             Err(error) => panic!("{error}"),
         }
         all_answered
+    }
+
+    fn see(&mut self, checkpoint: Checkpoint) {
+        self.size_at_send = checkpoint.log_size;
+        self.seen = checkpoint;
     }
 
     /// Takes what is on the disk and opens it again; every other time that is cut off as well.
@@ -142,6 +191,7 @@ impl Run {
                 0 if self.restarts < 4 => Fault::PowerAtSync(1 + self.seed.below(4)),
                 _ => Fault::None,
             };
+            self.story.tell(format!("opened again, with {fault:?}"));
             self.disk = Disk::new(self.disk.image(), fault, self.seed.clone());
             match open(&self.disk, self.clock.clone()) {
                 Ok(ledger) => {
@@ -157,7 +207,7 @@ impl Run {
         self.check_extends_what_was_seen().await;
     }
 
-    async fn check_extends_what_was_seen(&self) {
+    async fn check_extends_what_was_seen(&mut self) {
         let Some(ledger) = &self.ledger else { return };
         let old = &self.seen;
         match ledger.checkpoint(old.log_size).await {
@@ -165,6 +215,7 @@ impl Run {
                 let new = &answer.checkpoint;
                 let proof = &answer.consistency;
                 verify_consistency(old.log_size, new.log_size, proof, &old.log_root, &new.log_root).unwrap();
+                self.see(answer.checkpoint);
             }
             Err(error) => assert_eq!(error, LedgerError::Unavailable, "the log is shorter than a signed checkpoint"),
         }
@@ -183,66 +234,85 @@ impl Run {
     }
 }
 
-/// Syncs and writes of a schedule when nothing goes wrong.
-async fn undisturbed(image: &[u8], seed: &Seeded, steps: &[Vec<Action>]) -> (u64, u64) {
-    let mut run = Run::start(image.to_vec(), Fault::None, seed.clone()).await;
-    for step in steps {
-        run.step(step).await;
-    }
-    let counts = (run.disk.syncs(), run.disk.writes());
-    assert_eq!(run.finish().await, 0);
-    counts
-}
-
-/// One schedule, [`FAULTS_PER_SCHEDULE`] times disturbed. Returns the number of restarts.
-async fn disturbed(image: &[u8], number: u64, fault: impl Fn(&mut Seeded, u64, u64) -> Fault) -> u64 {
-    let mut seed = Seeded::new(number);
-    let steps = schedule(&mut seed);
-    let (syncs, writes) = undisturbed(image, &seed, &steps).await;
-    let mut restarts = 0;
-    for _ in 0..FAULTS_PER_SCHEDULE {
-        let fault = fault(&mut seed, syncs, writes);
-        let mut run = Run::start(image.to_vec(), fault, seed.clone()).await;
-        for step in &steps {
-            run.step(step).await;
-        }
-        // How a burst is grouped varies from run to run, and with it the number of syncs: a late fault may still be to come.
-        while run.restarts == 0 {
-            run.step(&[Action::Mint { value: 1, notes: 0 }]).await;
-        }
-        restarts += run.finish().await;
-    }
-    restarts
-}
-
-/// Runs numbered cases on two threads and sums their restarts; a failing one is named.
-fn cases(count: u64, case: impl Fn(&[u8], u64) -> u64 + Sync) -> u64 {
-    let image = new_image();
-    let restarts = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        for half in 0..2 {
-            let (image, case, restarts) = (&image, &case, &restarts);
-            scope.spawn(move || {
-                for number in (half..count).step_by(2) {
-                    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(image, number)));
-                    let count = result.unwrap_or_else(|_| panic!("case {number} failed"));
-                    restarts.fetch_add(count, Ordering::SeqCst);
-                }
-            });
-        }
-    });
-    restarts.into_inner()
-}
-
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-fn power_failures(count: u64) {
-    let restarts = cases(count / FAULTS_PER_SCHEDULE, |image, number| {
-        block_on(disturbed(image, number, |seed, syncs, _| Fault::PowerAtSync(1 + seed.below(syncs))))
+/// What a run counted.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    restarts: u64,
+    syncs: u64,
+    writes: u64,
+}
+
+async fn run(image: &[u8], case: Case, story: &Story) -> Counts {
+    let steps = schedule(&mut Seeded::new(case.schedule));
+    let mut run = Run::start(image.to_vec(), case, story).await;
+    for step in &steps {
+        run.step(step).await;
+    }
+    // How a burst is grouped varies from run to run, and with it the number of syncs: a late fault may still be to come.
+    while case.fault != Fault::None && run.restarts == 0 {
+        run.step(&[Action::Mint { value: 1, notes: 0 }]).await;
+    }
+    let (syncs, writes) = (run.disk.syncs(), run.disk.writes());
+    Counts { restarts: run.finish().await, syncs, writes }
+}
+
+/// What a run counted, or how it failed and what repeats it.
+fn told(image: &[u8], case: Case) -> Result<Counts, String> {
+    let story = Story::of(case);
+    let ran = catch_unwind(AssertUnwindSafe(|| block_on(run(image, case, &story))));
+    ran.map_err(|panic| {
+        let why = panic.downcast_ref::<String>().cloned();
+        story.report(&why.or_else(|| panic.downcast_ref().map(|why: &&str| (*why).to_owned())).unwrap_or_default())
+    })
+}
+
+/// One schedule, [`FAULTS_PER_SCHEDULE`] times disturbed. Returns the number of restarts.
+fn disturbed(image: &[u8], schedule: u64, fault: fn(&mut Seeded, Counts) -> Fault) -> Result<u64, String> {
+    let undisturbed = told(image, Case { schedule, fault: Fault::None, survives: 0 })?;
+    assert_eq!(undisturbed.restarts, 0);
+    let mut seed = Seeded::new(!schedule);
+    let cases = (0..FAULTS_PER_SCHEDULE).map(|_| {
+        let fault = fault(&mut seed, undisturbed);
+        told(image, Case { schedule, fault, survives: seed.next() }).map(|counts| counts.restarts)
     });
-    assert!(restarts >= count, "{restarts}");
+    cases.sum()
+}
+
+/// What failed once must hold before anything else is tried.
+fn check_regressions(image: &[u8], regressions: &[Regression]) -> Result<(), String> {
+    for Regression { what, case } in regressions {
+        for _ in 0..TIMES {
+            told(image, *case).map_err(|report| format!("{what}: {report}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs schedules on all processors and sums their restarts.
+fn schedules(numbers: Range<u64>, fault: fn(&mut Seeded, Counts) -> Fault) -> u64 {
+    let image = new_image();
+    check_regressions(&image, REGRESSIONS).unwrap_or_else(|report| panic!("{report}"));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let restarts: Result<u64, String> = std::thread::scope(|scope| {
+        let shares = (0..threads).map(|share| {
+            let (image, numbers) = (&image, numbers.clone());
+            scope
+                .spawn(move || numbers.skip(share).step_by(threads).map(|number| disturbed(image, number, fault)).sum())
+        });
+        let shares: Vec<_> = shares.collect();
+        shares.into_iter().map(|share| share.join().unwrap()).collect::<Vec<Result<u64, String>>>().into_iter().sum()
+    });
+    restarts.unwrap_or_else(|report| panic!("{report}"))
+}
+
+fn power_failures(images: u64) {
+    let restarts =
+        schedules(0..images / FAULTS_PER_SCHEDULE, |seed, counts| Fault::PowerAtSync(1 + seed.below(counts.syncs)));
+    assert!(restarts >= images, "{restarts}");
 }
 
 #[test]
@@ -255,15 +325,45 @@ fn nightly_power_failures() {
     power_failures(NIGHTLY_IMAGES);
 }
 
+fn errors(count: u64) {
+    let restarts = schedules(0..count / FAULTS_PER_SCHEDULE, |seed, counts| match seed.below(2) {
+        0 => Fault::SyncError(1 + seed.below(counts.syncs)),
+        _ => Fault::FullAtWrite(1 + seed.below(counts.writes)),
+    });
+    assert!(restarts >= count, "{restarts}");
+}
+
 #[test]
 fn errors_of_the_disk_stop_the_ledger_and_lose_nothing() {
-    let restarts = cases(ERRORS / FAULTS_PER_SCHEDULE, |image, number| {
-        block_on(disturbed(image, number, |seed, syncs, writes| match seed.below(2) {
-            0 => Fault::SyncError(1 + seed.below(syncs)),
-            _ => Fault::FullAtWrite(1 + seed.below(writes)),
-        }))
-    });
-    assert!(restarts >= ERRORS, "{restarts}");
+    errors(ERRORS);
+}
+
+#[test]
+fn nightly_errors_of_the_disk() {
+    errors(NIGHTLY_ERRORS);
+}
+
+/// What is wrong is noticed, told with all that repeats it, and fails again when it is listed as what failed once.
+#[test]
+fn a_disk_that_lies_is_noticed_and_told_with_what_repeats_it() {
+    let image = new_image();
+    let syncs = told(&image, Case { schedule: 0, fault: Fault::None, survives: 0 }).unwrap().syncs;
+    let lies = (1..=syncs).map(|sync| Case { schedule: 0, fault: Fault::LiesAtSync(sync), survives: 9 });
+    let noticed: Vec<_> = lies.filter_map(|case| told(&image, case).err().map(|report| (case, report))).collect();
+    assert!(!noticed.is_empty(), "{syncs} syncs");
+    for (case, report) in &noticed {
+        let Fault::LiesAtSync(sync) = case.fault else { panic!("{case:?}") };
+        let line = format!("Case {{ schedule: 0, fault: Fault::LiesAtSync({sync}), survives: 9 }}\n");
+        assert!(report.contains(&line) && report.contains("opened again, with"), "{report}");
+    }
+    let grouped = |report: &str| report.lines().any(|line| line.trim().starts_with("step ") && line.contains("Left("));
+    assert!(noticed.iter().any(|(_, report)| grouped(report)), "{noticed:?}");
+    let listed = |case| [Regression { what: "a disk that lies", case }];
+    let found = noticed.iter().filter_map(|(case, _)| check_regressions(&image, &listed(*case)).err());
+    let found: Vec<_> = found.collect();
+    assert!(!found.is_empty() && found.iter().all(|report| report.starts_with("a disk that lies: ")), "{found:?}");
+    let good = Case { schedule: 0, fault: Fault::PowerAtSync(syncs), survives: 9 };
+    assert_eq!(check_regressions(&image, &listed(good)), Ok(()));
 }
 
 /// The service ends with an error, so that its process does, and every call until then is told that nothing is known.

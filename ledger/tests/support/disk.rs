@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     SyncError(u64),
     /// The disk is full from this write on.
     FullAtWrite(u64),
+    /// This sync is acknowledged and does nothing, and the power fails during the next: no ledger survives such a disk.
+    LiesAtSync(u64),
 }
 
 #[derive(Debug)]
@@ -92,6 +94,7 @@ impl Disk {
             Fault::PowerAtSync(sync) => Fault::PowerAtSync(state.syncs + sync),
             Fault::SyncError(sync) => Fault::SyncError(state.syncs + sync),
             Fault::FullAtWrite(write) => Fault::FullAtWrite(state.writes + write),
+            Fault::LiesAtSync(sync) => Fault::LiesAtSync(state.syncs + sync),
         };
     }
 
@@ -192,6 +195,12 @@ impl StorageBackend for Disk {
                 Err(failure("the power failed"))
             }
             Fault::SyncError(sync) if sync == state.syncs => Err(failure("input/output error")),
+            Fault::LiesAtSync(sync) if sync == state.syncs => Ok(()),
+            Fault::LiesAtSync(sync) if sync + 1 == state.syncs => {
+                state.pending.clear();
+                state.is_down = true;
+                Err(failure("the power failed"))
+            }
             _ => {
                 state.settle();
                 Ok(())
