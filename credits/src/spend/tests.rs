@@ -11,8 +11,15 @@ use ark_relations::gr1cs::{
 use super::*;
 use crate::bytes::Bytes32;
 use crate::context::SpendContext;
+use crate::entry::SettledBy;
 use crate::fixture::{Fault, TestRng, context, credits, params, proof, public, witness};
+use crate::ledger::{LedgerError, ReserveRequest};
+use crate::note::{Blind, Leaf};
 use crate::params::setup;
+use crate::state::{
+    ReserveDecision, ReserveFacts, ReserveRules, ReservedSpend, SpendOutcome, SpendState, decide_reserve,
+};
+use crate::tree::NoteTree;
 
 fn verify(public: &SpendPublic, proof: &SpendProof) -> Result<SpendPublic, &'static str> {
     params().verifying().verify(public, proof).map(|spend| *spend.public()).map_err(SpendRejection::code)
@@ -220,6 +227,54 @@ fn n08_malleated_proofs_are_the_same_spend() {
         assert_ne!(other, proof());
         // Accepted, and nothing but the nullifier says which spend it is: the same one.
         assert_eq!(verify(&public(), &other).unwrap().nullifier, public().nullifier);
+    }
+}
+
+#[test]
+fn n35_a_leaf_that_is_in_the_log_twice_is_spent_once() {
+    // What a settlement leaves when its leaf is appended twice, which no honest ledger does.
+    let mut tree = NoteTree::new();
+    let leaf = witness().note.leaf(&witness().spend_key);
+    for leaf in [Leaf(Fe::from(1)), leaf, Leaf(Fe::from(2)), leaf] {
+        tree.append(leaf).unwrap();
+    }
+    let spend = |position, blind_next| {
+        let witness = SpendWitness { path: tree.path(position).unwrap(), blind_next: Blind(blind_next), ..witness() };
+        let c_max = credits(512);
+        let public = witness.public(c_max, context().digest(c_max)).unwrap();
+        let proof = prove(params(), &public, &witness, &mut TestRng::new(35)).unwrap();
+        assert_eq!(verify(&public, &proof), Ok(public), "position {position}");
+        let SpendPublic { root, nullifier, inner_next, c_max, .. } = public;
+        ReserveRequest { root, nullifier, inner_next, c_max, context: context(), proof }
+    };
+    let [first, second, other] = [(1, 55), (3, 55), (3, 56)].map(|(at, blind)| spend(at, Fe::from(blind)));
+    assert_ne!(tree.path(1).unwrap(), tree.path(3).unwrap());
+    assert_eq!((first.nullifier, first.root), (second.nullifier, second.root));
+    assert_eq!((first.nullifier, first.root), (other.nullifier, other.root));
+    assert_ne!(first.inner_next, other.inner_next);
+    // Both are genuine. Whichever a ledger takes first is the note's only spend.
+    let SpendContext { ledger_id, vk_digest, not_after, .. } = context();
+    let rules = ReserveRules { ledger_id, vk_digest, tab_secs_max: not_after };
+    let decide = |request: &ReserveRequest, recorded: Option<&SpendState>| {
+        decide_reserve(request, ReserveFacts { recorded, inner_used: false, root_recent: true }, &rules, 0)
+    };
+    for request in [&first, &second, &other] {
+        assert_eq!(decide(request, None), Ok(ReserveDecision::Record));
+    }
+    let ReserveRequest { inner_next, c_max, ref context, .. } = first;
+    let reserved = ReservedSpend { inner_next, c_max, context: context.clone(), entry_index: 9, journalled: None };
+    let outcome = SpendOutcome {
+        charge: c_max,
+        refund: Credits::ZERO,
+        leaf: crate::note::leaf(inner_next, Credits::ZERO),
+        leaf_index: 4,
+        entry_index: 10,
+        rated: None,
+    };
+    let settled = SpendState::Settled { spend: reserved.clone(), outcome, by: SettledBy::Guardian };
+    for recorded in [SpendState::Reserved(reserved), settled] {
+        assert_eq!(decide(&second, Some(&recorded)), Ok(ReserveDecision::Repeat { entry_index: 9 }));
+        assert_eq!(decide(&other, Some(&recorded)), Err(LedgerError::SpendConflict));
     }
 }
 
