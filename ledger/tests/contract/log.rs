@@ -3,7 +3,7 @@
 use credits::ledger::LOG_PAGE_ENTRIES_MAX;
 use credits::merkle::{LogFrontier, empty_root, verify_consistency, verify_inclusion};
 use credits::note::{Blind, inner, leaf, mint_rho};
-use credits::{Credits, Ledger, LedgerError, LogEntry, NoteFrontier, RedeemRequest};
+use credits::{Credits, Ledger, LedgerError, LogEntry, MintOutput, NoteFrontier, RedeemRequest, Root};
 
 use super::support::*;
 
@@ -17,6 +17,21 @@ pub(crate) async fn whole_log<L: Ledger>(world: &World<L>) -> Vec<LogEntry> {
             return entries;
         }
     }
+}
+
+/// The root of the note tree once [`World::mint`] has made one more note of this value.
+pub(crate) async fn root_after_mint<L: Ledger>(world: &World<L>, value: u64) -> Root {
+    let (mut notes, mut mints) = (NoteFrontier::new(), 0);
+    for entry in whole_log(world).await {
+        if let Some((_, leaf)) = entry.appended_note() {
+            notes.append(leaf).unwrap();
+        }
+        mints += u64::from(matches!(entry, LogEntry::Mint(_)));
+    }
+    let MintOutput { pk, value, b } = output(1, value);
+    let rho = mint_rho(world.info.ledger_id, mints);
+    notes.append(leaf(inner(pk, value, rho, Blind(b)), Credits::ZERO)).unwrap();
+    notes.root()
 }
 
 pub(crate) async fn unknown_things_are_not_found<L: Ledger>(world: World<L>) {

@@ -9,11 +9,11 @@ use credits::{
     journal_message, note, settle_message,
 };
 
-use super::log::whole_log;
+use super::log::{root_after_mint, whole_log};
 use super::support::*;
 
 /// Contenders in a race. The store sees them as concurrent calls, whatever their number.
-const CONTENDERS: u64 = 200;
+const CONTENDERS: u64 = 1_000;
 
 async fn leaves_of<L: Ledger>(world: &World<L>, spend: &ReserveRequest) -> usize {
     let is_end = |entry: &&LogEntry| match entry {
@@ -70,6 +70,13 @@ pub(crate) async fn n30_roots_outside_the_window<L: Ledger>(world: World<L>) {
     world.mint(100, 100).await;
     assert_eq!(world.ledger.reserve(world.spend_under(old, 3, 10)).await, Err(LedgerError::RootUnknown));
     world.ledger.reserve(world.spend(3, 10).await).await.unwrap();
+    // One that is still to come is none yet.
+    let future = root_after_mint(&world, 100).await;
+    let early = world.spend_under(future, 4, 10);
+    assert_eq!(world.ledger.reserve(early.clone()).await, Err(LedgerError::RootUnknown));
+    world.mint(101, 100).await;
+    assert_eq!(world.root().await, future);
+    world.ledger.reserve(early).await.unwrap();
 }
 
 pub(crate) async fn n31_a_race_for_one_nullifier_has_one_winner<L: Ledger + 'static>(world: World<L>) {
