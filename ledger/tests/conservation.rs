@@ -17,8 +17,9 @@ use support::*;
 const MEMORY_SCHEDULES: u32 = 60;
 const REDB_SCHEDULES: u32 = 12;
 const POSTGRES_SCHEDULES: u32 = 12;
-/// Schedules on the model store in a long run.
+/// Schedules in a long run, on the model store and on each of the others.
 const NIGHTLY_SCHEDULES: u32 = 10_000;
+const NIGHTLY_SCHEDULES_STORED: u32 = 1_000;
 const STEPS_MAX: usize = 60;
 
 fn action() -> impl Strategy<Value = Action> {
@@ -99,10 +100,9 @@ fn n37_no_credit_is_made_or_lost_on_the_model_store() {
     on_the_model_store(MEMORY_SCHEDULES);
 }
 
-#[test]
-fn n37_no_credit_is_made_or_lost_on_disk() {
+fn on_disk(count: u32) {
     let runtime = runtime();
-    schedules(REDB_SCHEDULES, |actions| {
+    schedules(count, |actions| {
         runtime.block_on(async {
             let world = redb().await;
             run(&world, actions).await.audit_sums(&world.ledger).await;
@@ -111,11 +111,15 @@ fn n37_no_credit_is_made_or_lost_on_disk() {
 }
 
 #[test]
-fn n37_no_credit_is_made_or_lost_in_postgres() {
+fn n37_no_credit_is_made_or_lost_on_disk() {
+    on_disk(REDB_SCHEDULES);
+}
+
+fn in_postgres(count: u32) {
     let runtime = runtime();
     let Some(postgres) = ledger_testing::Postgres::start().unwrap() else { return };
     let number = AtomicU32::new(0);
-    schedules(POSTGRES_SCHEDULES, |actions| {
+    schedules(count, |actions| {
         let schema = format!("ledger{}", number.fetch_add(1, Ordering::Relaxed));
         let url = postgres.url(&schema).unwrap();
         runtime.block_on(async {
@@ -128,6 +132,21 @@ fn n37_no_credit_is_made_or_lost_in_postgres() {
 }
 
 #[test]
+fn n37_no_credit_is_made_or_lost_in_postgres() {
+    in_postgres(POSTGRES_SCHEDULES);
+}
+
+#[test]
 fn nightly_n37_many_schedules() {
     on_the_model_store(NIGHTLY_SCHEDULES);
+}
+
+#[test]
+fn nightly_n37_many_schedules_on_disk() {
+    on_disk(NIGHTLY_SCHEDULES_STORED);
+}
+
+#[test]
+fn nightly_n37_many_schedules_in_postgres() {
+    in_postgres(NIGHTLY_SCHEDULES_STORED);
 }
