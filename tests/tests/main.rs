@@ -22,6 +22,8 @@ mod http_signatures;
 mod kernel_reports;
 mod layering;
 mod leaks;
+mod ledger_kills;
+mod ledger_process;
 mod ledger_witnesses;
 mod licences;
 mod limits;
