@@ -1,198 +1,222 @@
-//! n31 on real processes: duplicates of one spend, proved and sent over HTTP, while what answers them is killed.
+//! n31 on real processes: duplicates of spends of one note, proved and sent over HTTP, while what answers them is killed. First of all in
+//! the moment in which the first of them are on their way: that is when it is decided which one the ledger has.
 
 use std::collections::BTreeSet;
-use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
-use acceptance::processes::{Process, bin_dir, free_port};
-use acceptance::world::run;
 use acceptance::{World, cli};
-use credits::params::ProvingParams;
-use credits::spend::{SpendWitness, prove};
-use credits::{
-    Blind, Bytes32, Credits, Fe, Ledger, LedgerError, MintOutput, Note, NoteTree, RedeemRequest, ReserveRequest,
-    SigningKey, SpendContext, SpendKey,
-};
-use ledger_client::{LedgerClient, Pins};
+use credits::{Ledger, LedgerError, NoteTree, ReserveRequest};
+use ledger_client::LedgerClient;
 use ledger_testing::{Postgres, until_known};
+
+use crate::ledger_process::{Owner, Service};
 
 /// Duplicates in an ordinary run and in a long one.
 const DUPLICATES_ON_DISK: usize = 20_000;
 const DUPLICATES_IN_POSTGRES: usize = 3_000;
 const NIGHTLY_DUPLICATES: usize = 100_000;
+/// Notes that are raced for, one after the other.
+const ROUNDS_ON_DISK: usize = 8;
+const ROUNDS_IN_POSTGRES: usize = 5;
+const NIGHTLY_ROUNDS: usize = 25;
 /// Clients that send at once.
-const CLIENTS: usize = 40;
-/// Different spends of the one note, each really proved.
-const CONTENDERS: u64 = 4;
-const READY: Duration = Duration::from_secs(60);
+const CLIENTS: usize = 100;
+/// Different spends of one note, each really proved.
+const CONTENDERS: u64 = 2;
+const NOTES_PER_VOUCHER: u64 = 8;
+/// How long an answer that left before a kill may take to be read.
+const UNREAD_MAX: Duration = Duration::from_millis(50);
 
-/// A ledger's service as a process.
-struct Service {
-    home: tempfile::TempDir,
-    port: u16,
-    process: Option<Process>,
+/// One note's race.
+#[derive(Default)]
+struct Round {
+    /// Requests that were sent for the first time.
+    sent: AtomicUsize,
+    /// Those of them that were answered.
+    answered: AtomicUsize,
 }
 
-impl Service {
-    fn make(postgres_url: Option<&str>) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let service = Self { home, port: free_port().unwrap(), process: None };
-        let mut command = service.command("init");
-        if let Some(url) = postgres_url {
-            command.args(["--postgres", url]);
-        }
-        run(&mut command).unwrap();
-        service
-    }
-
-    fn command(&self, action: &str) -> Command {
-        let mut command = Command::new(bin_dir().unwrap().join("cloister-host"));
-        command.args(["ledger", action, "--dir"]).arg(self.directory());
-        command
-    }
-
-    fn directory(&self) -> PathBuf {
-        self.home.path().join("ledger")
-    }
-
-    fn start(&mut self) {
-        let address = format!("127.0.0.1:{}", self.port);
-        let mut process = Process::start("ledger", self.command("serve").args(["--listen", &address])).unwrap();
-        process.wait_until(READY, |_| TcpStream::connect(&address).is_ok()).unwrap();
-        self.process = Some(process);
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
+/// When what answers is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aim {
+    /// So many requests were sent, and nothing is decided.
+    Sent(usize),
+    /// The store is being written: this is the commit that decides.
+    Written,
+    /// The first answer was read.
+    Answered,
 }
 
-/// Redeems a voucher and proves spends of its note that differ in their tab key.
-async fn contenders(service: &Service) -> Vec<ReserveRequest> {
-    let info = LedgerClient::discover(&service.url()).await.unwrap();
-    let client = LedgerClient::connect(&service.url(), Pins::from(&info)).await.unwrap();
-    let proving = ProvingParams::from_bytes(&client.proving_key().await.unwrap(), info.vk_digest).unwrap();
-    let key = SpendKey::from_secret(Fe::from(1));
-    let value = Credits::new(1000).unwrap();
-    let outputs = vec![MintOutput { pk: key.public_key(0), value, b: Fe::from(2) }];
-    let voucher = run(service.command("voucher").args(["--value", "1000"])).unwrap().trim().to_owned();
-    let entry = client.redeem(RedeemRequest { voucher, outputs }).await.unwrap().entries.remove(0);
-    let note = Note { lane: 0, value, rho: entry.rho, blind: Blind(entry.b), refund: Credits::ZERO };
-    let mut tree = NoteTree::new();
-    tree.append(entry.leaf).unwrap();
-    let now = attestation::Clock::now(&acceptance::clock::WallClock).0;
-    let prove = |number: u64| {
-        let context = SpendContext {
-            ledger_id: info.ledger_id,
-            vk_digest: info.vk_digest,
-            keyset_digest: Bytes32([5; 32]),
-            settle_key: SigningKey::from_seed(&[3; 32]).public(),
-            payee: Bytes32([6; 32]),
-            price_sheet_digest: Bytes32([7; 32]),
-            not_after: now + 3000,
-            tab_key: Bytes32([u8::try_from(number).unwrap(); 32]),
+const AIMS: [Aim; 8] = [
+    Aim::Sent(1),
+    Aim::Written,
+    Aim::Written,
+    Aim::Answered,
+    Aim::Written,
+    Aim::Sent(CLIENTS),
+    Aim::Written,
+    Aim::Answered,
+];
+
+/// What answers.
+struct Ledgers {
+    service: Service,
+    postgres: Option<Postgres>,
+    kills: usize,
+}
+
+impl Ledgers {
+    /// When the store was written last.
+    fn written(&self) -> SystemTime {
+        let files = match &self.postgres {
+            Some(postgres) => {
+                let log = std::fs::read_dir(postgres.directory().join("data/pg_wal")).unwrap();
+                log.map(|file| file.unwrap().path()).collect()
+            }
+            None => vec![self.service.database()],
         };
-        let (spend_key, note, path) = (key.clone(), note.clone(), tree.path(0).unwrap());
-        let witness = SpendWitness { spend_key, note, path, blind_next: Blind(Fe::from(10 + number)) };
-        let c_max = Credits::new(256).unwrap();
-        let public = witness.public(c_max, context.digest(c_max)).unwrap();
-        let proof = prove(&proving, &public, &witness, &mut rand_core::OsRng).unwrap();
-        let (root, nullifier, inner_next) = (public.root, public.nullifier, public.inner_next);
-        ReserveRequest { root, nullifier, inner_next, c_max, context, proof }
-    };
-    (0..CONTENDERS).map(prove).collect()
-}
+        files.iter().filter_map(|file| file.metadata().ok()?.modified().ok()).max().unwrap()
+    }
 
-/// Kills the service again and again, and with it the database server when there is one; at least once.
-fn kill_until(
-    stop: &AtomicBool,
-    mut service: Service,
-    mut postgres: Option<Postgres>,
-) -> (Service, Option<Postgres>, u32) {
-    let mut kills = 0;
-    while kills == 0 || !stop.load(Ordering::SeqCst) {
-        std::thread::sleep(Duration::from_millis(100 + u64::from(kills * 37 % 200)));
-        service.process.take().unwrap().kill().unwrap();
-        if let Some(postgres) = &mut postgres {
+    /// Waits until it is time to kill.
+    fn wait(&self, round: &Round, aim: Aim, before: SystemTime) {
+        let answered = || round.answered.load(Ordering::SeqCst) > 0;
+        let is_time = || match aim {
+            Aim::Sent(least) => round.sent.load(Ordering::SeqCst) >= least,
+            Aim::Written => answered() || self.written() > before,
+            Aim::Answered => answered(),
+        };
+        while !is_time() {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    /// Kills what answers and starts it again. Returns how many requests nobody had answered, and whether that was all.
+    fn kill(&mut self, round: &Round) -> (usize, bool) {
+        self.service.kill();
+        if let Some(postgres) = &mut self.postgres {
+            postgres.kill().unwrap();
+        }
+        std::thread::sleep(UNREAD_MAX);
+        let (answered, sent) = (round.answered.load(Ordering::SeqCst), round.sent.load(Ordering::SeqCst));
+        if let Some(postgres) = &mut self.postgres {
             postgres.restart().unwrap();
         }
-        service.start();
-        kills += 1;
+        self.service.start();
+        self.kills += 1;
+        (sent - answered, answered == 0)
     }
-    (service, postgres, kills)
 }
 
-fn duplicates(count: usize, postgres: Option<Postgres>) {
+/// Mints a note for every round and proves spends of it that differ in their successor and tab key.
+async fn contenders(service: &Service, owner: &Owner, rounds: usize) -> Vec<Arc<Vec<ReserveRequest>>> {
+    let client = LedgerClient::connect(&service.url(), owner.pins()).await.unwrap();
+    let (mut notes, mut tree) = (Vec::new(), NoteTree::new());
+    while notes.len() < rounds {
+        let voucher = tree.len();
+        let response = client.redeem(owner.redemption(voucher, NOTES_PER_VOUCHER, 1000)).await.unwrap();
+        for entry in &response.entries {
+            tree.append(entry.leaf).unwrap();
+        }
+        notes.extend(response.entries);
+    }
+    let spends = notes.iter().take(rounds).zip(0..).map(|(note, round)| {
+        let contenders = (0..CONTENDERS).map(|number| owner.spend(note, &tree, 100 + round * CONTENDERS + number, 256));
+        Arc::new(contenders.collect())
+    });
+    spends.collect()
+}
+
+fn duplicates(count: usize, rounds: usize, postgres: Option<Postgres>) -> String {
     let url = postgres.as_ref().map(|postgres| postgres.url("ledger").unwrap());
     let mut service = Service::make(url.as_deref());
     service.start();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let spends = Arc::new(runtime.block_on(contenders(&service)));
-    let url = service.url();
-    let pins = Pins::from(&runtime.block_on(LedgerClient::discover(&url)).unwrap());
-    let clients: Vec<_> = (0..CLIENTS).map(|_| runtime.block_on(LedgerClient::connect(&url, pins)).unwrap()).collect();
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
-    let killer = std::thread::spawn(move || kill_until(&stopped, service, postgres));
-    let callers: Vec<_> = clients
-        .into_iter()
-        .enumerate()
-        .map(|(first, client)| {
-            let spends = Arc::clone(&spends);
-            runtime.spawn(async move {
-                let (mut won, mut lost) = (BTreeSet::new(), 0_u64);
-                for number in (first..count).step_by(CLIENTS) {
-                    let spend = &spends[number % spends.len()];
-                    match until_known(|| client.reserve(spend.clone())).await {
-                        Ok(reservation) => drop(won.insert((spend.context.tab_key, reservation.entry_index))),
-                        Err(LedgerError::SpendConflict) => lost += 1,
-                        Err(error) => panic!("{error}"),
+    let owner = runtime.block_on(Owner::of(&service));
+    let races = runtime.block_on(contenders(&service, &owner, rounds));
+    let connect = || runtime.block_on(LedgerClient::connect(&service.url(), owner.pins())).unwrap();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| Arc::new(connect())).collect();
+    let minted = runtime.block_on(clients[0].checkpoint(0)).unwrap().checkpoint.log_size;
+    let mut ledgers = Ledgers { service, postgres, kills: 0 };
+    let (mut kills_in_flight, mut kills_before_any_answer, mut kills_in_the_commit) = (0, 0, 0);
+    for (number, spends) in races.iter().enumerate() {
+        let round = Arc::new(Round::default());
+        let (aim, before) = (AIMS[number % AIMS.len()], ledgers.written());
+        let callers: Vec<_> = clients
+            .iter()
+            .enumerate()
+            .map(|(first, client)| {
+                let (client, spends, round) = (Arc::clone(client), Arc::clone(spends), Arc::clone(&round));
+                runtime.spawn(async move {
+                    let (mut won, mut lost) = (BTreeSet::new(), 0_usize);
+                    for duplicate in (first..count / rounds).step_by(CLIENTS) {
+                        let spend = &spends[duplicate % spends.len()];
+                        round.sent.fetch_add(1, Ordering::SeqCst);
+                        match until_known(|| client.reserve(spend.clone())).await {
+                            Ok(reservation) => drop(won.insert((spend.context.tab_key, reservation.entry_index))),
+                            Err(LedgerError::SpendConflict) => lost += 1,
+                            Err(error) => panic!("{error}"),
+                        }
+                        round.answered.fetch_add(1, Ordering::SeqCst);
                     }
-                }
-                (won, lost)
+                    (won, lost)
+                })
             })
-        })
-        .collect();
-    let (mut winners, mut refused) = (BTreeSet::new(), 0);
-    for caller in callers {
-        let (won, lost) = runtime.block_on(caller).unwrap();
-        winners.extend(won);
-        refused += lost;
+            .collect();
+        ledgers.wait(&round, aim, before);
+        let (unanswered, is_first) = ledgers.kill(&round);
+        kills_in_flight += usize::from(unanswered > 0);
+        kills_before_any_answer += usize::from(is_first);
+        kills_in_the_commit += usize::from(is_first && aim == Aim::Written);
+        // Again while duplicates of what is decided are sent.
+        std::thread::sleep(Duration::from_millis(100 + u64::try_from(number).unwrap() * 37 % 200));
+        if number.is_multiple_of(4) && callers.iter().any(|caller| !caller.is_finished()) {
+            ledgers.kill(&round);
+        }
+        let (mut winners, mut refused) = (BTreeSet::new(), 0);
+        for caller in callers {
+            let (won, lost) = runtime.block_on(caller).unwrap();
+            winners.extend(won);
+            refused += lost;
+        }
+        assert_eq!(winners.len(), 1, "round {number}: {winners:?}");
+        assert!(refused > 0, "round {number}");
+        assert_eq!(round.answered.load(Ordering::SeqCst), count / rounds, "round {number}");
+        // The mints, and one reservation for each note so far.
+        let size = runtime.block_on(until_known(|| clients[0].checkpoint(0))).unwrap().checkpoint.log_size;
+        assert_eq!(size, minted + u64::try_from(number).unwrap() + 1, "round {number}");
     }
-    stop.store(true, Ordering::SeqCst);
-    let (service, postgres, kills) = killer.join().unwrap();
-    assert_eq!(winners.len(), 1, "{winners:?}");
-    assert!(refused > 0 && kills > 0, "{refused} refused, {kills} kills");
-    // A mint and one reservation.
-    let client = runtime.block_on(LedgerClient::connect(&url, pins)).unwrap();
-    assert_eq!(runtime.block_on(client.checkpoint(0)).unwrap().checkpoint.log_size, 2);
-    drop((service, postgres));
+    assert!(2 * kills_in_flight > rounds, "{kills_in_flight} rounds were under way when they were killed");
+    assert!(kills_before_any_answer > 0 && kills_in_the_commit > 0, "no kill met the decision");
+    format!(
+        "{rounds} rounds, {} kills: {kills_in_flight} with requests under way, {kills_before_any_answer} before any answer, \
+         {kills_in_the_commit} in the commit",
+        ledgers.kills
+    )
 }
 
 #[test]
 fn n31_duplicates_of_a_proved_spend_have_one_winner_on_disk() {
-    duplicates(DUPLICATES_ON_DISK, None);
+    println!("{}", duplicates(DUPLICATES_ON_DISK, ROUNDS_ON_DISK, None));
 }
 
 #[test]
 fn n31_duplicates_of_a_proved_spend_have_one_winner_in_postgres() {
     let Some(postgres) = Postgres::start().unwrap() else { return };
-    duplicates(DUPLICATES_IN_POSTGRES, Some(postgres));
+    println!("{}", duplicates(DUPLICATES_IN_POSTGRES, ROUNDS_IN_POSTGRES, Some(postgres)));
 }
 
 #[test]
 fn nightly_n31_duplicates_of_a_proved_spend_on_disk() {
-    duplicates(NIGHTLY_DUPLICATES, None);
+    println!("{}", duplicates(NIGHTLY_DUPLICATES, NIGHTLY_ROUNDS, None));
 }
 
 #[test]
 fn nightly_n31_duplicates_of_a_proved_spend_in_postgres() {
     let Some(postgres) = Postgres::start().unwrap() else { return };
-    duplicates(NIGHTLY_DUPLICATES, Some(postgres));
+    println!("{}", duplicates(NIGHTLY_DUPLICATES, NIGHTLY_ROUNDS, Some(postgres)));
 }
 
 /// The whole appliance paid from PostgreSQL: the database's server dies between requests and in the middle of one, and every
