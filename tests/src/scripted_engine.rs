@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// One thing the engine does while it answers.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub enum Step {
     Say(Vec<u8>),
     /// It is silent.
     Pause(Duration),
+    /// It is silent until whoever asked has left, and says when that was.
+    UntilLeft(UnboundedSender<Instant>),
 }
 
 impl Step {
@@ -127,6 +130,11 @@ async fn serve(mut stream: UnixStream, script: &Script) -> std::io::Result<()> {
                 stream.flush().await?;
             }
             Step::Pause(time) => tokio::time::sleep(time).await,
+            Step::UntilLeft(when) => {
+                while matches!(stream.read(&mut [0; 512]).await, Ok(1..)) {}
+                let _ = when.send(Instant::now());
+                return Ok(());
+            }
         }
     }
     stream.shutdown().await

@@ -333,6 +333,12 @@ impl World {
         self.engine.take().context("no engine runs")?.kill()
     }
 
+    /// The engine's own process.
+    #[must_use]
+    pub fn engine_pid(&self) -> Option<u32> {
+        self.engine.as_ref().map(|engine| engine.ready.pid)
+    }
+
     /// The kernel's report interface, in a world that has one.
     #[must_use]
     pub fn kernel(&self) -> Option<&TsmDouble> {
@@ -413,7 +419,8 @@ impl World {
     /// Starts the guardian and waits for words in its log.
     pub fn start_guardian_until(&mut self, words: &str) -> anyhow::Result<()> {
         let mut command = self.program("cloister-guardian");
-        command.args(["serve", "--config"]).arg(self.config_file());
+        // Whatever a dying process leaves is in its working directory.
+        command.args(["serve", "--config"]).arg(self.config_file()).current_dir(&self.dir);
         self.guardian = Some(Process::start("cloister-guardian", &mut command)?);
         self.wait_for_guardian(words)
     }
@@ -421,7 +428,7 @@ impl World {
     /// Starts another program in the guardian's place, with one more argument.
     pub fn start_guardian_as(&mut self, program: &'static str, argument: &str) -> anyhow::Result<()> {
         let mut command = self.program(program);
-        command.args(["serve", "--config"]).arg(self.config_file()).arg(argument);
+        command.args(["serve", "--config"]).arg(self.config_file()).arg(argument).current_dir(&self.dir);
         self.guardian = Some(Process::start(program, &mut command)?);
         self.wait_for_guardian("\"ready\"")
     }
