@@ -14,6 +14,7 @@ mod collateral;
 mod crash;
 mod crowd;
 mod described;
+mod draining;
 mod embeddings;
 mod gpu;
 mod hostile_engine;
