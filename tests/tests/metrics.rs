@@ -33,7 +33,7 @@ const LABELS: [&str; 18] = [
     "of=Settlement",
 ];
 
-async fn get(port: u16, path: &str) -> String {
+pub(crate) async fn get(port: u16, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: node\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = String::new();

@@ -24,14 +24,14 @@ use http::Request;
 use serde_json::{Value, json};
 
 const MODEL: &str = "smollm2-135m";
-const WHOLE: &str = "message/ohttp-req";
+pub(crate) const WHOLE: &str = "message/ohttp-req";
 const CHUNKED: &str = "message/ohttp-chunked-req";
 
 async fn started() -> World {
     tokio::task::spawn_blocking(|| World::builder().start().unwrap()).await.unwrap()
 }
 
-async fn keys(port: u16) -> Vec<u8> {
+pub(crate) async fn keys(port: u16) -> Vec<u8> {
     let answer = raw::get(port, "/.well-known/ohttp-gateway").await.unwrap();
     assert_eq!(answer.headers["content-type"], "application/ohttp-keys");
     answer.body.to_vec()
@@ -56,7 +56,7 @@ impl AsyncWrite for Written {
     }
 }
 
-fn message(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8], mode: Mode) -> Vec<u8> {
+pub(crate) fn message(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8], mode: Mode) -> Vec<u8> {
     let control = [method, "https", "cloister.invalid", path].map(|part| part.as_bytes().to_vec());
     let [method, scheme, authority, path] = control;
     let mut message = Message::request(method, scheme, authority, path);
@@ -114,7 +114,7 @@ impl Chunked {
     }
 }
 
-fn status(message: &Message) -> u16 {
+pub(crate) fn status(message: &Message) -> u16 {
     message.control().status().unwrap().code()
 }
 
