@@ -16,13 +16,20 @@ use crate::tls;
 /// # Errors
 /// When there is no such answer, or the keyset does not name the key of this connection.
 pub async fn ask(port: u16) -> anyhow::Result<(ChannelView, AttestationDocument)> {
+    ask_with(port, Nonce::random()?).await
+}
+
+/// The same with this nonce.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn ask_with(port: u16, nonce: Nonce) -> anyhow::Result<(ChannelView, AttestationDocument)> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     let name = rustls::pki_types::ServerName::try_from("cloister.invalid")?;
     let tls = TlsConnector::from(tls::client_config(b"http/1.1")?).connect(name, stream).await?;
     let session = tls.get_ref().1;
     let exporter = session.export_keying_material([0_u8; 32], EXPORTER_LABEL, Some(b""))?;
     let certificate = session.peer_certificates().and_then(|chain| chain.first()).context("a certificate")?.clone();
-    let nonce = Nonce::random()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
     tokio::spawn(connection);
     let request = http::Request::get(format!("/v1/attestation?nonce={nonce}")).header("host", "cloister.invalid");

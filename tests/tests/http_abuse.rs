@@ -1,20 +1,17 @@
 //! What a client may do to HTTP itself: each attempt is cut short within a bound, and others are served meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use acceptance::measure::{self, HONEST_FLOOR, honest_p99, resident_kib};
 use acceptance::raw_h2::{self, ENDS, kind};
-use acceptance::{World, raw, tls};
+use acceptance::{World, raw};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Slow clients at once. With as many connections again for everybody else, far below the file limit of any machine.
 const SLOW_CLIENTS: usize = 400;
-
-/// Longest an honest request may take on a busy test machine. Unloaded it takes milliseconds.
-const HONEST_TIME: Duration = Duration::from_secs(5);
 
 /// More than the guardian's own limits for handshakes and heads (10 s each).
 const CUT_WITHIN: Duration = Duration::from_secs(25);
@@ -28,9 +25,7 @@ async fn stopped(world: World) {
 }
 
 async fn http1(port: u16) -> TlsStream<TcpStream> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let name = rustls::pki_types::ServerName::try_from("cloister.invalid").unwrap();
-    TlsConnector::from(tls::client_config(b"http/1.1").unwrap()).connect(name, stream).await.unwrap()
+    raw::connect(port, b"http/1.1").await.unwrap()
 }
 
 /// Sends bytes as long as they are taken; what came back until the node closed, or `None` when it did not.
@@ -49,9 +44,12 @@ async fn answer_to(port: u16, bytes: &[u8]) -> Option<String> {
 }
 
 async fn is_served(port: u16) {
-    let started = Instant::now();
-    let answer = tokio::time::timeout(HONEST_TIME, raw::get(port, "/health")).await.expect("in time").unwrap();
-    assert_eq!(answer.status.as_u16(), 200, "after {:?}", started.elapsed());
+    measure::is_served(port).await.unwrap();
+}
+
+/// Statuses of all answers, one after the other: a body ends without a line's end, and then the next begins.
+fn statuses_of(answers: &str) -> Vec<&str> {
+    answers.split("HTTP/1.1 ").skip(1).map(|answer| answer.get(..3).unwrap_or(answer)).collect()
 }
 
 /// What is not one request, whole and within the limits, is refused, and nothing after it is read as another one.
@@ -93,23 +91,73 @@ async fn heads_that_are_too_large_or_ambiguous_end_their_connection() {
         ("a space before the colon", format!("GET /health HTTP/1.1\r\nhost : n\r\n\r\n{smuggled}"), &["400"]),
         ("a folded header", format!("GET /health HTTP/1.1\r\nhost: n\r\nx: a\r\n b\r\n\r\n{smuggled}"), &["400"]),
         ("a NUL in a header", format!("GET /health HTTP/1.1\r\nhost: n\r\nx: a\0b\r\n\r\n{smuggled}"), &["400"]),
+        // Read differently by two programs, each of these is a way to smuggle.
+        ("bare CR", format!("GET /health HTTP/1.1\rhost: n\r\r{smuggled}"), &["400"]),
+        ("bare CR in a header", format!("GET /health HTTP/1.1\r\nhost: n\r\nx: a\rb: c\r\n\r\n{smuggled}"), &["400"]),
+        (
+            "bare LF in chunk sizes",
+            format!("{post}transfer-encoding: chunked\r\n\r\n5\nhello\n0\n\n{smuggled}"),
+            &["400"],
+        ),
+        (
+            "bare LF in a chunk extension",
+            format!("{post}transfer-encoding: chunked\r\n\r\n5;x\nhello\r\n0\r\n\r\n{smuggled}"),
+            &["400"],
+        ),
+        (
+            "a chunk extension of 64 KiB",
+            format!(
+                "{post}transfer-encoding: chunked\r\n\r\n5;{}\r\nhello\r\n0\r\n\r\n{smuggled}",
+                "x".repeat(1 << 16)
+            ),
+            &["400"],
+        ),
+        (
+            "chunks, and then another encoding",
+            format!("{post}transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n\r\n0\r\n\r\n{smuggled}"),
+            &["400"],
+        ),
         ("no HTTP", "\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), &["400"]),
         ("HTTP/0.9", "GET /health\r\n\r\n".to_owned(), &["400"]),
     ];
     let mut failures = Vec::new();
     for (name, bytes, statuses) in rows {
         let answer = answer_to(port, bytes.as_bytes()).await;
-        let answer = answer.as_deref();
-        let heads: Vec<&str> =
-            answer.unwrap_or("still open").lines().filter(|line| line.starts_with("HTTP/1.1 ")).collect();
+        let heads = statuses_of(answer.as_deref().unwrap_or_default());
         // At most one answer, and it is a refusal. A connection that is closed without any is refused, too.
-        let refused = heads.iter().all(|head| statuses.iter().any(|status| head.contains(status)));
+        let refused = heads.iter().all(|status| statuses.contains(status));
         if answer.is_none() || heads.len() > 1 || !refused {
-            failures.push(format!("{name}: {heads:?} {}", answer.map_or("still open", |_| "closed")));
+            failures.push(format!("{name}: {heads:?} {}", answer.as_ref().map_or("still open", |_| "closed")));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     is_served(port).await;
+    stopped(world).await;
+}
+
+/// What some programs refuse and others take, as RFC 9112 lets them: taken, it ends where it says, and the next request is the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_leniently_ends_where_it_says() {
+    let world = started().await;
+    let port = world.guardian_port();
+    let next = "GET /v1/models HTTP/1.1\r\nhost: n\r\nconnection: close\r\n\r\n";
+    let post = "POST /v1/tabs HTTP/1.1\r\nhost: n\r\n";
+    let chunks = "\r\n5\r\nhello\r\n0\r\n\r\n";
+    let rows = [
+        ("bare LF", "GET /openapi.json HTTP/1.1\nhost: n\n\n".to_owned(), "200"),
+        ("a chunk extension", format!("{post}transfer-encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\n\r\n"), "400"),
+        (
+            "another encoding, and then chunks",
+            format!("{post}transfer-encoding: identity\r\ntransfer-encoding: chunked\r\n{chunks}"),
+            "400",
+        ),
+        ("chunks twice", format!("{post}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n{chunks}"), "400"),
+    ];
+    for (name, bytes, status) in rows {
+        let answer = answer_to(port, format!("{bytes}{next}").as_bytes()).await.expect("it is asked to close");
+        assert_eq!(statuses_of(&answer), [status, "200"], "{name}: {answer}");
+        assert!(answer.ends_with("\"object\":\"list\"}") || answer.contains("\"data\":[{"), "{name}: {answer}");
+    }
     stopped(world).await;
 }
 
@@ -236,26 +284,6 @@ async fn slow_clients_are_cut_and_others_served_meanwhile() {
     stopped(world).await;
 }
 
-/// The 99th percentile of what an honest request takes, over so many one after the other.
-async fn honest_p99(port: u16, count: usize) -> Duration {
-    let mut times = Vec::new();
-    for _ in 0..count {
-        let began = Instant::now();
-        is_served(port).await;
-        times.push(began.elapsed());
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    times.sort_unstable();
-    times[times.len() * 99 / 100]
-}
-
-/// Resident memory of the guardian, in KiB.
-fn resident(world: &World) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", world.guardian_pid().unwrap())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 /// Five thousand slow clients hold little memory, and others wait at most twice as long as without them once they are there.
 #[tokio::test(flavor = "multi_thread")]
 async fn nightly_five_thousand_slow_clients_take_little_from_others() {
@@ -264,12 +292,12 @@ async fn nightly_five_thousand_slow_clients_take_little_from_others() {
     const ALL_THERE: Duration = Duration::from_secs(4);
     let world = started().await;
     let port = world.guardian_port();
-    let (alone, memory) = (honest_p99(port, 300).await, resident(&world));
+    let (alone, memory) = (honest_p99(port, 300).await.unwrap(), resident_kib(&world).unwrap());
     let slow = slow_clients(port, MANY);
     tokio::time::sleep(ALL_THERE).await;
-    let (beside, grown) = (honest_p99(port, 150).await, resident(&world) - memory);
+    let (beside, grown) = (honest_p99(port, 150).await.unwrap(), resident_kib(&world).unwrap() - memory);
     assert!(grown < 48 * u64::try_from(MANY).unwrap(), "{grown} KiB for {MANY} connections");
-    assert!(beside <= 2 * alone.max(Duration::from_millis(5)), "{beside:?} beside slow clients, {alone:?} alone");
+    assert!(beside <= 2 * alone.max(HONEST_FLOOR), "{beside:?} beside slow clients, {alone:?} alone");
     for (number, slow) in slow.into_iter().enumerate() {
         assert!(slow.await.unwrap(), "slow client {number} kept its connection");
     }
