@@ -43,6 +43,7 @@ mod sev_guest;
 mod shape;
 mod stakes;
 mod starting;
+mod stolen_key;
 mod tidy;
 mod tinfoil;
 mod tls_scanners;
