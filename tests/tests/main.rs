@@ -18,6 +18,7 @@ mod draining;
 mod embeddings;
 mod floods;
 mod gpu;
+mod handshake;
 mod hostile_engine;
 mod http_abuse;
 mod http_signatures;
