@@ -6,6 +6,7 @@ mod abuse;
 mod aci;
 mod ahead;
 mod batching;
+mod cache_salt;
 mod canary;
 mod certificates;
 mod checks;
