@@ -29,6 +29,7 @@ mod layering;
 mod leaks;
 mod ledger_kills;
 mod ledger_process;
+mod leaving;
 mod ledger_witnesses;
 mod licences;
 mod limits;
