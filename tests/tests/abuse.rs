@@ -1,10 +1,13 @@
 //! What a paying client may try: each attempt gets its own code, and nobody's credits are lost.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use acceptance::World;
 use acceptance::payer::{CHAT, Payer};
 use acceptance::raw::Answer;
+use acceptance::scripted_engine::{self, ScriptedEngine, Step};
 use credits::{Bytes32, SpendProof, TabKey};
 use serde_json::json;
 
@@ -112,6 +115,58 @@ async fn one_call_is_charged_once_however_often_it_arrives() {
     assert_eq!(verdict(&payer.chat(&spend, "call-2", "hello", 6).await.unwrap()), refused(403, "tab.closed"));
     payer.sync().await.unwrap();
     assert_eq!(payer.balance(), (100_000 - cost, 0, 0));
+    stopped(world).await;
+}
+
+/// A client that was cut off sends its call again, and again, while the first is still being answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_call_is_charged_once_when_it_arrives_three_times_at_once() {
+    let mut world = started(World::builder()).await;
+    tokio::task::block_in_place(|| world.kill_engine()).unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let script = move |body: &serde_json::Value| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let steps = if body["stream"] == true {
+            scripted_engine::answer(&["hi".to_owned()])
+        } else {
+            let usage = json!({"prompt_tokens": 10, "completion_tokens": 1});
+            let message = json!({"role": "assistant", "content": "hi"});
+            scripted_engine::plain(
+                &json!({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}),
+            )
+        };
+        [Step::Pause(Duration::from_millis(400))].into_iter().chain(steps).collect()
+    };
+    let _engine = ScriptedEngine::start(&world.engine_socket(), Arc::new(script)).unwrap();
+    let mut payer = Payer::new(&world, 100_000).await.unwrap();
+    let spend = payer.opened(4096, 600).await.unwrap();
+    for (number, stream) in [(1, false), (2, true)] {
+        let key = format!("call-{number}");
+        let body = json!({"model": "smollm2-135m", "max_tokens": 6, "stream": stream,
+            "messages": [{"role": "user", "content": "hello"}]});
+        let in_flight = AtomicUsize::new(0);
+        let ask = async || loop {
+            let tab = &spend.public.nullifier;
+            let answer = payer.signed(CHAT, tab, &spend.tab_key, &key, &body).await.unwrap();
+            if answer.status == 200 {
+                return answer;
+            }
+            assert_eq!(verdict(&answer), refused(503, "tab.request_in_flight"));
+            in_flight.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        let (first, second, third) = tokio::join!(ask(), ask(), ask());
+        assert!(in_flight.load(Ordering::SeqCst) >= 2, "they were there at once");
+        for repeat in [&second, &third] {
+            assert_eq!(repeat.body, first.body, "the same bytes");
+            assert_eq!(repeat.headers["x-receipt-id"], first.headers["x-receipt-id"]);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), number, "the engine was asked once for each call");
+    }
+    let settlement = payer.close(&spend).await.unwrap().json();
+    let statement = &settlement["statement"];
+    assert_eq!((&statement["charge"], &statement["requests"]), (&json!(2 * (10 + 10 + 4)), &json!(2)), "{settlement}");
     stopped(world).await;
 }
 
