@@ -9,6 +9,7 @@ mod batching;
 mod cache_salt;
 mod canary;
 mod certificates;
+mod check_config;
 mod checks;
 mod claims;
 mod collateral;
