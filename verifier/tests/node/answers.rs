@@ -96,7 +96,7 @@ async fn a_stream_without_its_end_marker_is_incomplete_even_with_a_receipt() {
 async fn a_cut_at_any_byte_is_an_error() {
     let whole = Script::stream().pieces.concat();
     let talk = Talk::start().await;
-    for at in (0..=whole.len()).step_by(3).chain([whole.len() - 1, whole.len()]) {
+    for at in 0..=whole.len() {
         let script = Script { pieces: vec![whole[..at].to_vec()], cut: true, trailer: false, ..Script::stream() };
         let (shown, answer) = talk.ask(script).await;
         assert!(answer.is_err(), "cut at {at}");
