@@ -22,6 +22,9 @@ mod searching;
 /// Requests of one tab; its reserve lasts for more.
 const REQUESTS_PER_TAB: usize = 400;
 
+/// Seconds between two states of the counts that are published: the fewest that there may be.
+const PUBLISHED_SECS: u64 = enclave::limits::METRICS_INTERVAL_SECS_MIN;
+
 /// Panics in a log of which only the last lines are kept.
 #[derive(Default)]
 struct Panics {
@@ -91,6 +94,18 @@ async fn closed(payer: &Payer, spend: &PreparedSpend) -> raw::Answer {
     panic!("the tab is not settled");
 }
 
+/// What is published once it has these words: no sooner than at the end of an interval, of which the first says nothing yet.
+async fn published(port: u16, words: &[&str]) -> String {
+    for _ in 0..3 * PUBLISHED_SECS {
+        let page = metrics::get(port, "/metrics").await;
+        if words.iter().all(|word| page.contains(word)) {
+            return page;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    panic!("no {words:?} are published");
+}
+
 /// The real engine, with marks in its memory, is killed while it answers; how often an answer broke off.
 async fn kill_engines(world: &mut World, payer: &Payer, spend: &PreparedSpend, mark: &str, kills: usize) -> usize {
     let mut broken = 0;
@@ -120,7 +135,7 @@ async fn marks_leave_no_trace(count: usize, kills: usize) -> &'static str {
     // Not in this program's own file.
     let mark = format!("mark{}x", std::process::id().wrapping_mul(2_654_435_761));
     let counts = free_port().unwrap();
-    let table = format!("\n[metrics]\nlisten = \"127.0.0.1:{counts}\"\ninterval_secs = 10\n");
+    let table = format!("\n[metrics]\nlisten = \"127.0.0.1:{counts}\"\ninterval_secs = {PUBLISHED_SECS}\n");
     let world = move || World::builder().logged(1, 1).configured(table).start().unwrap();
     let mut world = tokio::task::spawn_blocking(world).await.unwrap();
     // Older files hold no mark.
@@ -167,8 +182,7 @@ async fn marks_leave_no_trace(count: usize, kills: usize) -> &'static str {
     let served = status.json()["statement"]["requests"].as_u64().unwrap();
     assert!(served > 0, "{}", status.json());
     assert!(!world.ledger_log().contains(&mark));
-    let page = metrics::get(counts, "/metrics").await;
-    assert!(page.contains("outcome=\"UpstreamError\"") && page.contains("endpoint=\"Messages\""), "{page}");
+    let page = published(counts, &["outcome=\"UpstreamError\"", "endpoint=\"Messages\""]).await;
     secrets.check(&page, &seen, "all, where counts are published");
 
     // A crash with all of it in memory leaves no core.
