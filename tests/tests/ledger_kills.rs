@@ -15,7 +15,7 @@ use credits::{
     LogFrontier, NoteTree, RedeemRequest, ReserveRequest, SettleEntry, SettleRequest, SettledBy, journal_message,
     settle_message,
 };
-use ledger_client::{LedgerClient, Pins};
+use ledger_client::{Known, LedgerClient, Pins};
 use tokio::sync::watch;
 
 use crate::ledger_process::{Owner, Service, log_from, payee_key, settle_key};
@@ -177,7 +177,7 @@ impl Client {
 
     /// Calls until it is told to stop. What it waits for then is pending.
     async fn work(mut self, url: String, pins: Pins, mut stop: watch::Receiver<bool>) -> Self {
-        let connected = LedgerClient::connect_watched(&url, pins, self.seen.as_ref(), None);
+        let connected = LedgerClient::connect_known(&url, pins, Known { seen: self.seen.clone(), ..Known::default() });
         // Killed before this client came to anything.
         let Some(Ok(connection)) = until(&mut stop, connected).await else { return self };
         while !*stop.borrow() {
@@ -345,8 +345,10 @@ fn kills_lose_nothing(kills: u64) -> String {
     let roles = (0..REDEEMERS).map(|_| Role::Redeems).chain(spenders).chain([Role::Claims { made: 0 }]);
     let mut clients: Vec<_> = roles.map(|role| Client::new(role, &shared)).collect();
     let (mut replay, mut tally) = (Replay::default(), Tally::default());
-    let connect =
-        |seen: Option<&Checkpoint>| runtime.block_on(LedgerClient::connect_watched(&url, pins, seen, None)).unwrap();
+    let connect = |seen: Option<&Checkpoint>| {
+        let known = Known { seen: seen.cloned(), ..Known::default() };
+        runtime.block_on(LedgerClient::connect_known(&url, pins, known)).unwrap()
+    };
     for kill in 0..kills {
         if kill % KILLS_PER_BATCH == 0 {
             runtime.block_on(prove_more(&connect(None), &shared, &mut replay));
