@@ -152,7 +152,7 @@ async fn a_node_that_is_told_to_stop_finishes_or_breaks_off_what_it_serves_and_s
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     assert!(!whole && text.contains("node.draining") && !text.contains("[DONE]"), "{text}");
     let took = ended - told;
-    assert!((DRAIN_TIMEOUT..DRAIN_TIMEOUT + Duration::from_secs(3)).contains(&took), "{took:?}");
+    assert!((DRAIN_TIMEOUT..DRAIN_TIMEOUT + Duration::from_secs(5)).contains(&took), "{took:?}");
     let sent = events(&answer);
     assert!(sent > 100, "{sent} tokens in all this time");
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use acceptance::payer::{CHAT, Payer};
@@ -114,14 +115,26 @@ async fn kill_engines(world: &mut World, payer: &Payer, spend: &PreparedSpend, m
             "messages": [{"role": "user", "content": format!("Tell me a long story about {mark}{kill}.")}]});
         let body = body.to_string();
         let headers = payer.chat_headers(spend, &format!("{mark}kill{kill}"), body.as_bytes());
-        let request = raw::json_post(CHAT, &headers.pairs(), body).unwrap();
-        let answer = tokio::spawn(raw::send_and_take_what_comes(world.guardian_port(), request));
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        tokio::task::block_in_place(|| world.kill_engine()).unwrap();
-        broken +=
-            usize::from(answer.await.unwrap().is_ok_and(|(answer, whole)| {
-                !whole && String::from_utf8_lossy(&answer.body).contains("engine.failed")
-            }));
+        let (begun, failed) = (AtomicBool::new(false), AtomicBool::new(false));
+        let look = |text: &str| {
+            begun.fetch_or(text.contains("\"delta\""), Ordering::Relaxed);
+            failed.fetch_or(text.contains("engine.failed"), Ordering::Relaxed);
+            false
+        };
+        let port = world.guardian_port();
+        let pairs = headers.pairs();
+        let asked = raw::take_until(port, CHAT, &pairs, body, look);
+        let kill = async {
+            for _ in 0..100 {
+                if begun.load(Ordering::Relaxed) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            tokio::task::block_in_place(|| world.kill_engine()).unwrap();
+        };
+        let (broke_off, ()) = tokio::join!(asked, kill);
+        broken += usize::from(broke_off.is_ok() && failed.load(Ordering::Relaxed));
         tokio::task::block_in_place(|| world.start_engine()).unwrap();
     }
     broken
