@@ -87,6 +87,11 @@ fn asked(dir: &TempDir, address: &str, root: Option<&Path>) -> (Answer, String) 
     stream.write_all(b"\n").unwrap();
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).unwrap();
+    // What it says arrives a moment after what it did.
+    processes::soon(|| {
+        let said = process.stderr();
+        said.matches("fetched ").count() >= 3 || said.contains("ertificate")
+    });
     (serde_json::from_str(&line).unwrap(), process.stderr())
 }
 
