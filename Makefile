@@ -123,7 +123,7 @@ nightly: engine clients postgres build fuzz ## The large counts, a ledger of 10^
 	@$(MAKE) --no-print-directory reproduce KERNEL=1
 
 RUNS ?= 1000000
-fuzz: check-tools ## Fuzz every parser of evidence (RUNS=1000000 executions each; needs a C++ compiler)
+fuzz: check-tools ## Fuzz every parser of evidence, proofs and keys (RUNS=1000000 executions each; needs a C++ compiler)
 	@attestation/fuzz/run.sh $(RUNS)
 
 coverage: check-tools ## Line coverage of the parsers under the corpus and the suite (needs LLVM 22 tools; installing them takes root)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzz every parser of `attestation` with libFuzzer, two at a time, and print executions and coverage of each.
+# Fuzz every parser of `attestation`, and those of proofs and keys of `credits`, with libFuzzer, two at a time, and print executions and coverage of each.
 #
 #   attestation/fuzz/run.sh [executions per target, default 1000000] [target ...]
 #

@@ -15,6 +15,17 @@ use attestation::{
 use attestation_testing::gpu::{FakeGpu, GpuKeys};
 use attestation_testing::tdx::FakeTdx;
 use attestation_testing::{AcceptedCase, NAME_PREFIX, TestPki};
+use ceremony::{Ptau, contribute, start};
+use ceremony_testing::{Highest, Secrets, SmallCircuit, ptau};
+use credits::circuit::Relation;
+use credits::params::setup;
+use credits::spend::{SpendWitness, prove};
+use credits::{
+    Blind, Bytes32, Checkpoint, Credits, Fe, JournalEntry, LogEntry, LogPage, MintEntry, Note, NoteTree,
+    ReserveRequest, SettleEntry, SettledBy, SigningKey, SpendContext, SpendKey, UnsignedCheckpoint, journal_message,
+    settle_message,
+};
+use rand_core::OsRng;
 
 fn main() {
     let directory = std::env::args().nth(1).unwrap();
@@ -60,6 +71,8 @@ fn main() {
     let verifier = VerifierKey::from_seed(&[3; 32]).unwrap();
     write("ear", "refused", sign_ear(Err(&Rejection::DebugAllowed), case.now, case.now, &verifier).as_bytes());
     vtpm_parts(&write);
+    paid(&write);
+    ceremonies(&write);
 }
 
 fn receipt(document: &AttestationDocument) -> UnsignedReceipt {
@@ -104,4 +117,89 @@ fn vtpm_parts(write: &impl Fn(&str, &str, &[u8])) {
         write("azure_hcl", &name, &evidence.hcl_report);
         write("azure_tpm", &name, &evidence.tpm_quote.message);
     }
+}
+
+/// A spend that is really proved, and a page of a log with it.
+fn paid(write: &impl Fn(&str, &str, &[u8])) {
+    let (proving, verifying) = setup(&mut OsRng).unwrap();
+    let (key, settle_key, ledger_id) =
+        (SpendKey::from_secret(Fe::from(1)), SigningKey::from_seed(&[3; 32]), numbered(1));
+    let (value, c_max, charge) = (Credits::new(1000).unwrap(), Credits::new(256).unwrap(), Credits::new(56).unwrap());
+    let note = Note {
+        lane: 0,
+        value,
+        rho: credits::note::mint_rho(ledger_id, 0),
+        blind: Blind(Fe::from(2)),
+        refund: Credits::ZERO,
+    };
+    let mut tree = NoteTree::new();
+    let leaf_index = tree.append(note.leaf(&key)).unwrap();
+    let context = SpendContext {
+        ledger_id,
+        vk_digest: verifying.digest(),
+        keyset_digest: numbered(5),
+        settle_key: settle_key.public(),
+        payee: numbered(6),
+        price_sheet_digest: numbered(7),
+        not_after: 1_782_864_000,
+        tab_key: numbered(8),
+    };
+    let path = tree.path(leaf_index).unwrap();
+    let witness = SpendWitness { spend_key: key.clone(), note: note.clone(), path, blind_next: Blind(Fe::from(3)) };
+    let public = witness.public(c_max, context.digest(c_max)).unwrap();
+    let proof = prove(&proving, &public, &witness, &mut OsRng).unwrap();
+    let (root, nullifier, inner_next) = (public.root, public.nullifier, public.inner_next);
+    let request = ReserveRequest { root, nullifier, inner_next, c_max, context, proof };
+    write("verifying_params", "made", &verifying.to_bytes());
+    write("spend_proof", "made", proof.as_bytes());
+    write("spend_proof", "text", proof.to_string().as_bytes());
+    write("reserve_request", "made", &serde_json::to_vec(&request).unwrap());
+
+    let mint = MintEntry {
+        mint_seq: 0,
+        value,
+        pk: note.public_key(&key),
+        rho: note.rho,
+        b: note.blind.0,
+        leaf_index,
+        leaf: note.leaf(&key),
+        voucher_id: numbered(9),
+    };
+    let signature = settle_key.sign(&journal_message(&ledger_id, &nullifier, charge));
+    let journal = JournalEntry { nullifier, total: charge, signature };
+    let refund = Credits::new(200).unwrap();
+    let settle = SettleEntry {
+        nullifier,
+        charge,
+        refund,
+        leaf_index: 1,
+        leaf: credits::note::leaf(inner_next, refund),
+        by: SettledBy::Guardian,
+        signature: Some(settle_key.sign(&settle_message(&ledger_id, &nullifier, charge))),
+    };
+    let entries = vec![
+        LogEntry::Mint(mint),
+        LogEntry::Reserve(request.entry()),
+        LogEntry::Journal(journal),
+        LogEntry::Settle(settle),
+    ];
+    let (log_root, note_root) = (numbered(10), tree.root());
+    let unsigned =
+        UnsignedCheckpoint { ledger_id, log_size: 4, log_root, note_count: 2, note_root, time: 1_782_864_000 };
+    let page = LogPage { entries, checkpoint: Checkpoint::sign(unsigned, &SigningKey::from_seed(&[4; 32])) };
+    write("log_page", "made", &serde_json::to_vec(&page).unwrap());
+}
+
+fn numbered(number: u8) -> Bytes32 {
+    Bytes32([number; 32])
+}
+
+/// Keys of a small circuit, before and after a contribution.
+fn ceremonies(write: &impl Fn(&str, &str, &[u8])) {
+    let circuit = Relation::of(SmallCircuit::example()).unwrap();
+    let phase1 = ptau(3, &Secrets::from_seed(1), Highest::Missing);
+    let mut zkey = start(&circuit, &Ptau::read(&phase1, &circuit, &mut OsRng).unwrap()).unwrap();
+    write("zkey", "start", &zkey.to_bytes());
+    contribute(&mut zkey, "one", b"", &mut OsRng).unwrap();
+    write("zkey", "contributed", &zkey.to_bytes());
 }

@@ -4,6 +4,7 @@
 //! runs as far as the bytes carry it, so that code behind a parser sees what a parser lets through.
 
 mod fixed;
+mod paying;
 mod targets;
 
 pub use targets::TARGETS;

@@ -15,6 +15,7 @@ use attestation::{
 
 use crate::Target;
 use crate::fixed::{NOW, OCSP_ISSUER, OCSP_SUBJECT, QUOTE, SNP_REPORT, VCEK, fixed, snp_endorsements};
+use crate::paying;
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
@@ -46,6 +47,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "reference_values", run: reference_values },
     Target { name: "manifest", run: manifest },
     Target { name: "pe", run: pe },
+    Target { name: "spend_proof", run: paying::spend_proof },
+    Target { name: "verifying_params", run: paying::verifying_params },
+    Target { name: "reserve_request", run: paying::reserve_request },
+    Target { name: "log_page", run: paying::log_page },
+    Target { name: "zkey", run: paying::zkey },
 ];
 
 fn evidence_kind(data: &[u8]) {
