@@ -60,8 +60,9 @@ async fn ask_and_leave(
                 assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "{}", String::from_utf8_lossy(&seen));
             }
             tokio::time::sleep(SOON / 5).await;
+            let left = Instant::now();
             drop(stream);
-            Instant::now()
+            left
         }
         By::Reset => {
             let stream = TokioIo::new(raw::connect(port, b"h2").await.unwrap());
@@ -72,21 +73,24 @@ async fn ask_and_leave(
                 request = request.header(*name, *value);
             }
             let answer = sender.send_request(request.body(Full::new(Bytes::from(body))).unwrap());
+            // Before it does: whoever is told may be faster than whoever tells the time.
+            let left;
             if begun {
                 let mut answer = answer.await.unwrap().into_body();
                 asked.recv().await.unwrap();
                 let first = answer.frame().await.unwrap().unwrap().into_data().unwrap();
                 assert!(String::from_utf8_lossy(&first).contains("\"content\":\"x\""), "{first:?}");
                 tokio::time::sleep(SOON / 5).await;
+                left = Instant::now();
                 drop(answer);
             } else {
                 let mut answer = Box::pin(answer);
                 let unanswered = tokio::time::timeout(SOON / 5, &mut answer).await;
                 assert!(unanswered.is_err(), "{unanswered:?}");
                 asked.recv().await.unwrap();
+                left = Instant::now();
                 drop(answer);
             }
-            let left = Instant::now();
             // The connection is there as long as its client may ask for more.
             tokio::spawn(async move {
                 tokio::time::sleep(2 * SOON).await;
