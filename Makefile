@@ -77,7 +77,7 @@ test: engine clients peers postgres pebble build contracts ## All tests, on the 
 	@cargo nextest run $(PEERS) --no-fail-fast
 	@echo "== tests"
 	@dir=$$(mktemp -d); mount -t tmpfs tmpfs $$dir 2>/dev/null && umount $$dir || echo "SKIP machine (full disk): mounting a small disk takes root"; rmdir $$dir
-	@test -e /dev/fuse -a "$$(id -u)" = 0 || echo "SKIP kernel_reports: /dev/fuse and root are needed to play the kernel's report interface"
+	@test -e /dev/fuse -a "$$(id -u)" = 0 || echo "SKIP kernel_reports, sev_guest: /dev/fuse and root are needed to play the kernel's interfaces for reports"
 	@$(NEXTEST) --locked
 
 exhaustive: check-tools ## Every bit and every length of real evidence (part of `make test`)

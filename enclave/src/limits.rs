@@ -90,7 +90,7 @@ pub const TABS_MAX: usize = 10_000;
 pub const PROOFS_CONCURRENT_MAX: usize = 2;
 /// Spend proofs that are verified or wait for it (`tab.rate`): at a millisecond each, the last waits half a second.
 pub const PROOFS_PENDING_MAX: usize = 1024;
-/// Of these, so many of one connection (`tab.rate`): whoever sends junk waits for that junk first.
+/// Of these, so many of one connection (`tab.rate`): whoever sends junk waits for that junk first. An envelope counts as a connection.
 pub const PROOFS_PENDING_PER_CONNECTION_MAX: usize = 4;
 /// Requests in flight under one tab (`tab.busy`).
 pub const REQUESTS_PER_TAB_MAX: u32 = 8;

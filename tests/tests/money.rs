@@ -311,7 +311,8 @@ fn a_ledgers_log_is_audited_by_somebody_who_owns_nothing() {
     let evidence = |key: &str| cli::json(&world, &["ledger", "evidence", kept.to_str().unwrap(), "--ledger-key", key]);
     let judged = evidence(passed.text("/ledger/ledger_key").unwrap()).unwrap();
     // Put back within a moment: the ledger would have to prove what it cannot.
-    assert_eq!((judged.code, judged.text("/contradiction").unwrap()), (20, "proof_owed"), "{}", judged.json);
+    let found = (judged.code, judged.text("/verdict").unwrap(), judged.text("/contradiction").unwrap());
+    assert_eq!(found, (20, "UNDECIDED", "proof_owed"), "{}", judged.json);
     assert!(judged.number("/shown/log_size").unwrap() < judged.number("/seen/log_size").unwrap(), "{}", judged.json);
     let other = evidence(&"22".repeat(32)).unwrap();
     assert_eq!(other.text("/error/code").unwrap(), "evidence.other_ledger");

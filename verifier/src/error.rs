@@ -280,7 +280,8 @@ impl Error {
             }
             "ledger.unavailable" => "check that the ledger is running, or name its address with --ledger",
             "wallet.ledger_rollback" | "wallet.ledger_fork" | "ledger.rollback" | "ledger.fork" => {
-                "do not use this ledger; what it signed is kept as evidence (ledger-evidence in the wallet's directory): cloister ledger evidence FILE"
+                "do not use this ledger; what it signed is kept (ledger-evidence in the wallet's directory): \
+                 cloister ledger evidence FILE --ledger-key KEY"
             }
             "ledger.voucher_used" => {
                 "the voucher is gone; if it was redeemed into this wallet, cloister wallet balance shows it"

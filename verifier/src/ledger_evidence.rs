@@ -5,14 +5,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use credits::Contradiction;
+use credits::{Contradicted, Contradiction};
 use ledger_client::EvidenceSink;
 
 use crate::files::{FileError, read_capped, write_private};
 
 /// Longest file of evidence.
 const BYTES_MAX: u64 = 4096;
-/// Most files that are kept: one says enough, and a ledger that goes back again and again shall not fill a disk.
+/// Most files of one kind that are kept: one says enough, and a ledger that goes back again and again shall not fill a disk. What proves
+/// nothing by itself takes no place from what does.
 const FILES_MAX: usize = 64;
 
 /// Keeps evidence in a directory, which is made when there is any. What cannot be kept costs evidence and nothing else.
@@ -22,22 +23,22 @@ pub fn sink(directory: PathBuf) -> EvidenceSink {
 }
 
 fn keep(directory: &Path, contradiction: &Contradiction) -> Result<(), FileError> {
-    let name = format!("ledger-{}-{}.json", contradiction.seen.log_size, contradiction.shown.log_size);
+    let kind = match contradiction.judge() {
+        Ok(Contradicted::Fork) => "fork",
+        Ok(Contradicted::Rollback) => "rollback",
+        Ok(Contradicted::ProofOwed { .. }) => "owed",
+        Err(_) => return Ok(()),
+    };
+    let end = format!("-{kind}.json");
+    let name = format!("ledger-{}-{}{end}", contradiction.seen.log_size, contradiction.shown.log_size);
     let file = directory.join(name);
-    // The first of its kind stays.
-    if file.exists() || std::fs::read_dir(directory).is_ok_and(|files| files.count() >= FILES_MAX) {
+    let others = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let of_its_kind = others.filter(|other| other.file_name().to_string_lossy().ends_with(&end)).count();
+    // The first of its kind and sizes stays.
+    if file.exists() || of_its_kind >= FILES_MAX {
         return Ok(());
     }
     write_private(&file, &serde_json::to_vec_pretty(contradiction).unwrap_or_default())
-}
-
-/// The files of a directory, if there is one.
-#[must_use]
-pub fn kept(directory: &Path) -> Vec<PathBuf> {
-    let files = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|kind| kind == "json")).collect();
-    files.sort();
-    files
 }
 
 /// A file of evidence, not judged yet; nothing if it is none.
@@ -53,7 +54,7 @@ pub fn read(file: &Path) -> Result<Option<Contradiction>, FileError> {
 mod tests {
     use credits::{Bytes32, Checkpoint, Contradiction, Fe, Root, SigningKey, UnsignedCheckpoint};
 
-    use super::{FILES_MAX, kept, read, sink};
+    use super::{FILES_MAX, read, sink};
 
     fn of_sizes(seen: u64, shown: u64, time: u64) -> Contradiction {
         let key = SigningKey::from_seed(&[1; 32]);
@@ -68,19 +69,28 @@ mod tests {
     fn the_first_of_a_kind_is_kept_and_no_disk_is_filled() {
         let home = tempfile::tempdir().unwrap();
         let directory = home.path().join("evidence");
-        assert!(kept(&directory).is_empty());
+        let files = || std::fs::read_dir(&directory).map_or(0, Iterator::count);
         let sink = sink(directory.clone());
         let first = of_sizes(9, 8, 100);
         (sink.0)(&first);
         (sink.0)(&of_sizes(9, 8, 200));
-        let files = kept(&directory);
-        assert_eq!(files, [directory.join("ledger-9-8.json")]);
-        assert_eq!(read(files.first().unwrap()).unwrap(), Some(first));
+        assert_eq!(files(), 1);
+        let owed = directory.join("ledger-9-8-owed.json");
+        assert_eq!(read(&owed).unwrap(), Some(first));
+        // However many there are that prove nothing by themselves, one that does is kept, of the same sizes too.
         for size in 0..200 {
             (sink.0)(&of_sizes(1_000, size, 100));
         }
-        assert_eq!(kept(&directory).len(), FILES_MAX);
-        std::fs::write(directory.join("ledger-9-8.json"), "{}").unwrap();
-        assert_eq!(read(&directory.join("ledger-9-8.json")).unwrap(), None);
+        assert_eq!(files(), FILES_MAX);
+        let proof = of_sizes(9, 8, 1_000);
+        (sink.0)(&proof);
+        assert_eq!(read(&directory.join("ledger-9-8-rollback.json")).unwrap(), Some(proof));
+        // What accuses nobody is not evidence.
+        let mut forged = of_sizes(9, 7, 1_000);
+        forged.shown.note_count = 2;
+        (sink.0)(&forged);
+        assert_eq!(files(), FILES_MAX + 1);
+        std::fs::write(&owed, "{}").unwrap();
+        assert_eq!(read(&owed).unwrap(), None);
     }
 }

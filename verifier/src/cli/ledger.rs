@@ -9,8 +9,7 @@ use super::LedgerWitnesses;
 
 /// Watch a ledger.
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Example:\n  cloister ledger audit http://127.0.0.1:7070 --seen seen.json\n  \
-    cloister ledger evidence wallet/ledger-evidence/ledger-9-8.json")]
+#[command(after_help = "Example:\n  cloister ledger audit http://127.0.0.1:7070 --seen seen.json")]
 pub(crate) enum Ledger {
     Audit(LedgerAudit),
     Evidence(LedgerEvidence),
@@ -22,13 +21,15 @@ pub(crate) enum Ledger {
 /// --seen FILE` in FILE.evidence; a guardian prints them. Whoever knows the ledger's key can judge them, without the ledger. Exit code 0 when
 /// they prove it, 20 when the ledger would have to show that its log has both, 10 when they say nothing against it.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cloister ledger evidence wallet/ledger-evidence/ledger-9-8.json")]
+#[command(after_help = "Example:\n  cloister ledger evidence ledger-9-8-rollback.json --ledger-key \
+    1f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a7988")]
 pub(crate) struct LedgerEvidence {
     /// The file of evidence
     pub(crate) evidence: PathBuf,
-    /// The key of the ledger that is accused [default: whatever the evidence says]
+    /// The key of the ledger that is accused, as `cloister ledger audit --json` and `cloister-host ledger info` tell it: anybody can make
+    /// evidence against a key of his own
     #[arg(long, value_name = "HEX")]
-    pub(crate) ledger_key: Option<Bytes32>,
+    pub(crate) ledger_key: Bytes32,
 }
 
 /// Replay a ledger's whole log and hold it against every rule.

@@ -115,7 +115,7 @@ pub(crate) fn evidence(args: &LedgerEvidence, out: Output, report: &mut Report) 
         let message = format!("{} is no evidence against a ledger", args.evidence.display());
         return Err(Error::Choice { code: "evidence.malformed", message });
     };
-    if args.ledger_key.is_some_and(|pinned| pinned != evidence.ledger_key) {
+    if args.ledger_key != evidence.ledger_key {
         let message = format!("it accuses the ledger whose key is {}", evidence.ledger_key);
         return Err(Error::Choice { code: "evidence.other_ledger", message });
     }
@@ -143,13 +143,9 @@ pub(crate) fn evidence(args: &LedgerEvidence, out: Output, report: &mut Report) 
         let (size, notes, time) = (checkpoint.log_size, checkpoint.note_count, checkpoint.time);
         out.line(&format!("{name:<9} {size} entries, root {}, {notes} notes, signed at {time}", checkpoint.log_root));
     }
-    match exit {
-        Exit::Ok => {
-            out.verdict("PROVEN", &what);
-            report.verified("PROVEN", None);
-        }
-        _ => out.verdict("UNDECIDED", &what),
-    }
+    let verdict = if exit == Exit::Ok { "PROVEN" } else { "UNDECIDED" };
+    out.verdict(verdict, &what);
+    report.verified(verdict, None);
     Ok(exit)
 }
 
