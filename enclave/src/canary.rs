@@ -4,7 +4,7 @@
 //! in confidential mode; nothing in the protocol shows that. The question is asked greedily and alone: engines promise equal answers
 //! for equal batches only, so what came while others were served does not count. A wrong answer, several times in a row, stops the
 //! node: no request is taken at boot, and later it drains, settles and ends. An engine that was started anew is asked before it serves, and
-//! a node that is never idle takes no requests, once in a while, until it was.
+//! a node that is never idle takes no new requests, if no answer was right for a while, until one is.
 
 use std::time::Duration;
 
@@ -77,8 +77,8 @@ fn in_flight(guardian: &Guardian) -> bool {
     guardian.tabs().iter().any(|tab| tab.in_flight())
 }
 
-/// Before the first request to an engine: it must answer, and rightly. Asks one that does not answer again and again; from then on requests
-/// are taken.
+/// Before the first request to an engine: it must answer, and rightly; from then on requests are taken. Asks one that does not answer, or
+/// wrongly beside requests from before, again and again.
 ///
 /// # Errors
 /// [`WrongAnswer`].
@@ -90,16 +90,17 @@ pub async fn prove(guardian: &Guardian) -> Result<(), WrongAnswer> {
     let mut wrong = 0;
     while wrong < CANARY_TRIES {
         // Before it is asked: an engine that is started anew meanwhile has not answered.
-        let start = guardian.engine.start();
+        let (start, alone) = (guardian.engine.start(), !in_flight(guardian));
         match ask(&guardian.engine, canary).await {
-            Ok(answer) if answer != canary.answer => wrong += 1,
-            Ok(_) => {
+            Ok(answer) if answer == canary.answer => {
                 if let Some(start) = start {
                     tracing::info!("the canary's answer is right");
                     guardian.take_requests(Some(start));
                     return Ok(());
                 }
             }
+            Ok(_) if alone && !in_flight(guardian) => wrong += 1,
+            Ok(_) => {}
             Err(error) => tracing::warn!(%error, "no answer to the canary's question"),
         }
         tokio::time::sleep(CANARY_PAUSE).await;
@@ -119,7 +120,9 @@ pub async fn watch(guardian: &Guardian) -> WrongAnswer {
         let proven = if guardian.takes_requests() && unproven < CANARY_UNPROVEN_MAX {
             is_right(guardian, canary).await
         } else {
-            prove_alone(guardian).await
+            tracing::info!("no requests until the canary's answer is right");
+            guardian.pause_requests();
+            prove(guardian).await.map(|()| true)
         };
         match proven {
             Ok(true) => unproven = 0,
@@ -127,14 +130,4 @@ pub async fn watch(guardian: &Guardian) -> WrongAnswer {
             Err(wrong) => return wrong,
         }
     }
-}
-
-/// Of an engine that was started anew, or that was never idle when it was asked: no request is taken before its answer is right.
-async fn prove_alone(guardian: &Guardian) -> Result<bool, WrongAnswer> {
-    tracing::info!("no requests until the canary was asked alone");
-    guardian.pause_requests();
-    while in_flight(guardian) {
-        tokio::time::sleep(CANARY_PAUSE).await;
-    }
-    prove(guardian).await.map(|()| true)
 }

@@ -170,8 +170,8 @@ pub const ENGINE_STARTING_RETRY_SECS: u64 = 2;
 pub const CANARY_TRIES: u32 = 3;
 /// See [`CANARY_TRIES`].
 pub const CANARY_PAUSE: Duration = Duration::from_millis(500);
-/// Intervals without a right answer, because requests were served meanwhile, after which requests are told to come again
-/// (`engine.starting`) until the engine was asked alone.
+/// Intervals without a right answer, while requests were served or the engine did not answer, after which new requests are told to come
+/// again (`engine.starting`) until one is right.
 pub const CANARY_UNPROVEN_MAX: u32 = 6;
 /// Completion tokens of the canary's answer.
 pub const CANARY_TOKENS_MAX: u64 = 256;

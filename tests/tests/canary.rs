@@ -5,10 +5,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use acceptance::payer::Payer;
-use acceptance::scripted_engine::{ScriptedEngine, Step};
+use acceptance::payer::{CHAT, Payer};
+use acceptance::scripted_engine::{ScriptedEngine, Step, finish_chunk, plain, text_chunk, usage_chunk};
 use acceptance::world::run;
-use acceptance::{World, cli};
+use acceptance::{World, cli, raw};
 use serde_json::json;
 
 const PROMPT: &str = "The planets from the sun outward are";
@@ -27,18 +27,17 @@ fn expect_every(world: &World, answer: &str, interval_secs: u64) {
     std::fs::write(world.config_file(), format!("{rest}\n[canary]\n{canary}")).unwrap();
 }
 
+/// A text, as an engine answers a completion.
+fn words(text: &str) -> serde_json::Value {
+    json!({
+        "choices": [{"index": 0, "text": text, "finish_reason": "length"}],
+        "usage": {"prompt_tokens": 8, "completion_tokens": 12},
+    })
+}
+
 /// An engine that says this to everything.
 fn says(socket: &Path, text: Arc<Mutex<String>>) -> ScriptedEngine {
-    let script = move |_: &serde_json::Value| {
-        let body = json!({
-            "choices": [{"index": 0, "text": *text.lock().unwrap(), "finish_reason": "length"}],
-            "usage": {"prompt_tokens": 8, "completion_tokens": 12},
-        })
-        .to_string();
-        let head =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-        vec![Step::Say(format!("{head}{body}").into_bytes())]
-    };
+    let script = move |_: &serde_json::Value| plain(&words(&text.lock().unwrap()));
     ScriptedEngine::start(socket, Arc::new(script)).unwrap()
 }
 
@@ -123,6 +122,73 @@ async fn an_engine_that_was_started_anew_is_asked_before_it_serves() {
     let ended = tokio::task::block_in_place(|| world.wait_for_guardian("never said")).unwrap_err().to_string();
     assert!(ended.contains("ended with exit status: 1") && ended.contains("3 times in a row"), "{ended}");
     drop(tokio::task::spawn_blocking(move || drop(world)).await);
+}
+
+/// A node that is never idle: beside other requests a wrong answer proves nothing, but when none was right for some intervals it takes no new
+/// ones. A right one lets it go on, whoever still reads; a wrong one ends it once nobody does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_never_idle_is_not_served_from_for_ever() {
+    const RIGHT: &str = " Mercury, Venus";
+    let mut world = tokio::task::spawn_blocking(engineless).await.unwrap();
+    let text = Arc::new(Mutex::new(RIGHT.to_owned()));
+    let said = Arc::clone(&text);
+    let script = move |asked: &serde_json::Value| match asked.get("messages") {
+        Some(_) => without_haste(),
+        None => plain(&words(&said.lock().unwrap())),
+    };
+    let _engine = ScriptedEngine::start(&world.engine_socket(), Arc::new(script)).unwrap();
+    expect(&world, RIGHT);
+    tokio::task::block_in_place(|| world.start_guardian()).unwrap();
+    let mut payer = Payer::new(&world, 8 * 65_536).await.unwrap();
+    let spend = payer.opened(65_536, 600).await.unwrap();
+    let question = json!({"model": "smollm2-135m", "max_tokens": 2048, "stream": true,
+        "messages": [{"role": "user", "content": "hello"}]})
+    .to_string();
+    let headers = payer.chat_headers(&spend, "long", question.as_bytes());
+    let request = raw::json_post(CHAT, &headers.pairs(), question).unwrap();
+    let (port, completion) =
+        (world.guardian_port(), json!({"model": "smollm2-135m", "prompt": "hello", "max_tokens": 12}));
+    let reads = tokio::spawn(async move { raw::send_and_take_what_comes(port, request).await.unwrap().0 });
+    // Until a call has this status; the long answer is still being read then.
+    let mut calls = 0;
+    let mut until = async |status: u16| {
+        let began = Instant::now();
+        loop {
+            calls += 1;
+            let id = format!("call-{calls}");
+            let answer =
+                payer.signed("/v1/completions", &spend.public.nullifier, &spend.tab_key, &id, &completion).await;
+            let answer = answer.unwrap();
+            assert!(!reads.is_finished(), "the node was idle");
+            if answer.status.as_u16() == status {
+                assert!(status == 200 || answer.code() == "engine.starting", "{}", answer.json());
+                return began.elapsed();
+            }
+            assert!(began.elapsed() < Duration::from_secs(15), "{}", world.guardian_log());
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    };
+    until(200).await;
+    "fluent nonsense".clone_into(&mut text.lock().unwrap());
+    assert!(until(503).await > Duration::from_secs(3), "one wrong answer beside others says nothing");
+    RIGHT.clone_into(&mut text.lock().unwrap());
+    until(200).await;
+    "fluent nonsense".clone_into(&mut text.lock().unwrap());
+    until(503).await;
+    let ended = tokio::task::block_in_place(|| world.wait_for_guardian("never said")).unwrap_err().to_string();
+    assert!(ended.contains("ended with exit status: 1") && ended.contains("3 times in a row"), "{ended}");
+    let read = reads.await.unwrap();
+    assert!(read.body.ends_with(b"data: [DONE]\n\n"), "what was begun is finished");
+    drop(tokio::task::spawn_blocking(move || drop(world)).await);
+}
+
+/// An answer that takes half a minute.
+fn without_haste() -> Vec<Step> {
+    const TOKENS: u64 = 280;
+    let mut steps = vec![Step::stream_head()];
+    steps.extend((0..TOKENS).flat_map(|_| [Step::event(&text_chunk("x")), Step::Pause(Duration::from_millis(100))]));
+    steps.extend([Step::event(&finish_chunk()), Step::event(&usage_chunk(10, TOKENS)), Step::done()]);
+    steps
 }
 
 /// The real engine's own words, found out by the command for that, are what it says at each later time.
